@@ -1,0 +1,28 @@
+// Helpers appended to every shader.
+
+/// Lanes of a workgroup in one-dimensional kernels.
+const LANES = 256u;
+
+/// Index of an invocation in a grid of workgroups that is folded into two dimensions because a
+/// dimension holds at most 65,535.
+fn folded(group: vec3u, groups: vec3u, lane: u32) -> u32 {
+    return (group.y * groups.x + group.x) * LANES + lane;
+}
+
+var<workgroup> lane_sums: array<f32, LANES>;
+
+/// The sum of `value` over a workgroup of LANES invocations, to each of them: always in the same
+/// order, so that two runs give the same bits.
+fn workgroup_sum(value: f32, lane: u32) -> f32 {
+    lane_sums[lane] = value;
+    workgroupBarrier();
+    for (var half = LANES / 2u; half > 0u; half = half / 2u) {
+        if lane < half {
+            lane_sums[lane] += lane_sums[lane + half];
+        }
+        workgroupBarrier();
+    }
+    let sum = lane_sums[0];
+    workgroupBarrier();
+    return sum;
+}

@@ -1,0 +1,199 @@
+// y[o, i, j] = b[o] + Σ_{c, r, s} w[o, c, r, s] · x[c, i·stride + r − pad, j·stride + s − pad], then
+// optionally max(·, 0); x beyond its edges is 0, mirrored or repeated (params.mode).
+//
+// x: C×H×W, w: O×C×K×K, b: O, y: O×OH×OW. This is the baseline: any size, stride and padding,
+// anywhere; the fast variants are in conv2d_uniform.wgsl and conv2d_tiled.wgsl.
+// forward: one invocation an element of y, y =.
+// backward_input: one invocation an element of dx, dx = or += (params.accumulate); with
+//   params.outside only the part that reached the pixel through the padding, for variants that
+//   compute the rest themselves.
+// backward_weight: one invocation a weight; backward_bias: one workgroup a channel; both = or +=.
+
+const REFLECT = 1u;
+const REPLICATE = 2u;
+
+struct Params {
+    in_channels: u32,
+    height: u32,
+    width: u32,
+    out_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel: u32,
+    stride: u32,
+    pad: u32,
+    mode: u32,
+    relu: u32,
+    outside: u32,
+    accumulate: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read> dy: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
+
+/// The row (or column) that a padded picture shows at `at`, or −1 for a zero.
+fn shown(at: i32, extent: u32) -> i32 {
+    let last = i32(extent) - 1;
+    if at >= 0 && at <= last {
+        return at;
+    }
+    if params.mode == REFLECT {
+        return select(-at, 2 * last - at, at > last);
+    }
+    if params.mode == REPLICATE {
+        return clamp(at, 0, last);
+    }
+    return -1;
+}
+
+@compute @workgroup_size(LANES)
+fn forward(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = folded(group, groups, lane);
+    if at >= params.out_channels * params.out_height * params.out_width {
+        return;
+    }
+    let j = at % params.out_width;
+    let i = at / params.out_width % params.out_height;
+    let o = at / params.out_width / params.out_height;
+    let taps = params.kernel * params.kernel;
+    var sum = bias[o];
+    for (var r = 0u; r < params.kernel; r++) {
+        let row = shown(i32(i * params.stride + r) - i32(params.pad), params.height);
+        for (var s = 0u; s < params.kernel; s++) {
+            let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width);
+            if row < 0 || column < 0 {
+                continue;
+            }
+            let pixel = u32(row) * params.width + u32(column);
+            let tap = o * params.in_channels * taps + r * params.kernel + s;
+            for (var c = 0u; c < params.in_channels; c++) {
+                sum += weight[tap + c * taps] * x[c * params.height * params.width + pixel];
+            }
+        }
+    }
+    y[at] = select(sum, max(sum, 0.0), params.relu != 0u);
+}
+
+/// The n-th place of the padded picture that may show `at`: itself, then the padding before and
+/// after the picture, from the edge outwards.
+fn place(n: u32, at: u32, extent: u32) -> i32 {
+    if n == 0u {
+        return i32(at);
+    }
+    return select(i32(extent) - 1 + i32(n - params.pad), -i32(n), n <= params.pad);
+}
+
+/// What the padded place (row, column) adds to the gradient of channel c.
+fn gathered(c: u32, row: i32, column: i32) -> f32 {
+    let taps = params.kernel * params.kernel;
+    let stride = i32(params.stride);
+    var sum = 0.0;
+    for (var r = 0u; r < params.kernel; r++) {
+        let i = row + i32(params.pad) - i32(r);
+        for (var s = 0u; s < params.kernel; s++) {
+            let j = column + i32(params.pad) - i32(s);
+            if i < 0 || j < 0 || i % stride != 0 || j % stride != 0 {
+                continue;
+            }
+            let a = u32(i / stride);
+            let b = u32(j / stride);
+            if a >= params.out_height || b >= params.out_width {
+                continue;
+            }
+            let tap = c * taps + r * params.kernel + s;
+            for (var o = 0u; o < params.out_channels; o++) {
+                let upstream = dy[(o * params.out_height + a) * params.out_width + b];
+                sum += weight[tap + o * params.in_channels * taps] * upstream;
+            }
+        }
+    }
+    return sum;
+}
+
+@compute @workgroup_size(LANES)
+fn backward_input(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = folded(group, groups, lane);
+    if at >= params.in_channels * params.height * params.width {
+        return;
+    }
+    let column = at % params.width;
+    let row = at / params.width % params.height;
+    let c = at / params.width / params.height;
+    let places = select(2u * params.pad + 1u, 1u, params.mode == 0u);
+    var sum = 0.0;
+    for (var m = 0u; m < places; m++) {
+        let from_row = place(m, row, params.height);
+        for (var n = 0u; n < places; n++) {
+            let from_column = place(n, column, params.width);
+            let mine = shown(from_row, params.height) == i32(row) && shown(from_column, params.width) == i32(column);
+            if mine && (params.outside == 0u || m + n > 0u) {
+                sum += gathered(c, from_row, from_column);
+            }
+        }
+    }
+    let before = select(0.0, dx[at], params.accumulate != 0u);
+    dx[at] = before + sum;
+}
+
+@compute @workgroup_size(LANES)
+fn backward_weight(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = folded(group, groups, lane);
+    let taps = params.kernel * params.kernel;
+    if at >= params.out_channels * params.in_channels * taps {
+        return;
+    }
+    let s = at % params.kernel;
+    let r = at / params.kernel % params.kernel;
+    let c = at / taps % params.in_channels;
+    let o = at / taps / params.in_channels;
+    var sum = 0.0;
+    for (var i = 0u; i < params.out_height; i++) {
+        let row = shown(i32(i * params.stride + r) - i32(params.pad), params.height);
+        // A sum of its own for each row keeps the rounding small in large pictures.
+        var along = 0.0;
+        for (var j = 0u; j < params.out_width; j++) {
+            let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width);
+            if row >= 0 && column >= 0 {
+                let pixel = (c * params.height + u32(row)) * params.width + u32(column);
+                along += dy[(o * params.out_height + i) * params.out_width + j] * x[pixel];
+            }
+        }
+        sum += along;
+    }
+    let before = select(0.0, dx[at], params.accumulate != 0u);
+    dx[at] = before + sum;
+}
+
+@compute @workgroup_size(LANES)
+fn backward_bias(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let pixels = params.out_height * params.out_width;
+    var sum = 0.0;
+    for (var p = lane; p < pixels; p += LANES) {
+        sum += dy[group.x * pixels + p];
+    }
+    let total = workgroup_sum(sum, lane);
+    if lane == 0u {
+        let before = select(0.0, dx[group.x], params.accumulate != 0u);
+        dx[group.x] = before + total;
+    }
+}

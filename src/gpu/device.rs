@@ -1,0 +1,342 @@
+//! One opened device: memory, errors, waiting.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::adapters::{self, AdapterReport, Choice};
+use super::kernel::{Kernel, KernelId};
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, Tensor};
+
+/// An opened GPU. Cloning shares it.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    report: AdapterReport,
+    limits: wgpu::Limits,
+    checked: bool,
+    /// The first error the driver reported; everything after it is a consequence.
+    fault: Arc<Mutex<Option<Fault>>>,
+    kernels: Mutex<HashMap<KernelId, Arc<Kernel>>>,
+    allocated: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+enum Fault {
+    OutOfMemory(String),
+    Lost(String),
+    Other(String),
+}
+
+/// A buffer of the device's memory, counted while it lives.
+pub struct Memory {
+    pub(crate) buffer: wgpu::Buffer,
+    meter: Arc<AtomicU64>,
+}
+
+impl Memory {
+    /// Whether it was allocated on this device (its meter is the device's own).
+    pub(crate) fn belongs_to(&self, gpu: &Gpu) -> bool {
+        Arc::ptr_eq(&self.meter, &gpu.0.allocated)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.meter.fetch_sub(self.buffer.size(), Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens the adapter that `choice` means, with all of its own limits.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] when there is none like it, [`Error::Gpu`] when it can't be opened.
+    pub async fn open(choice: &Choice) -> Result<Self> {
+        Self::open_with(choice, false).await
+    }
+
+    /// As [`Gpu::open`], with wgpu's bounds checks left in every shader (slower; for tests, which
+    /// show that results are the same bits either way).
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub async fn open_checked(choice: &Choice) -> Result<Self> {
+        Self::open_with(choice, true).await
+    }
+
+    async fn open_with(choice: &Choice, checked: bool) -> Result<Self> {
+        let candidate = adapters::choose(choice).await?;
+        let limits = candidate.adapter.limits();
+        let useful = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+        let (device, queue) = candidate
+            .adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("impasto"),
+                required_features: candidate.adapter.features() & useful,
+                required_limits: limits.clone(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| Error::Gpu(format!("{} can't be opened: {e}", candidate.report.name)))?;
+        let fault = Arc::new(Mutex::new(None));
+        let (seen, lost) = (fault.clone(), fault.clone());
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let first = match error {
+                wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory(error.to_string()),
+                _ => Fault::Other(error.to_string()),
+            };
+            lock(&seen).get_or_insert(first);
+        }));
+        device.set_device_lost_callback(move |_, message| {
+            // A lost device also makes calls fail: the loss is the cause, so it goes first.
+            *lock(&lost) = Some(Fault::Lost(message));
+        });
+        Ok(Gpu(Arc::new(Inner {
+            device,
+            queue,
+            report: candidate.report,
+            limits,
+            checked,
+            fault,
+            kernels: Mutex::default(),
+            allocated: Arc::default(),
+        })))
+    }
+
+    /// The adapter behind this device.
+    pub fn report(&self) -> &AdapterReport {
+        &self.0.report
+    }
+
+    /// A software driver: memory is system memory, and a dispatch costs processor time.
+    pub fn is_cpu(&self) -> bool {
+        self.0.report.kind == "cpu"
+    }
+
+    /// Bytes of buffers that live now.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.0.allocated.load(Ordering::Relaxed)
+    }
+
+    /// Whether shaders keep wgpu's bounds checks.
+    pub fn is_checked(&self) -> bool {
+        self.0.checked
+    }
+
+    /// The device's limits.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    pub(crate) fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// The first error that the driver reported since the device was opened, if any.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Memory`] or [`Error::Gpu`].
+    pub fn check(&self) -> Result<()> {
+        match lock(&self.0.fault).clone() {
+            None => Ok(()),
+            Some(Fault::OutOfMemory(what)) => Err(Error::Memory(format!(
+                "the GPU is out of memory ({what}); a smaller --size needs less"
+            ))),
+            Some(Fault::Lost(what)) => Err(Error::DeviceLost(what)),
+            Some(Fault::Other(what)) => Err(Error::Gpu(what)),
+        }
+    }
+
+    /// Destroys the device, as a crashed driver would.
+    pub fn destroy(&self) {
+        self.0.device.destroy();
+    }
+
+    /// The pipeline of a kernel, compiled at the first call.
+    pub(crate) fn kernel(&self, id: &KernelId) -> Result<Arc<Kernel>> {
+        if let Some(kernel) = lock(&self.0.kernels).get(id) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Arc::new(Kernel::compile(self, id)?);
+        self.check()?;
+        lock(&self.0.kernels).insert(id.clone(), kernel.clone());
+        Ok(kernel)
+    }
+
+    /// Allocates `bytes` (rounded up to a multiple of 16) that kernels can bind, filled with zeros.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when the adapter could not bind it whole.
+    pub(crate) fn allocate(&self, label: &str, bytes: u64) -> Result<Arc<Memory>> {
+        let size = bytes.max(16).next_multiple_of(16);
+        let most = self.0.report.max_binding_bytes;
+        if size > most {
+            return Err(Error::Memory(format!(
+                "{label} needs a buffer of {} MB, and {} binds at most {} MB at once: choose a smaller --size",
+                size.div_ceil(1_000_000),
+                self.0.report.name,
+                most / 1_000_000
+            )));
+        }
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::UNIFORM
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        Ok(self.create(label, size, usage))
+    }
+
+    pub(crate) fn create(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> Arc<Memory> {
+        let buffer = self.0.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        self.0.allocated.fetch_add(size, Ordering::Relaxed);
+        Arc::new(Memory { buffer, meter: self.0.allocated.clone() })
+    }
+
+    pub(crate) fn fill(&self, memory: &Memory, numbers: &[f32]) {
+        self.0.queue.write_buffer(&memory.buffer, 0, bytemuck::cast_slice(numbers));
+    }
+
+    /// A tensor with these numbers.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when it is too large for the adapter, [`Error::Shape`] when the count of
+    /// numbers does not fit the shape.
+    pub fn tensor(&self, shape: impl Into<Shape>, numbers: &[f32]) -> Result<Tensor> {
+        let tensor = self.zeros(shape)?;
+        self.write(&tensor, numbers)?;
+        Ok(tensor)
+    }
+
+    /// A tensor of zeros.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when it is too large for the adapter.
+    pub fn zeros(&self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let shape = shape.into();
+        let memory = self.allocate("a tensor", shape.bytes())?;
+        Ok(Tensor { shape, memory })
+    }
+
+    /// Replaces a tensor's numbers.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the count does not fit.
+    pub fn write(&self, tensor: &Tensor, numbers: &[f32]) -> Result<()> {
+        if numbers.len() != tensor.shape.elements() {
+            return Err(Error::Shape {
+                op: "write",
+                what: format!(
+                    "{} numbers do not fill a tensor of shape {}",
+                    numbers.len(),
+                    tensor.shape
+                ),
+            });
+        }
+        self.fill(&tensor.memory, numbers);
+        Ok(())
+    }
+
+    /// Reads a tensor back once the work submitted so far is done.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        let bytes = tensor.shape.bytes();
+        let download = self.download(&tensor.memory.buffer, bytes);
+        Ok(bytemuck::pod_collect_to_vec(&download.finish(self).await?))
+    }
+
+    /// Starts copying the first `bytes` of `buffer` to the host.
+    pub(crate) fn download(&self, buffer: &wgpu::Buffer, bytes: u64) -> Download {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.create("staging", bytes, usage);
+        let mut encoder = self.0.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, bytes);
+        let submission = self.0.queue.submit([encoder.finish()]);
+        let (send, mapped) = futures_channel::oneshot::channel();
+        staging.buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            // The receiver is gone when nobody wants the bytes any more.
+            let _ = send.send(result);
+        });
+        Download { staging, submission, mapped, outcome: None }
+    }
+
+    /// Waits until the GPU has finished `submission`.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub async fn finished(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+            if let Err(error) = self.0.device.poll(wait) {
+                self.check()?;
+                return Err(Error::Gpu(error.to_string()));
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        {
+            let _ = submission;
+            let (send, done) = futures_channel::oneshot::channel();
+            self.0.queue.on_submitted_work_done(move || drop(send.send(())));
+            let _ = done.await;
+        }
+        self.check()
+    }
+}
+
+/// Bytes on their way from the GPU.
+pub(crate) struct Download {
+    staging: Arc<Memory>,
+    submission: wgpu::SubmissionIndex,
+    mapped: futures_channel::oneshot::Receiver<MapOutcome>,
+    outcome: Option<MapOutcome>,
+}
+
+type MapOutcome = Result<(), wgpu::BufferAsyncError>;
+
+impl Download {
+    /// Whether [`Download::finish`] would return at once.
+    pub fn is_ready(&mut self) -> bool {
+        if self.outcome.is_none() {
+            self.outcome = self.mapped.try_recv().ok().flatten();
+        }
+        self.outcome.is_some()
+    }
+
+    /// Waits for the bytes.
+    pub async fn finish(self, gpu: &Gpu) -> Result<Vec<u8>> {
+        gpu.finished(self.submission).await?;
+        let failed = |what: String| match gpu.check() {
+            Err(error) => error,
+            Ok(()) => Error::Gpu(format!("reading back failed: {what}")),
+        };
+        let outcome = match self.outcome {
+            Some(outcome) => outcome,
+            None => self.mapped.await.map_err(|_| failed("the request was dropped".into()))?,
+        };
+        outcome.map_err(|e| failed(e.to_string()))?;
+        let view = self.staging.buffer.slice(..).get_mapped_range();
+        let bytes = view.map_err(|e| failed(e.to_string()))?.to_vec();
+        self.staging.buffer.unmap();
+        gpu.check()?;
+        Ok(bytes)
+    }
+}

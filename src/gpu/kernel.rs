@@ -1,0 +1,225 @@
+//! WGSL text → compute pipeline. What a kernel binds and what its parameters are called is read
+//! from the shader itself with naga, so nothing is typed twice.
+
+use std::fmt;
+
+use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
+
+use super::device::Gpu;
+use crate::error::{Error, Result};
+
+/// Helpers that every shader may use; appended after its own text so that error lines still match.
+pub const COMMON: &str = include_str!("../../shaders/common.wgsl");
+
+/// One WGSL file.
+#[derive(Debug)]
+pub struct Shader {
+    /// Its file name without `.wgsl`.
+    pub name: &'static str,
+    /// Its text, without [`COMMON`].
+    pub source: &'static str,
+}
+
+impl Shader {
+    /// The whole module: its own text, then [`COMMON`].
+    pub fn text(&self) -> String {
+        format!("{}\n{COMMON}", self.source)
+    }
+}
+
+/// Includes `shaders/NAME.wgsl`.
+#[macro_export]
+macro_rules! shader {
+    ($name:literal) => {
+        $crate::gpu::Shader {
+            name: $name,
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        }
+    };
+}
+
+/// An entry point of a shader with its `override` constants.
+#[derive(Clone, Debug)]
+pub struct KernelId {
+    /// The file.
+    pub shader: &'static Shader,
+    /// The function.
+    pub entry: &'static str,
+    /// `override` constants by name.
+    pub constants: &'static [(&'static str, f64)],
+}
+
+impl KernelId {
+    /// An entry point without constants.
+    pub const fn new(shader: &'static Shader, entry: &'static str) -> Self {
+        KernelId { shader, entry, constants: &[] }
+    }
+
+    fn key(&self) -> (&'static str, &'static str, impl Iterator<Item = (&'static str, u64)>) {
+        let constants = self.constants.iter().map(|(name, value)| (*name, value.to_bits()));
+        (self.shader.name, self.entry, constants)
+    }
+}
+
+impl PartialEq for KernelId {
+    fn eq(&self, other: &Self) -> bool {
+        let ((s, e, c), (s2, e2, c2)) = (self.key(), other.key());
+        s == s2 && e == e2 && c.eq(c2)
+    }
+}
+
+impl Eq for KernelId {}
+
+impl std::hash::Hash for KernelId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        let (shader, entry, constants) = self.key();
+        (shader, entry).hash(state);
+        constants.for_each(|c| c.hash(state));
+    }
+}
+
+impl fmt::Display for KernelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::{}", self.shader.name, self.entry)
+    }
+}
+
+/// A buffer that a kernel binds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindingInfo {
+    /// The variable's name in the shader.
+    pub name: String,
+    /// Its `@binding`.
+    pub index: u32,
+    /// The kernel writes to it.
+    pub writes: bool,
+    /// The smallest binding that WebGPU accepts for it, in bytes.
+    pub min_bytes: u64,
+}
+
+/// A member of the `params` uniform.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParamInfo {
+    /// The member's name.
+    pub name: String,
+    /// Bytes from the start of the struct.
+    pub offset: u32,
+    /// `f32` rather than `u32` or `i32`.
+    pub float: bool,
+}
+
+/// What one entry point takes.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Buffers by binding index, without `params`.
+    pub bindings: Vec<BindingInfo>,
+    /// Members of `params`, empty when the kernel has none.
+    pub params: Vec<ParamInfo>,
+    /// Size of `params` in bytes and its binding.
+    pub params_at: Option<(u64, u32)>,
+    /// Invocations of a workgroup along x, y, z.
+    pub workgroup: [u32; 3],
+}
+
+/// Reads the interface of `entry` from WGSL.
+///
+/// # Errors
+/// [`Error::Gpu`] with naga's own words when the text is no valid WGSL or has no such entry point.
+pub fn reflect(name: &str, text: &str, entry: &str) -> Result<Interface> {
+    let invalid = |what: String| Error::Gpu(format!("shader {name}: {what}"));
+    let module = naga::front::wgsl::parse_str(text).map_err(|e| invalid(e.emit_to_string(text)))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::all())
+        .validate(&module)
+        .map_err(|e| invalid(e.emit_to_string(text)))?;
+    let (index, point) = module
+        .entry_points
+        .iter()
+        .enumerate()
+        .find(|(_, p)| p.name == entry)
+        .ok_or_else(|| invalid(format!("no entry point `{entry}`")))?;
+    let uses = info.get_entry_point(index);
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|e| invalid(e.to_string()))?;
+    let mut found = Interface {
+        bindings: Vec::new(),
+        params: Vec::new(),
+        params_at: None,
+        workgroup: point.workgroup_size,
+    };
+    for (handle, variable) in module.global_variables.iter() {
+        let (Some(binding), Some(name)) = (&variable.binding, &variable.name) else { continue };
+        if uses[handle].is_empty() {
+            continue;
+        }
+        let bytes = u64::from(layouter[variable.ty].size);
+        if name == "params" {
+            found.params = members(&module, variable.ty);
+            found.params_at = Some((bytes, binding.binding));
+        } else {
+            found.bindings.push(BindingInfo {
+                name: name.clone(),
+                index: binding.binding,
+                writes: uses[handle].contains(GlobalUse::WRITE),
+                min_bytes: bytes,
+            });
+        }
+    }
+    found.bindings.sort_by_key(|b| b.index);
+    Ok(found)
+}
+
+fn members(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<ParamInfo> {
+    let naga::TypeInner::Struct { members, .. } = &module.types[ty].inner else {
+        return Vec::new();
+    };
+    let info = |m: &naga::StructMember| ParamInfo {
+        name: m.name.clone().unwrap_or_default(),
+        offset: m.offset,
+        float: module.types[m.ty].inner.scalar_kind() == Some(naga::ScalarKind::Float),
+    };
+    members.iter().map(info).collect()
+}
+
+/// A compiled kernel.
+pub struct Kernel {
+    pub(crate) id: KernelId,
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) interface: Interface,
+}
+
+impl Kernel {
+    pub(crate) fn compile(gpu: &Gpu, id: &KernelId) -> Result<Self> {
+        let text = id.shader.text();
+        let interface = reflect(id.shader.name, &text, id.entry)?;
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(id.shader.name),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        };
+        let module = if gpu.is_checked() {
+            gpu.device().create_shader_module(descriptor)
+        } else {
+            // SAFETY: the text is our own, part of the binary, and every kernel is tested with
+            // the checks on, to the same bits, over awkward shapes.
+            unsafe {
+                gpu.device().create_shader_module_trusted(
+                    descriptor,
+                    wgpu::ShaderRuntimeChecks::unchecked(),
+                )
+            }
+        };
+        let label = id.to_string();
+        let pipeline = gpu.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: None,
+            module: &module,
+            entry_point: Some(id.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: id.constants,
+                // No kernel reads workgroup memory that it has not written.
+                zero_initialize_workgroup_memory: gpu.is_checked(),
+            },
+            cache: None,
+        });
+        Ok(Kernel { id: id.clone(), pipeline, interface })
+    }
+}

@@ -1,0 +1,168 @@
+//! `conv2d`: convolution (as networks say it: cross-correlation) with bias and, fused, a ReLU.
+//!
+//! The baseline computes any size, stride and padding. Frozen 3×3 weights at stride 1 and padding 1,
+//! which is nearly all of VGG, take a fast variant: [`uniform`] on software drivers, [`tiled`] on
+//! GPUs. The gradient to the input is the same convolution of `dy` with flipped, transposed weights.
+
+mod baseline;
+mod reference;
+
+use super::relu;
+use super::{Case, Entry};
+use crate::error::{Error, Result};
+use crate::gpu::{Recorder, Value};
+use crate::tape::{Backward, Op, Tape, Var};
+use crate::tensor::{Frozen, Shape};
+
+/// The catalogue's row.
+pub const ENTRY: Entry =
+    Entry { name: "conv2d", shaders: &[&baseline::SHADER], cases: reference::cases };
+
+/// What the picture shows beyond its edges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaddingMode {
+    /// Zeros.
+    #[default]
+    Zero,
+    /// The picture mirrored at its outermost pixels, which are not repeated.
+    Reflect,
+    /// The outermost pixels, repeated.
+    Replicate,
+}
+
+/// How the sums are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// One invocation an element: anything, anywhere.
+    Baseline,
+}
+
+/// Settings of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d {
+    /// Pixels between neighbouring windows.
+    pub stride: usize,
+    /// Pixels added on each side.
+    pub padding: usize,
+    /// What is added.
+    pub mode: PaddingMode,
+    /// Ends in max(·, 0).
+    pub relu: bool,
+    /// Set to force a variant; by default the device and the shape decide.
+    pub variant: Option<Variant>,
+}
+
+impl Default for Conv2d {
+    fn default() -> Self {
+        Conv2d { stride: 1, padding: 1, mode: PaddingMode::Zero, relu: false, variant: None }
+    }
+}
+
+/// y = x ∗ weight + bias. x: C×H×W, weight: O×C×K×K, bias: O → O×OH×OW with
+/// OH = (H + 2·padding − K)/stride + 1.
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes do not fit each other or the kernel does not fit the padded
+/// picture; otherwise as [`Tape::record`].
+pub fn conv2d(
+    tape: &mut Tape,
+    x: Var,
+    weight: Var,
+    bias: Option<Var>,
+    settings: Conv2d,
+) -> Result<Var> {
+    let bias = match bias {
+        Some(bias) => bias,
+        None => {
+            let out = tape.shape(weight).dims().first().copied().unwrap_or(0);
+            tape.frozen(&Frozen::new([out], vec![0.0; out])?)
+        }
+    };
+    tape.record(settings, &[x, weight, bias])
+}
+
+/// Extents of one convolution.
+#[derive(Clone, Copy, Debug)]
+struct Extents {
+    /// Input: channels, height, width.
+    input: [usize; 3],
+    /// Output: channels, height, width.
+    output: [usize; 3],
+    kernel: usize,
+}
+
+impl Extents {
+    /// Multiplications and additions of a pass.
+    fn flops(&self) -> u64 {
+        let [o, h, w] = self.output;
+        2 * (o * h * w * self.input[0] * self.kernel * self.kernel) as u64
+    }
+}
+
+impl Conv2d {
+    fn extents(&self, x: &Shape, weight: &Shape) -> Result<Extents> {
+        let wrong = |what| Error::Shape { op: "conv2d", what };
+        let [c, h, w] = x.chw("conv2d")?;
+        let [o, wc, k, k2] = weight
+            .dims()
+            .try_into()
+            .map_err(|_| wrong(format!("takes weights of shape O×C×K×K, not {weight}")))?;
+        if wc != c || k != k2 || k == 0 || self.stride == 0 {
+            let stride = self.stride;
+            return Err(wrong(format!(
+                "weights {weight} do not fit a map of {x} at stride {stride}"
+            )));
+        }
+        if k > h + 2 * self.padding || k > w + 2 * self.padding {
+            let pad = self.padding;
+            return Err(wrong(format!(
+                "a {k}×{k} kernel does not fit {x} with {pad} pixels of padding"
+            )));
+        }
+        if self.mode == PaddingMode::Reflect && self.padding >= h.min(w) {
+            let pad = self.padding;
+            return Err(wrong(format!(
+                "{x} is too small to be mirrored {pad} pixels past its edges"
+            )));
+        }
+        let out = |extent: usize| (extent + 2 * self.padding - k) / self.stride + 1;
+        Ok(Extents { input: [c, h, w], output: [o, out(h), out(w)], kernel: k })
+    }
+}
+
+impl Op for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        let extents = self.extents(inputs[0], inputs[1])?;
+        if *inputs[2] != Shape::from([extents.output[0]]) {
+            let what = format!("bias of shape {} for weights of {}", inputs[2], inputs[1]);
+            return Err(Error::Shape { op: "conv2d", what });
+        }
+        Ok(extents.output.into())
+    }
+
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+        let extents = self.extents(x[0].shape(), x[1].shape())?;
+        baseline::forward(self, &extents, recorder, x, y)
+    }
+
+    fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
+        let extents = self.extents(pass.x[0].shape(), pass.x[1].shape())?;
+        if self.relu {
+            relu::mask(recorder, pass.y, pass.dy)?;
+        }
+        if let Some(dx) = &pass.dx[0] {
+            baseline::backward_input(self, &extents, recorder, pass, dx, false)?;
+        }
+        if let Some(dw) = &pass.dx[1] {
+            baseline::backward_weight(self, &extents, recorder, pass, dw)?;
+        }
+        if let Some(db) = &pass.dx[2] {
+            baseline::backward_bias(self, &extents, recorder, pass, db)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! `max_pool`: the largest value of each window.
+
+use super::pool::{self, Windows};
+use super::reference::{Array, Reference};
+use super::{Case, Entry};
+use crate::error::Result;
+use crate::gpu::{KernelId, Recorder, Shader, Value};
+use crate::shader;
+use crate::tape::{Backward, Op, Tape, Var};
+use crate::tensor::Shape;
+
+static SHADER: Shader = shader!("max_pool");
+static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
+static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
+
+/// The catalogue's row.
+pub const ENTRY: Entry = Entry { name: "max_pool", shaders: &[&SHADER], cases };
+
+/// The largest value of each `window`×`window` square, `stride` pixels apart; squares that pass the
+/// edge are left out. C×H×W → C×((H − window)/stride + 1)×((W − window)/stride + 1).
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) when no window fits; otherwise as [`Tape::record`].
+pub fn max_pool(tape: &mut Tape, x: Var, window: usize, stride: usize) -> Result<Var> {
+    tape.record(MaxPool(Windows { window, stride }), &[x])
+}
+
+#[derive(Clone)]
+struct MaxPool(Windows);
+
+impl Op for MaxPool {
+    fn name(&self) -> &'static str {
+        "max_pool"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        self.0.shape("max_pool", inputs[0])
+    }
+
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+        self.0.forward(&FORWARD, recorder, &x[0], y)
+    }
+
+    fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
+        self.0.backward(&BACKWARD, true, recorder, pass)
+    }
+}
+
+impl Reference for MaxPool {
+    fn reference(&self, x: &[Array]) -> Array {
+        pool::pooled(self.0, &x[0], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+    }
+
+    fn reference_backward(&self, x: &[Array], dy: &Array) -> Vec<Array> {
+        let mut dx = Array::zeros(x[0].shape.clone());
+        self.0.each(&x[0].shape, |at, pixels| {
+            let better =
+                |best: usize, p: &usize| if x[0].data[*p] > x[0].data[best] { *p } else { best };
+            dx.data[pixels.iter().fold(pixels[0], better)] += dy.data[at];
+        });
+        vec![dx]
+    }
+
+    fn boxed(&self) -> Box<dyn Op> {
+        Box::new(self.clone())
+    }
+}
+
+fn cases() -> Vec<Case> {
+    pool::cases(MaxPool)
+}

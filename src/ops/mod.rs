@@ -1,0 +1,98 @@
+//! The differentiable operations: one file each, and the catalogue of them all.
+//!
+//! A file holds the operation's shape rule, its forward and backward pass as dispatches of the
+//! shader of the same name, and a plain-loop f64 reference that the tests compare both with.
+//! [`CATALOGUE`] drives the sweeps in `tests/`: gradients, shader translation and determinism.
+
+pub mod add;
+pub mod avg_pool;
+pub mod conv2d;
+pub mod gram;
+pub mod max_pool;
+pub mod normalize;
+mod pool;
+pub mod reference;
+pub mod relu;
+pub mod scale;
+pub mod squared_error;
+pub mod statistics;
+pub mod total_variation;
+pub mod weighted_sum;
+
+pub use add::add;
+pub use avg_pool::avg_pool;
+pub use conv2d::{Conv2d, PaddingMode, conv2d};
+pub use gram::gram;
+pub use max_pool::max_pool;
+pub use normalize::normalize;
+pub use relu::relu;
+pub use scale::scale;
+pub use squared_error::{absolute_error, relative_error};
+pub use total_variation::total_variation;
+pub use weighted_sum::weighted_sum;
+
+use crate::gpu::Shader;
+use crate::ops::reference::Reference;
+use crate::tensor::Shape;
+
+/// An operation as the catalogue lists it.
+pub struct Entry {
+    /// The name of its file, its shader and its test.
+    pub name: &'static str,
+    /// Its shaders: the baseline first, then variants.
+    pub shaders: &'static [&'static Shader],
+    /// Uses that exercise it: awkward shapes, every setting and variant.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// One use of an operation for the tests.
+pub struct Case {
+    /// The operation with its settings.
+    pub op: Box<dyn Reference>,
+    /// Shapes of its inputs.
+    pub inputs: Vec<Shape>,
+    /// Inputs that get no gradient.
+    pub frozen: Vec<usize>,
+    /// What is special about it.
+    pub note: String,
+}
+
+impl Case {
+    fn new(op: impl Reference + 'static, inputs: Vec<Shape>, note: impl Into<String>) -> Self {
+        Case { op: Box::new(op), inputs, frozen: Vec::new(), note: note.into() }
+    }
+
+    fn frozen(mut self, inputs: &[usize]) -> Self {
+        self.frozen = inputs.to_vec();
+        self
+    }
+}
+
+/// All operations.
+pub const CATALOGUE: &[Entry] = &[
+    add::ENTRY,
+    avg_pool::ENTRY,
+    conv2d::ENTRY,
+    gram::ENTRY,
+    max_pool::ENTRY,
+    normalize::ENTRY,
+    relu::ENTRY,
+    scale::ENTRY,
+    squared_error::ENTRY,
+    total_variation::ENTRY,
+    weighted_sum::ENTRY,
+];
+
+/// Awkward feature maps: single pixels and rows, odd sizes, channels that no vector width divides.
+fn awkward_maps() -> Vec<Shape> {
+    [[1, 1, 1], [3, 1, 7], [5, 9, 1], [2, 2, 3], [4, 13, 5], [3, 16, 16], [1, 3, 127]]
+        .map(Shape::from)
+        .to_vec()
+}
+
+/// How a sum over `count` elements is split: elements of a share, and number of shares. Shares stay
+/// long enough to be worth a workgroup and few enough for one workgroup to add them up.
+fn shares(count: usize) -> (usize, usize) {
+    let share = count.div_ceil(1024).max(4096).next_multiple_of(256);
+    (share, count.div_ceil(share))
+}

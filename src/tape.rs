@@ -1,0 +1,243 @@
+//! A small autograd tape.
+//!
+//! Calling an operation records its forward dispatches at once and a node on the tape.
+//! [`Tape::backward`] walks the nodes from a result back to the variables and records the backward
+//! dispatches. Nothing runs until the recording has become a [`Program`] and is replayed.
+//!
+//! **The rule of accumulation**, stated here once: a node's gradient is the sum over all uses of its
+//! value. The tape gives each backward dispatch the buffer of the gradient and says whether to write
+//! (`=`, the first use) or to add (`+=`, every later one). When a node's own backward runs, all
+//! later uses have been added; from then on its gradient is scratch memory that it may overwrite.
+//! Frozen inputs have no gradient and cost nothing; nodes that the result does not depend on are
+//! skipped.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Program, Recorder, Value};
+use crate::ops::scale::scaled;
+use crate::tensor::{Frozen, Shape, Tensor};
+
+/// A value on the tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Var(usize);
+
+/// Where a backward dispatch puts a gradient.
+#[derive(Clone)]
+pub struct Gradient {
+    /// The gradient's memory, of the input's shape.
+    pub value: Value,
+    /// Add to what is there (`+=`) instead of replacing it (`=`).
+    pub accumulate: bool,
+}
+
+/// What an operation's backward pass gets.
+pub struct Backward<'a> {
+    /// The inputs.
+    pub x: &'a [Value],
+    /// The output.
+    pub y: &'a Value,
+    /// The output's gradient; may be overwritten.
+    pub dy: &'a Value,
+    /// For every input, where its gradient goes; `None` for frozen ones. An input that occurs twice
+    /// is served in this order.
+    pub dx: &'a [Option<Gradient>],
+}
+
+/// A differentiable operation. One value of the type is one use of it, with its settings.
+pub trait Op {
+    /// The field's name for it, as in its file's name.
+    fn name(&self) -> &'static str;
+
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the inputs do not fit.
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape>;
+
+    /// Records the dispatches that compute `y` from `x`.
+    ///
+    /// # Errors
+    /// When a kernel does not compile or a buffer is too large.
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()>;
+
+    /// Records the dispatches that compute the gradients asked for.
+    ///
+    /// # Errors
+    /// As [`Op::forward`].
+    fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()>;
+}
+
+struct Node {
+    value: Value,
+    /// A variable or a result that depends on one.
+    needs_gradient: bool,
+    source: Option<Source>,
+}
+
+/// The operation that made a node.
+struct Source {
+    op: Box<dyn Op>,
+    inputs: Vec<Var>,
+    scope: String,
+}
+
+/// Records operations and their gradients.
+pub struct Tape {
+    recorder: Recorder,
+    nodes: Vec<Node>,
+}
+
+impl Tape {
+    /// An empty tape for a device.
+    pub fn new(gpu: &Gpu) -> Self {
+        Tape { recorder: Recorder::new(gpu), nodes: Vec::new() }
+    }
+
+    /// What the operations to come belong to, such as `conv1_1`: the first word of the labels under
+    /// which their dispatches are timed.
+    pub fn scope(&mut self, scope: impl Into<String>) {
+        self.recorder.scope = scope.into();
+    }
+
+    /// A tensor with respect to which gradients are wanted.
+    pub fn variable(&mut self, tensor: &Tensor) -> Var {
+        self.push(tensor.into(), true, None)
+    }
+
+    /// A tensor that gets no gradient; its numbers may be replaced between replays.
+    pub fn constant(&mut self, tensor: &Tensor) -> Var {
+        self.push(tensor.into(), false, None)
+    }
+
+    /// Numbers that never change.
+    pub fn frozen(&mut self, numbers: &Arc<Frozen>) -> Var {
+        self.push(numbers.into(), false, None)
+    }
+
+    /// Records an operation.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the inputs do not fit; otherwise as [`Op::forward`].
+    pub fn record(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Var> {
+        self.record_boxed(Box::new(op), inputs)
+    }
+
+    /// As [`Tape::record`], for operations from the catalogue.
+    ///
+    /// # Errors
+    /// As [`Tape::record`].
+    pub fn record_boxed(&mut self, op: Box<dyn Op>, inputs: &[Var]) -> Result<Var> {
+        let x: Vec<Value> = inputs.iter().map(|v| self.nodes[v.0].value.clone()).collect();
+        let shapes: Vec<&Shape> = x.iter().map(Value::shape).collect();
+        let shape = op.shape(&shapes)?;
+        if shape.dims().contains(&0) {
+            return Err(Error::Shape { op: op.name(), what: format!("gives an empty {shape}") });
+        }
+        let y = self.recorder.temporary(shape);
+        op.forward(&mut self.recorder, &x, &y)?;
+        let needs_gradient = inputs.iter().any(|v| self.nodes[v.0].needs_gradient);
+        let scope = self.recorder.scope.clone();
+        let source = Source { op, inputs: inputs.to_vec(), scope };
+        Ok(self.push(y, needs_gradient, Some(source)))
+    }
+
+    fn push(&mut self, value: Value, needs_gradient: bool, source: Option<Source>) -> Var {
+        self.nodes.push(Node { value, needs_gradient, source });
+        Var(self.nodes.len() - 1)
+    }
+
+    /// The shape of a value.
+    pub fn shape(&self, var: Var) -> &Shape {
+        &self.nodes[var.0].value.shape
+    }
+
+    /// A value as the recorder knows it.
+    pub fn value(&self, var: Var) -> &Value {
+        &self.nodes[var.0].value
+    }
+
+    /// The recorder, for dispatches that are no differentiable operation.
+    pub fn recorder(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    /// Makes a result last, so that it can be read after a replay.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when it is too large for the adapter.
+    pub fn keep(&mut self, var: Var) -> Result<Tensor> {
+        self.recorder.keep(&self.nodes[var.0].value)
+    }
+
+    /// Records the gradients of the scalar `result` with respect to the variables.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `result` is no scalar; otherwise as [`Op::backward`].
+    pub fn backward(&mut self, result: Var) -> Result<Gradients> {
+        if *self.shape(result) != Shape::scalar() {
+            let what = format!("starts from a scalar, not from {}", self.shape(result));
+            return Err(Error::Shape { op: "backward", what });
+        }
+        let one = self.frozen(&Frozen::scalar(1.0));
+        self.backward_from(result, one)
+    }
+
+    /// Records vᵀ·∂`result`/∂variable for the upstream gradient v, which has the shape of `result`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the shapes differ; otherwise as [`Op::backward`].
+    pub fn backward_from(&mut self, result: Var, upstream: Var) -> Result<Gradients> {
+        if self.shape(result) != self.shape(upstream) {
+            let what =
+                format!("{} has no gradient of {}", self.shape(result), self.shape(upstream));
+            return Err(Error::Shape { op: "backward", what });
+        }
+        // Gradients are scratch memory and the upstream one is the caller's: start from a copy.
+        let start = self.recorder.temporary(self.shape(result).clone());
+        scaled(&mut self.recorder, &self.nodes[upstream.0].value, 1.0, &start, false)?;
+        let mut gradients: Vec<Option<Value>> = vec![None; self.nodes.len()];
+        gradients[result.0] = Some(start);
+        for at in (0..=result.0).rev() {
+            let node = &self.nodes[at];
+            let Some(source) = node.source.as_ref().filter(|_| node.needs_gradient) else {
+                continue;
+            };
+            let Some(dy) = gradients[at].take() else { continue };
+            self.recorder.scope = source.scope.clone();
+            let mut x = Vec::with_capacity(source.inputs.len());
+            let mut dx = Vec::with_capacity(source.inputs.len());
+            for input in &source.inputs {
+                let input_node = &self.nodes[input.0];
+                x.push(input_node.value.clone());
+                dx.push(input_node.needs_gradient.then(|| {
+                    let accumulate = gradients[input.0].is_some();
+                    let value = gradients[input.0].get_or_insert_with(|| {
+                        self.recorder.temporary(input_node.value.shape.clone())
+                    });
+                    Gradient { value: value.clone(), accumulate }
+                }));
+            }
+            let pass = Backward { x: &x, y: &node.value, dy: &dy, dx: &dx };
+            source.op.backward(&mut self.recorder, &pass)?;
+        }
+        Ok(Gradients(gradients))
+    }
+
+    /// The gradient of a variable, or `None` when the result does not depend on it.
+    pub fn gradient(&mut self, gradients: &Gradients, variable: Var) -> Option<Var> {
+        let value = gradients.0.get(variable.0)?.clone()?;
+        Some(self.push(value, false, None))
+    }
+
+    /// The recording with its memory.
+    ///
+    /// # Errors
+    /// As [`Recorder::finish`].
+    pub fn finish(self) -> Result<Program> {
+        self.recorder.finish()
+    }
+}
+
+/// The gradients of a result with respect to the tape's variables.
+pub struct Gradients(Vec<Option<Value>>);

@@ -1,0 +1,146 @@
+//! Shapes, and numbers on either side of the bus: [`Tensor`] lives on the GPU, [`Frozen`] on the
+//! host until a kernel wants it.
+//!
+//! Everything is `f32`. Feature maps are planar C×H×W without padding between rows or channels,
+//! convolution weights O×I×K×K, Gram matrices C×C, losses a single number with the empty shape.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Memory};
+
+/// The extents of a tensor, outermost first.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Shape(Vec<usize>);
+
+impl Shape {
+    /// The shape of a single number.
+    pub fn scalar() -> Self {
+        Shape(Vec::new())
+    }
+
+    /// Product of the extents; 1 for a scalar.
+    pub fn elements(&self) -> usize {
+        self.0.iter().product()
+    }
+
+    /// Size in bytes of that many `f32`.
+    pub fn bytes(&self) -> u64 {
+        4 * self.elements() as u64
+    }
+
+    /// The extents, outermost first.
+    pub fn dims(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The extents of a feature map, `[channels, height, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] in the name of `op` when there are not exactly three.
+    pub fn chw(&self, op: &'static str) -> Result<[usize; 3]> {
+        self.0.as_slice().try_into().map_err(|_| Error::Shape {
+            op,
+            what: format!("takes a feature map of shape C×H×W, not {self}"),
+        })
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(dims: [usize; N]) -> Self {
+        Shape(dims.to_vec())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("scalar");
+        }
+        for (i, dim) in self.0.iter().enumerate() {
+            write!(f, "{}{dim}", if i > 0 { "×" } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A tensor in GPU memory. Cloning shares the memory.
+#[derive(Clone)]
+pub struct Tensor {
+    pub(crate) shape: Shape,
+    pub(crate) memory: Arc<Memory>,
+}
+
+impl Tensor {
+    /// Its shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+}
+
+/// Numbers that no gradient changes: network weights, factors, targets. They stay on the host until
+/// a kernel binds them, and each kernel may ask for them in its own packing; what was packed once
+/// is shared by every program on the same device.
+pub struct Frozen {
+    shape: Shape,
+    data: Vec<f32>,
+    packed: Mutex<HashMap<&'static str, Arc<Memory>>>,
+}
+
+impl Frozen {
+    /// Takes numbers in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the count does not fit the shape.
+    pub fn new(shape: impl Into<Shape>, data: Vec<f32>) -> Result<Arc<Self>> {
+        let shape = shape.into();
+        if shape.elements() != data.len() {
+            return Err(Error::Shape {
+                op: "frozen",
+                what: format!("{} numbers do not fill a tensor of shape {shape}", data.len()),
+            });
+        }
+        Ok(Arc::new(Frozen { shape, data, packed: Mutex::default() }))
+    }
+
+    /// A single number.
+    pub fn scalar(value: f32) -> Arc<Self> {
+        Arc::new(Frozen { shape: Shape::scalar(), data: vec![value], packed: Mutex::default() })
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Its numbers, row-major.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The GPU memory that holds `pack(data)`, made at the first call under this `packing` name.
+    pub(crate) fn upload(
+        &self,
+        gpu: &Gpu,
+        packing: &'static str,
+        pack: impl FnOnce(&[f32]) -> Vec<f32>,
+    ) -> Result<Arc<Memory>> {
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(memory) = packed.get(packing).filter(|m| m.belongs_to(gpu)) {
+            return Ok(memory.clone());
+        }
+        let numbers = pack(&self.data);
+        let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
+        gpu.fill(&memory, &numbers);
+        packed.insert(packing, memory.clone());
+        Ok(memory)
+    }
+}

@@ -1,0 +1,65 @@
+//! What the test binaries share: devices, seeded numbers, comparison.
+#![allow(dead_code)] // Each test binary uses a part of it.
+
+use std::sync::OnceLock;
+
+use impasto::gpu::{Choice, Gpu};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// The adapter that the tests run on: `IMPASTO_ADAPTER` and `IMPASTO_BACKEND` choose as `--adapter`
+/// and `--backend` do.
+pub fn choice() -> Choice {
+    let var = |name| std::env::var(name).ok().filter(|v: &String| !v.is_empty());
+    Choice {
+        adapter: var("IMPASTO_ADAPTER"),
+        backend: var("IMPASTO_BACKEND").map(|b| b.parse().expect("IMPASTO_BACKEND")),
+    }
+}
+
+/// One device for all tests of a binary.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let gpu = pollster::block_on(Gpu::open(&choice())).expect("a GPU or a software driver");
+        let report = gpu.report();
+        eprintln!("testing on {} ({:?}, {})", report.name, report.backend, report.driver);
+        gpu
+    })
+}
+
+/// The same device with wgpu's bounds checks in every shader.
+pub fn checked_gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| pollster::block_on(Gpu::open_checked(&choice())).expect("a GPU"))
+}
+
+/// A generator that gives the same numbers everywhere.
+pub fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// `count` numbers between −1 and 1.
+pub fn random(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// ‖a − b‖ / ‖b‖, or ‖a‖ where b is 0. NaN when anything is NaN.
+pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len(), "different counts of numbers");
+    let square = |v: f64| v * v;
+    let error: f64 = a.iter().zip(b).map(|(a, b)| square(f64::from(*a) - b)).sum();
+    let size: f64 = b.iter().map(|b| square(*b)).sum();
+    (error / if size > 0.0 { size } else { 1.0 }).sqrt()
+}
+
+/// The folder of real weights and pictures, if there is one; says so when a test is skipped.
+pub fn shared(test: &str) -> Option<std::path::PathBuf> {
+    match std::env::var_os("IMPASTO_SHARED").filter(|v| !v.is_empty()) {
+        Some(folder) => Some(folder.into()),
+        None => {
+            eprintln!("skipped {test}: IMPASTO_SHARED is not set");
+            None
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The sweep over the catalogue: every case of every operation, forward and backward.
+
+use impasto::Result;
+use impasto::gpu::Gpu;
+use impasto::ops::reference::Array;
+use impasto::ops::{CATALOGUE, Case, scale};
+use impasto::tape::{Tape, Var};
+use impasto::tensor::Frozen;
+use rand::RngExt;
+
+use crate::common::{checked_gpu, gpu, random, relative_error, rng};
+
+/// f32 sums of up to some thousand products stay well below this.
+const TOLERANCE: f64 = 3e-6;
+
+/// Inputs of a case and an upstream gradient, all seeded.
+struct Numbers {
+    inputs: Vec<Vec<f32>>,
+    upstream: Vec<f32>,
+}
+
+impl Numbers {
+    fn of(case: &Case, seed: u64) -> Self {
+        let mut rng = rng(seed);
+        let shapes: Vec<_> = case.inputs.iter().collect();
+        let out = case.op.shape(&shapes).expect("the case's shapes fit");
+        let mut inputs: Vec<Vec<f32>> =
+            case.inputs.iter().map(|s| random(&mut rng, s.elements())).collect();
+        // Scalars are denominators: away from zero.
+        inputs.iter_mut().filter(|v| v.len() == 1).for_each(|v| v[0] = 0.5 + v[0].abs());
+        Numbers { inputs, upstream: random(&mut rng, out.elements()) }
+    }
+
+    fn arrays(&self, case: &Case) -> Vec<Array> {
+        let array = |(shape, v): (&impasto::tensor::Shape, &Vec<f32>)| {
+            Array::from_fn(shape.clone(), |i| f64::from(v[i]))
+        };
+        case.inputs.iter().zip(&self.inputs).map(array).collect()
+    }
+}
+
+/// What the GPU gives: the output and the gradients of the inputs that are not frozen. The gradient
+/// is that of y + y with y recorded twice, so that the second use adds to the first one's.
+struct Results {
+    output: Vec<f32>,
+    gradients: Vec<Option<Vec<f32>>>,
+}
+
+fn on_gpu(gpu: &Gpu, case: &Case, numbers: &Numbers) -> Result<Results> {
+    pollster::block_on(async {
+        let mut tape = Tape::new(gpu);
+        let (mut leaves, mut inputs) = (Vec::new(), Vec::new());
+        for (i, (shape, v)) in case.inputs.iter().zip(&numbers.inputs).enumerate() {
+            if case.frozen.contains(&i) {
+                inputs.push(tape.frozen(&Frozen::new(shape.clone(), v.clone())?));
+                leaves.push(None);
+            } else {
+                let leaf = tape.variable(&gpu.tensor(shape.clone(), v)?);
+                // Through a temporary, so that the operation reads from poisoned memory.
+                inputs.push(scale(&mut tape, leaf, 1.0)?);
+                leaves.push(Some(leaf));
+            }
+        }
+        let y = tape.record_boxed(case.op.boxed(), &inputs)?;
+        let again = tape.record_boxed(case.op.boxed(), &inputs)?;
+        let sum = impasto::ops::add(&mut tape, y, again)?;
+        let upstream = gpu.tensor(tape.shape(y).clone(), &numbers.upstream)?;
+        let upstream = tape.constant(&upstream);
+        let gradients = tape.backward_from(sum, upstream)?;
+        let output = tape.keep(y)?;
+        let mut kept = Vec::new();
+        for leaf in leaves {
+            let gradient: Option<Var> = leaf.and_then(|leaf| tape.gradient(&gradients, leaf));
+            kept.push(gradient.map(|g| tape.keep(g)).transpose()?);
+        }
+        let program = tape.finish()?;
+        let mut runs = Vec::new();
+        for _ in 0..2 {
+            program.poison();
+            program.run().await?;
+            let mut results = Results { output: gpu.read(&output).await?, gradients: Vec::new() };
+            for tensor in &kept {
+                results.gradients.push(match tensor {
+                    Some(tensor) => Some(gpu.read(tensor).await?),
+                    None => None,
+                });
+            }
+            runs.push(results);
+        }
+        let second = runs.remove(1);
+        assert!(same_bits(&runs[0], &second), "two runs gave different bits");
+        Ok(second)
+    })
+}
+
+fn same_bits(a: &Results, b: &Results) -> bool {
+    let bits = |v: &[f32]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let all = |r: &Results| {
+        let gradients: Vec<_> = r.gradients.iter().map(|g| g.as_deref().map(bits)).collect();
+        (bits(&r.output), gradients)
+    };
+    all(a) == all(b)
+}
+
+/// Runs `check` on every case and reports all that fail.
+fn each_case(check: impl Fn(&Case, &Numbers) -> Result<(), String>) {
+    let mut failures = Vec::new();
+    for entry in CATALOGUE {
+        for (i, case) in (entry.cases)().iter().enumerate() {
+            let numbers = Numbers::of(case, i as u64);
+            if let Err(what) = check(case, &numbers) {
+                let Case { inputs, note, .. } = case;
+                failures.push(format!("{} {note} {inputs:?}: {what}", entry.name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+#[test]
+fn forward_and_backward_match_the_reference() {
+    each_case(|case, numbers| {
+        let results = on_gpu(gpu(), case, numbers).map_err(|e| e.to_string())?;
+        let x = numbers.arrays(case);
+        let y = case.op.reference(&x);
+        let error = relative_error(&results.output, &y.data);
+        if error.is_nan() || error > TOLERANCE {
+            return Err(format!("forward is off by {error:.1e}"));
+        }
+        let dy = Array::from_fn(y.shape, |i| f64::from(numbers.upstream[i]));
+        let expected = case.op.reference_backward(&x, &dy);
+        for (i, gradient) in results.gradients.iter().enumerate() {
+            let Some(gradient) = gradient else {
+                if case.frozen.contains(&i) {
+                    continue;
+                }
+                return Err(format!("input {i} got no gradient"));
+            };
+            let twice = expected[i].map(|v| 2.0 * v);
+            let error = relative_error(gradient, &twice.data);
+            if error.is_nan() || error > TOLERANCE {
+                return Err(format!("gradient of input {i} is off by {error:.1e}"));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn bounds_checks_change_no_bit() {
+    each_case(|case, numbers| {
+        let plain = on_gpu(gpu(), case, numbers).map_err(|e| e.to_string())?;
+        let checked = on_gpu(checked_gpu(), case, numbers).map_err(|e| e.to_string())?;
+        if same_bits(&plain, &checked) { Ok(()) } else { Err("other bits".into()) }
+    });
+}
+
+#[test]
+fn references_match_finite_differences() {
+    each_case(|case, numbers| {
+        let (x, mut rng) = (numbers.arrays(case), rng(7));
+        let dy = Array::from_fn(case.op.reference(&x).shape, |i| f64::from(numbers.upstream[i]));
+        let gradients = case.op.reference_backward(&x, &dy);
+        for i in (0..x.len()).filter(|i| !case.frozen.contains(i)) {
+            let direction = x[i].map(|_| rng.random_range(-1.0..1.0));
+            let along = |step: f64| {
+                let mut moved = x.clone();
+                moved[i] = x[i].zip(&direction, |x, d| x + step * d);
+                let y = case.op.reference(&moved);
+                y.zip(&dy, |y, dy| y * dy).data.iter().sum::<f64>()
+            };
+            let difference = (along(1e-6) - along(-1e-6)) / 2e-6;
+            let slope: f64 = gradients[i].zip(&direction, |g, d| g * d).data.iter().sum();
+            if (difference - slope).abs() > 1e-5 * (1.0 + slope.abs()) {
+                return Err(format!("input {i}: {slope} is not the difference {difference}"));
+            }
+        }
+        Ok(())
+    });
+}
