@@ -21,7 +21,7 @@ pub mod weighted_sum;
 
 pub use add::add;
 pub use avg_pool::avg_pool;
-pub use conv2d::{Conv2d, PaddingMode, conv2d};
+pub use conv2d::{Conv2d, Padding, conv2d};
 pub use gram::gram;
 pub use max_pool::max_pool;
 pub use normalize::normalize;

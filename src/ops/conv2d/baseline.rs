@@ -1,6 +1,6 @@
 //! The baseline's dispatches.
 
-use super::{Conv2d, Extents, PaddingMode};
+use super::{Conv2d, Extents, Padding};
 use crate::error::Result;
 use crate::gpu::program::Call;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -22,9 +22,9 @@ fn sizes<'r>(
 ) -> Call<'r> {
     let ([c, h, w], [o, oh, ow]) = (e.input, e.output);
     let mode = match conv.mode {
-        PaddingMode::Zero => 0usize,
-        PaddingMode::Reflect => 1,
-        PaddingMode::Replicate => 2,
+        Padding::Zero => 0usize,
+        Padding::Reflect => 1,
+        Padding::Replicate => 2,
     };
     let call = call.set("in_channels", c).set("height", h).set("width", w);
     let call = call.set("out_channels", o).set("out_height", oh).set("out_width", ow);

@@ -18,16 +18,31 @@ use crate::tensor::{Frozen, Shape};
 pub const ENTRY: Entry =
     Entry { name: "conv2d", shaders: &[&baseline::SHADER], cases: reference::cases };
 
-/// What the picture shows beyond its edges.
+/// What a convolution reads beyond the map's edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PaddingMode {
-    /// Zeros.
+pub enum Padding {
+    /// Zeros, as VGG was trained.
     #[default]
     Zero,
-    /// The picture mirrored at its outermost pixels, which are not repeated.
+    /// The mirrored map; the edge pixel itself is not repeated, so the map must be larger than the
+    /// padding.
     Reflect,
-    /// The outermost pixels, repeated.
+    /// The nearest pixel of the map.
     Replicate,
+}
+
+impl Padding {
+    /// Every kind, in the order in which messages list them.
+    pub const ALL: [Self; 3] = [Self::Zero, Self::Reflect, Self::Replicate];
+
+    /// `zero`, `reflect` or `replicate`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zero => "zero",
+            Self::Reflect => "reflect",
+            Self::Replicate => "replicate",
+        }
+    }
 }
 
 /// How the sums are computed.
@@ -45,7 +60,7 @@ pub struct Conv2d {
     /// Pixels added on each side.
     pub padding: usize,
     /// What is added.
-    pub mode: PaddingMode,
+    pub mode: Padding,
     /// Ends in max(·, 0).
     pub relu: bool,
     /// Set to force a variant; by default the device and the shape decide.
@@ -54,7 +69,7 @@ pub struct Conv2d {
 
 impl Default for Conv2d {
     fn default() -> Self {
-        Conv2d { stride: 1, padding: 1, mode: PaddingMode::Zero, relu: false, variant: None }
+        Conv2d { stride: 1, padding: 1, mode: Padding::Zero, relu: false, variant: None }
     }
 }
 
@@ -119,7 +134,7 @@ impl Conv2d {
                 "a {k}×{k} kernel does not fit {x} with {pad} pixels of padding"
             )));
         }
-        if self.mode == PaddingMode::Reflect && self.padding >= h.min(w) {
+        if self.mode == Padding::Reflect && self.padding >= h.min(w) {
             let pad = self.padding;
             return Err(wrong(format!(
                 "{x} is too small to be mirrored {pad} pixels past its edges"

@@ -1,6 +1,6 @@
 //! The f64 twin, and the cases for the sweeps.
 
-use super::{Case, Conv2d, PaddingMode};
+use super::{Case, Conv2d, Padding};
 use crate::ops::reference::{Array, Reference};
 use crate::tape::Op;
 use crate::tensor::Shape;
@@ -13,9 +13,9 @@ impl Conv2d {
             return Some(at as usize);
         }
         match self.mode {
-            PaddingMode::Zero => None,
-            PaddingMode::Reflect => Some(if at < 0 { -at } else { 2 * last - at } as usize),
-            PaddingMode::Replicate => Some(at.clamp(0, last) as usize),
+            Padding::Zero => None,
+            Padding::Reflect => Some(if at < 0 { -at } else { 2 * last - at } as usize),
+            Padding::Replicate => Some(at.clamp(0, last) as usize),
         }
     }
 
@@ -78,7 +78,7 @@ fn case(conv: Conv2d, input: [usize; 3], out: usize, kernel: usize, note: &str) 
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    use PaddingMode::{Reflect, Replicate, Zero};
+    use Padding::{Reflect, Replicate, Zero};
     let mut cases = Vec::new();
     for mode in [Zero, Reflect, Replicate] {
         for (kernel, stride, padding) in

@@ -1,0 +1,60 @@
+//! `impasto devices`: what there is to run on.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use impasto::gpu::AdapterReport;
+use impasto::gpu::adapters::{self, NONE_AT_ALL};
+use impasto::{Error, Result};
+
+/// Arguments of `impasto devices`.
+#[derive(Args)]
+pub struct DevicesArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the adapters on standard output.
+///
+/// # Errors
+/// [`Error::NoAdapter`] when there is none.
+pub fn run(args: &DevicesArgs) -> Result<ExitCode> {
+    let adapters = pollster::block_on(adapters::list());
+    if args.json {
+        let text = serde_json::to_string_pretty(&adapters);
+        println!("{}", text.map_err(|e| Error::Gpu(e.to_string()))?);
+    }
+    if adapters.is_empty() {
+        return Err(Error::NoAdapter(NONE_AT_ALL.into()));
+    }
+    if !args.json {
+        adapters.iter().for_each(print);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(report: &AdapterReport) {
+    let backend = report.backend.map_or("other".into(), |b| b.to_string());
+    println!("{}  {}", report.index, report.name);
+    println!("   {backend}, {}, driver {}", report.kind, report.driver);
+    let [least, most] = report.subgroup_sizes;
+    let subgroups = match (report.subgroups, least == most) {
+        (false, _) => "none".into(),
+        (true, true) => format!("of {least}"),
+        (true, false) => format!("of {least} to {most}"),
+    };
+    println!(
+        "   buffers up to {} MB, {} MB bound at once; workgroups of {} with {} KiB",
+        report.max_buffer_bytes / 1_000_000,
+        report.max_binding_bytes / 1_000_000,
+        report.max_workgroup_invocations,
+        report.max_workgroup_bytes / 1024,
+    );
+    let yes = |there| if there { "yes" } else { "no" };
+    let (timestamps, f16) = (yes(report.timestamps), yes(report.f16));
+    println!("   subgroups {subgroups}, timestamps {timestamps}, f16 {f16}");
+    if let Some(why) = &report.unusable {
+        println!("   can't run impasto: {why}");
+    }
+}

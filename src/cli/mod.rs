@@ -1,0 +1,108 @@
+//! The command line: raw arguments → checked settings → the library. Only this part of the crate
+//! prints, reads files and waits.
+
+mod demo;
+mod devices;
+mod interrupt;
+mod progress;
+mod stylize;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use impasto::gpu::{Backend, Choice, Gpu};
+use impasto::{Error, Result};
+
+/// Paints a photograph in the style of a painting, on any GPU.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// The GPU: its index in `impasto devices`, or a part of its name
+    #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Common")]
+    adapter: Option<String>,
+    /// The graphics API: vulkan, metal, dx12 or gl
+    #[arg(long, global = true, help_heading = "Common")]
+    backend: Option<Backend>,
+    /// Say more; twice, GPU time by dispatch as well
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common")]
+    verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common")]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Paint a photograph in the style of one or several paintings
+    Stylize(Box<stylize::StylizeArgs>),
+    /// List the GPUs
+    Devices(devices::DevicesArgs),
+    /// Render two pictures and paint one in the style of the other
+    Demo(demo::DemoArgs),
+}
+
+impl Common {
+    fn open_gpu(&self) -> Result<Gpu> {
+        let choice = Choice { adapter: self.adapter.clone(), backend: self.backend };
+        let gpu = pollster::block_on(Gpu::open(&choice))?;
+        self.say(|| {
+            let report = gpu.report();
+            let backend = report.backend.map_or("other".into(), |b| b.to_string());
+            format!("adapter: {} ({backend}, {}, {})", report.name, report.kind, report.driver)
+        });
+        Ok(gpu)
+    }
+
+    /// Prints a line with `-v`.
+    fn say(&self, line: impl FnOnce() -> String) {
+        if self.verbose > 0 {
+            eprintln!("{}", line());
+        }
+    }
+}
+
+/// Runs the program. Exit codes: 0 done, 2 wrong from the command line alone, 1 everything else, 130
+/// and 143 interrupted.
+pub fn main() -> ExitCode {
+    // What a panic would print means nothing to a user, and it must not look like a result.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("error: impasto has a bug, please report it: {panic}");
+        std::process::exit(1);
+    }));
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let done = match cli.command {
+        Command::Stylize(args) => stylize::run(&cli.common, &args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Demo(args) => demo::run(&cli.common, &args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// Puts a suffix between a path's stem and its extension: `a/b.png` → `a/b-SUFFIX.png`.
+fn beside(path: &std::path::Path, suffix: &str) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}-{suffix}.{extension}"))
+}

@@ -1,0 +1,148 @@
+//! A network on the tape.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{Conv, Layer, Network};
+use crate::error::{Error, Result};
+use crate::ops::normalize::Channel;
+use crate::ops::{self, Conv2d, Padding};
+use crate::tape::{Tape, Var};
+use crate::tensor::Frozen;
+
+/// How the network halves its maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pool {
+    /// The largest of four, as VGG was trained.
+    #[default]
+    Max,
+    /// Their mean, which Gatys et al. found to give slightly smoother pictures.
+    Avg,
+}
+
+impl FromStr for Pool {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "max" => Ok(Pool::Max),
+            "avg" => Ok(Pool::Avg),
+            _ => Err(Error::Usage(format!("--pool {name}: choose max or avg"))),
+        }
+    }
+}
+
+/// A network whose weights are ready to be recorded, any number of times.
+pub struct Graph {
+    channels: [Channel; 3],
+    padding: Padding,
+    colour: Option<Weights>,
+    rows: Vec<Row>,
+}
+
+struct Weights {
+    weight: Arc<Frozen>,
+    bias: Arc<Frozen>,
+}
+
+enum Row {
+    Conv { name: String, tap: String, weights: Weights, side: Option<Weights> },
+    Pool { name: String },
+}
+
+impl Weights {
+    fn new(conv: Conv) -> Result<Self> {
+        let shape = conv.shape();
+        let bias = Frozen::new([conv.bias.len()], conv.bias)?;
+        Ok(Weights { weight: Frozen::new(shape, conv.weight)?, bias })
+    }
+
+    fn record(&self, tape: &mut Tape, x: Var, settings: Conv2d) -> Result<Var> {
+        let (weight, bias) = (tape.frozen(&self.weight), tape.frozen(&self.bias));
+        ops::conv2d(tape, x, weight, Some(bias), settings)
+    }
+}
+
+impl Graph {
+    /// Takes over a network's weights.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a convolution's numbers do not fill its shape.
+    pub fn new(mut network: Network) -> Result<Self> {
+        let of = &network.preprocess;
+        let channel =
+            |i: usize| Channel { from: of.order[i], scale: of.scale[i], offset: of.offset[i] };
+        let channels = [0, 1, 2].map(channel);
+        let mut rows = Vec::new();
+        for layer in network.layers {
+            let tap = layer.tap().unwrap_or_default();
+            rows.push(match layer {
+                Layer::Conv { name, conv } => {
+                    let side = network.sides.remove(&tap).map(Weights::new).transpose()?;
+                    Row::Conv { name, tap, weights: Weights::new(conv)?, side }
+                }
+                Layer::Pool { name } => Row::Pool { name },
+            });
+        }
+        let colour = network.colour.map(Weights::new).transpose()?;
+        Ok(Graph { channels, padding: network.padding, colour, rows })
+    }
+
+    /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1) and
+    /// returns what is seen at them: C×H'×W' after the ReLU, through the side map where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when a tap is missing; otherwise what recording can give.
+    pub fn record(
+        &self,
+        tape: &mut Tape,
+        picture: Var,
+        pool: Pool,
+        taps: &[&str],
+    ) -> Result<BTreeMap<String, Var>> {
+        let mut seen = BTreeMap::new();
+        let mut missing: Vec<&str> = taps.to_vec();
+        tape.scope("input");
+        let mut x = ops::normalize(tape, picture, &self.channels)?;
+        let pointwise = |relu| Conv2d { padding: 0, relu, ..Conv2d::default() };
+        if let Some(colour) = &self.colour {
+            x = colour.record(tape, x, pointwise(false))?;
+        }
+        for row in &self.rows {
+            if missing.is_empty() {
+                break;
+            }
+            match row {
+                Row::Conv { name, tap, weights, side } => {
+                    tape.scope(name.as_str());
+                    let settings = Conv2d { mode: self.padding, relu: true, ..Conv2d::default() };
+                    x = weights.record(tape, x, settings)?;
+                    if missing.contains(&tap.as_str()) {
+                        missing.retain(|m| m != tap);
+                        tape.scope(format!("side {tap}"));
+                        let value = match side {
+                            Some(side) => side.record(tape, x, pointwise(true))?,
+                            None => x,
+                        };
+                        seen.insert(tap.clone(), value);
+                    }
+                }
+                Row::Pool { name } => {
+                    tape.scope(name.as_str());
+                    x = match pool {
+                        Pool::Max => ops::max_pool(tape, x, 2, 2)?,
+                        Pool::Avg => ops::avg_pool(tape, x, 2, 2)?,
+                    };
+                }
+            }
+        }
+        match missing.first() {
+            None => Ok(seen),
+            Some(tap) => Err(Error::Network {
+                name: "network".into(),
+                what: format!("it has no layer {tap}"),
+            }),
+        }
+    }
+}

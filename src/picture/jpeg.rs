@@ -1,0 +1,73 @@
+//! JPEG's marker segments (ITU-T T.81, annex B), for what its decoder does not tell: whether the
+//! file is whole, and what kind of JPEG it is. The decoder paints what is missing grey.
+
+use super::refuse;
+use crate::error::Result;
+
+const EOI: u8 = 0xD9;
+
+/// Walks the marker segments as (marker, payload). Ends where the bytes end.
+struct Segments<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            // Steps over entropy-coded data too: there 0xFF is followed by 0.
+            self.at += self.bytes.get(self.at..)?.iter().position(|&b| b == 0xFF)? + 1;
+            match *self.bytes.get(self.at)? {
+                // Stuffing, fill, TEM, restarts and the start of the image: nothing to read here.
+                0x00 | 0x01 | 0xFF | 0xD0..=0xD8 => {}
+                EOI => return Some((EOI, &[])),
+                marker => {
+                    let rest = self.bytes.get(self.at + 1..)?;
+                    let length = usize::from(u16::from_be_bytes(*rest.first_chunk()?));
+                    self.at += 1 + length;
+                    return Some((marker, rest.get(2.min(length)..length)?));
+                }
+            }
+        }
+    }
+}
+
+fn segments(bytes: &[u8]) -> Segments<'_> {
+    Segments { bytes, at: 0 }
+}
+
+/// Whether the end marker is there. What follows it (padding, further pictures) does not matter,
+/// and a thumbnail's own end marker is stepped over with the segment it lies in.
+pub(super) fn is_whole(bytes: &[u8]) -> bool {
+    segments(bytes).any(|(marker, _)| marker == EOI)
+}
+
+/// Refuses the JPEGs that no decoder here can paint rightly.
+///
+/// CMYK and YCCK are refused because their colours depend on the press profile they were made
+/// for; the usual formula without it gives garish pictures.
+pub(super) fn check_frame(bytes: &[u8], name: &str) -> Result<()> {
+    let is_frame = |m: u8| matches!(m, 0xC0..=0xCF) && !matches!(m, 0xC4 | 0xC8 | 0xCC);
+    let Some((marker, [precision, _, _, _, _, components, ..])) =
+        segments(bytes).find(|&(m, _)| is_frame(m))
+    else {
+        return Ok(()); // the decoder has its own words for this
+    };
+    let refused = match (marker, precision, components) {
+        (0xC3 | 0xC5..=0xC7 | 0xCB | 0xCD..=0xCF, ..) => "a lossless or hierarchical JPEG",
+        (0xC9 | 0xCA, ..) => "a JPEG with arithmetic coding",
+        (_, 9.., _) => "a JPEG with more than 8 bits a sample",
+        (.., 4) => "a CMYK JPEG, made for printing",
+        (.., 2 | 5..) => "a JPEG that is neither grey nor colour",
+        _ => return Ok(()),
+    };
+    Err(refuse(
+        name,
+        format!(
+            "this is {refused}, which impasto can't read: convert it to an ordinary RGB picture, \
+             for example with `magick INPUT -colorspace sRGB out.png` or an image editor"
+        ),
+    ))
+}

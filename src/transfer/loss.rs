@@ -1,0 +1,248 @@
+//! The loss: dimensionless, so that one set of weights means the same for every network, layer and
+//! resolution.
+//!
+//! - content, per layer: mean((F − P)²) / var(P), P the content picture's features;
+//! - style, per layer: ‖G − A‖² / ‖A‖², G the Gram matrix, A the weighted mean of the styles';
+//! - both are weighted means over their layers;
+//! - total variation: mean(across²) + mean(down²) of the picture itself;
+//! - total = content_weight · content + style_weight · style + tv_weight · total variation.
+
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::nets::{Graph, Pool};
+use crate::ops::{self, statistics};
+use crate::tape::{Tape, Var};
+use crate::tensor::{Shape, Tensor};
+
+/// A layer and how much it counts beside the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerWeight {
+    /// Such as `relu3_1`.
+    pub layer: String,
+    /// At least 0.
+    pub weight: f32,
+}
+
+/// `relu3_1` or `relu3_1=0.5`.
+impl FromStr for LayerWeight {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (layer, weight) = text.split_once('=').unwrap_or((text, "1"));
+        let weight: f32 = weight.parse().unwrap_or(f32::NAN);
+        if layer.is_empty() || !weight.is_finite() || weight < 0.0 {
+            return Err(Error::Usage(format!(
+                "`{text}` is no layer with a weight; write it like relu3_1 or relu3_1=0.5"
+            )));
+        }
+        Ok(LayerWeight { layer: layer.into(), weight })
+    }
+}
+
+/// What is wanted of the picture.
+#[derive(Clone, Debug)]
+pub struct LossSettings {
+    /// Layers whose features follow the content picture.
+    pub content_layers: Vec<LayerWeight>,
+    /// Layers whose Gram matrices follow the style pictures.
+    pub style_layers: Vec<LayerWeight>,
+    /// Factor of the content loss.
+    pub content_weight: f32,
+    /// Factor of the style loss.
+    pub style_weight: f32,
+    /// Factor of the total variation.
+    pub tv_weight: f32,
+    /// The network's pooling.
+    pub pool: Pool,
+}
+
+impl LossSettings {
+    /// Layers that count: those with a weight above 0.
+    fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
+        layers.iter().filter(|l| l.weight > 0.0).cloned().collect()
+    }
+
+    /// Every layer that is read.
+    pub fn taps(&self) -> Vec<String> {
+        let layers = self.content_layers.iter().chain(&self.style_layers);
+        layers.map(|l| l.layer.clone()).collect()
+    }
+}
+
+/// What a layer should be: the target, and the denominator of its relative error.
+struct Target {
+    layer: LayerWeight,
+    value: Tensor,
+    denominator: Tensor,
+}
+
+/// The measured targets.
+pub struct Targets {
+    content: Vec<Target>,
+    style: Vec<Target>,
+}
+
+impl Targets {
+    /// Runs the network once over the content picture and over each style picture.
+    ///
+    /// `content` is 3×H×W, the styles 3×H'×W' of their own sizes, each with its weight in the blend.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when no style has a weight; [`Error::Network`] when a layer is missing; and
+    /// what recording and running can give.
+    pub async fn measure(
+        gpu: &Gpu,
+        graph: &Graph,
+        settings: &LossSettings,
+        content: &Tensor,
+        styles: &[(Tensor, f32)],
+    ) -> Result<Self> {
+        let layers = LossSettings::counted(&settings.content_layers);
+        let content = measure_content(gpu, graph, settings.pool, &layers, content).await?;
+        let layers = LossSettings::counted(&settings.style_layers);
+        let style = measure_style(gpu, graph, settings.pool, &layers, styles).await?;
+        Ok(Targets { content, style })
+    }
+
+    /// Records the loss of `picture`: total, content, style and total variation, each a scalar.
+    ///
+    /// # Errors
+    /// What recording can give.
+    pub fn record(
+        &self,
+        tape: &mut Tape,
+        graph: &Graph,
+        settings: &LossSettings,
+        picture: Var,
+    ) -> Result<Losses> {
+        let taps: Vec<&str> =
+            self.content.iter().chain(&self.style).map(|t| t.layer.layer.as_str()).collect();
+        let features = graph.record(tape, picture, settings.pool, &taps)?;
+        let mut content_terms = Vec::new();
+        for target in &self.content {
+            tape.scope(format!("content {}", target.layer.layer));
+            let count = target.value.shape().elements() as f32;
+            let term = target.record(tape, features[&target.layer.layer], 1.0 / count)?;
+            content_terms.push((target.layer.weight, term));
+        }
+        let mut style_terms = Vec::new();
+        for target in &self.style {
+            tape.scope(format!("style {}", target.layer.layer));
+            let gram = ops::gram(tape, features[&target.layer.layer])?;
+            style_terms.push((target.layer.weight, target.record(tape, gram, 1.0)?));
+        }
+        tape.scope("loss");
+        let content = weighted_mean(tape, content_terms)?;
+        let style = weighted_mean(tape, style_terms)?;
+        let variation = ops::total_variation(tape, picture)?;
+        let total = ops::weighted_sum(
+            tape,
+            &[
+                (settings.content_weight, content),
+                (settings.style_weight, style),
+                (settings.tv_weight, variation),
+            ],
+        )?;
+        Ok(Losses { total, content, style, variation })
+    }
+}
+
+/// The scalars of a recorded loss.
+pub struct Losses {
+    /// The weighted sum of the others.
+    pub total: Var,
+    /// Unweighted.
+    pub content: Var,
+    /// Unweighted.
+    pub style: Var,
+    /// Unweighted.
+    pub variation: Var,
+}
+
+impl Target {
+    fn record(&self, tape: &mut Tape, x: Var, factor: f32) -> Result<Var> {
+        let (value, denominator) = (tape.constant(&self.value), tape.constant(&self.denominator));
+        ops::relative_error(tape, x, value, denominator, factor)
+    }
+}
+
+/// Σ weight · term / Σ weight, or a constant 0 where no layer counts.
+fn weighted_mean(tape: &mut Tape, terms: Vec<(f32, Var)>) -> Result<Var> {
+    let sum: f32 = terms.iter().map(|(weight, _)| weight).sum();
+    if terms.is_empty() {
+        return Ok(tape.frozen(&crate::tensor::Frozen::scalar(0.0)));
+    }
+    let terms: Vec<_> = terms.into_iter().map(|(weight, term)| (weight / sum, term)).collect();
+    ops::weighted_sum(tape, &terms)
+}
+
+async fn measure_content(
+    gpu: &Gpu,
+    graph: &Graph,
+    pool: Pool,
+    layers: &[LayerWeight],
+    picture: &Tensor,
+) -> Result<Vec<Target>> {
+    let mut tape = Tape::new(gpu);
+    let picture = tape.constant(picture);
+    let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
+    let features = graph.record(&mut tape, picture, pool, &taps)?;
+    let mut targets = Vec::new();
+    for layer in layers {
+        let features = features[&layer.layer];
+        let value = tape.keep(features)?;
+        let features = tape.value(features).clone();
+        let variance = statistics::variance(tape.recorder(), &features)?;
+        let denominator = tape.recorder().keep(&variance)?;
+        targets.push(Target { layer: layer.clone(), value, denominator });
+    }
+    tape.finish()?.run().await?;
+    Ok(targets)
+}
+
+async fn measure_style(
+    gpu: &Gpu,
+    graph: &Graph,
+    pool: Pool,
+    layers: &[LayerWeight],
+    styles: &[(Tensor, f32)],
+) -> Result<Vec<Target>> {
+    let sum: f32 = styles.iter().map(|(_, weight)| weight).sum();
+    if !(sum.is_finite() && sum > 0.0) {
+        return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
+    }
+    let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
+    // One program a picture: their activations need not be in memory together.
+    let mut grams: Vec<Vec<Tensor>> = Vec::new();
+    for (picture, _) in styles {
+        let mut tape = Tape::new(gpu);
+        let picture = tape.constant(picture);
+        let features = graph.record(&mut tape, picture, pool, &taps)?;
+        let mut kept = Vec::new();
+        for layer in layers {
+            let gram = ops::gram(&mut tape, features[&layer.layer])?;
+            kept.push(tape.keep(gram)?);
+        }
+        tape.finish()?.run().await?;
+        grams.push(kept);
+    }
+    let mut tape = Tape::new(gpu);
+    let mut targets = Vec::new();
+    for (i, layer) in layers.iter().enumerate() {
+        let mut terms = Vec::new();
+        for (grams, (_, weight)) in grams.iter().zip(styles) {
+            terms.push((weight / sum, tape.constant(&grams[i])));
+        }
+        let blend = ops::weighted_sum(&mut tape, &terms)?;
+        let value = tape.keep(blend)?;
+        let blend = tape.value(blend).clone();
+        let norm = statistics::square_norm(tape.recorder(), &blend)?;
+        let denominator = tape.recorder().keep(&norm)?;
+        debug_assert_eq!(*denominator.shape(), Shape::scalar());
+        targets.push(Target { layer: layer.clone(), value, denominator });
+    }
+    tape.finish()?.run().await?;
+    Ok(targets)
+}

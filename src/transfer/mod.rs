@@ -1,0 +1,16 @@
+//! The method: a picture is moved, step by step, until its deep features resemble the content
+//! picture's and the statistics of its features the style pictures' (Gatys, Ecker, Bethge, "Image
+//! Style Transfer Using Convolutional Neural Networks", CVPR 2016).
+//!
+//! [`loss`] measures the targets once and records the loss, [`painter`] takes the steps, [`ring`]
+//! brings the losses back without stalling them, [`start`] makes the first picture.
+
+pub mod loss;
+pub mod painter;
+pub mod ring;
+pub mod start;
+
+pub use loss::{LayerWeight, LossSettings};
+pub use painter::{Event, Job, Painter, Verdict};
+pub use ring::LossRow;
+pub use start::Start;

@@ -1,0 +1,188 @@
+//! The step loop: a program recorded once, replayed until the picture is done.
+
+use std::time::Instant;
+
+use super::loss::{LossSettings, Targets};
+use super::ring::{LossRow, Ring};
+use super::start::Start;
+use crate::error::Result;
+use crate::gpu::{Gpu, Program, Timing};
+use crate::nets::Graph;
+use crate::optim::Adam;
+use crate::picture::Picture;
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+
+/// Steps that take longer than this are waited for one by one, so that an interruption never waits
+/// for two; shorter ones overlap with the host's work.
+const LONG_STEP_SECONDS: f64 = 0.1;
+
+/// All that a picture is made from. Pictures come in the sizes they are used at.
+pub struct Job<'a> {
+    /// The content, at the size of the result.
+    pub content: &'a Picture,
+    /// The styles, each with its weight in the blend.
+    pub styles: &'a [(Picture, f32)],
+    /// The initial picture.
+    pub start: Start,
+    /// The loss.
+    pub loss: LossSettings,
+    /// Adam's step size.
+    pub lr: f32,
+}
+
+/// What the painter tells while it works.
+pub enum Event<'a> {
+    /// So many steps are done.
+    Steps(u64),
+    /// Losses of steps that were done a little while ago, in order, none left out.
+    Losses(&'a [LossRow]),
+    /// The picture after so many steps, as asked for with `save_every`.
+    Picture(u64, Picture),
+}
+
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Take the next step.
+    Continue,
+    /// Stop after the steps under way.
+    Stop,
+}
+
+/// A picture in the making.
+pub struct Painter {
+    gpu: Gpu,
+    program: Program,
+    picture: Tensor,
+    /// The content, for the alpha and depth of the result.
+    frame: Picture,
+    ring: Ring,
+    steps: u64,
+}
+
+impl Painter {
+    /// Measures the targets and records the step.
+    ///
+    /// # Errors
+    /// When a layer is missing, a picture too small or too large, or the driver gives up.
+    pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
+        let (width, height) = (job.content.width() as usize, job.content.height() as usize);
+        let content = gpu.tensor([3, height, width], job.content.rgb())?;
+        let mut styles = Vec::new();
+        for (style, weight) in job.styles {
+            let shape = [3, style.height() as usize, style.width() as usize];
+            styles.push((gpu.tensor(shape, style.rgb())?, *weight));
+        }
+        let targets = Targets::measure(gpu, graph, &job.loss, &content, &styles).await?;
+        // The content tensor has served; the picture takes its place.
+        let picture = content;
+        gpu.write(&picture, &job.start.rgb(job.content))?;
+
+        let adam = Adam::new(gpu, picture.shape(), job.lr)?;
+        let ring = Ring::new(gpu)?;
+        let mut tape = Tape::new(gpu);
+        let x = tape.variable(&picture);
+        let losses = targets.record(&mut tape, graph, &job.loss, x)?;
+        ring.record(&mut tape, &losses, adam.clock())?;
+        let gradients = tape.backward(losses.total)?;
+        // The loss holds the picture's total variation, so there is always a gradient.
+        if let Some(gradient) = tape.gradient(&gradients, x) {
+            let gradient = tape.value(gradient).clone();
+            adam.record(tape.recorder(), &picture, &gradient)?;
+        }
+        let program = tape.finish()?;
+        let frame = job.content.clone();
+        Ok(Painter { gpu: gpu.clone(), program, picture, frame, ring, steps: 0 })
+    }
+
+    /// The recorded step.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Takes up to `steps` steps and tells `watch` about them; `save_every` so many, it gets the
+    /// picture too.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub async fn paint(
+        &mut self,
+        steps: u64,
+        save_every: Option<u64>,
+        watch: &mut dyn FnMut(Event<'_>) -> Verdict,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let (mut ahead, mut long) = (None, true);
+        for step in 1..=steps {
+            if watch(Event::Steps(self.steps)) == Verdict::Stop {
+                break;
+            }
+            let lap = Instant::now();
+            let submitted = self.program.submit();
+            if let Some(ahead) = ahead.replace(submitted) {
+                self.finish_step(ahead, start).await?;
+            }
+            let saves = step < steps && save_every.is_some_and(|n| step % n == 0);
+            if (long || saves)
+                && let Some(ahead) = ahead.take()
+            {
+                self.finish_step(ahead, start).await?;
+            }
+            long = lap.elapsed().as_secs_f64() > LONG_STEP_SECONDS;
+            let rows = self.ring.rows(&self.gpu, false).await?;
+            if !rows.is_empty() && watch(Event::Losses(&rows)) == Verdict::Stop {
+                break;
+            }
+            if saves {
+                let picture = self.picture().await?;
+                if watch(Event::Picture(self.steps, picture)) == Verdict::Stop {
+                    break;
+                }
+            }
+        }
+        if let Some(ahead) = ahead {
+            self.finish_step(ahead, start).await?;
+        }
+        let rows = self.ring.rows(&self.gpu, true).await?;
+        watch(Event::Steps(self.steps));
+        if !rows.is_empty() {
+            watch(Event::Losses(&rows));
+        }
+        Ok(())
+    }
+
+    async fn finish_step(
+        &mut self,
+        submission: wgpu::SubmissionIndex,
+        start: Instant,
+    ) -> Result<()> {
+        self.gpu.finished(submission).await?;
+        self.steps += 1;
+        self.ring.step_done(start.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// The picture as it stands, with the content's alpha and depth.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub async fn picture(&self) -> Result<Picture> {
+        let (rgb, frame) = (self.gpu.read(&self.picture).await?, &self.frame);
+        let alpha = frame.alpha().map(<[f32]>::to_vec);
+        Picture::from_planes(frame.size(), rgb, alpha, frame.depth())
+    }
+
+    /// GPU time of every dispatch of one step, which is taken as well.
+    ///
+    /// # Errors
+    /// As [`Program::profile`].
+    pub async fn profile(&self) -> Result<Vec<Timing>> {
+        self.program.profile().await
+    }
+}

@@ -1,0 +1,36 @@
+//! The picture that the first step starts from.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::picture::Picture;
+
+/// Where the optimisation starts.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// From the content picture.
+    Content,
+    /// From noise of this seed.
+    Noise(u64),
+    /// From another picture, brought to the content's size.
+    Picture(Box<Picture>),
+}
+
+impl Start {
+    /// Planar RGB for a picture of the content's size.
+    pub fn rgb(&self, content: &Picture) -> Vec<f32> {
+        match self {
+            Start::Content => content.rgb().to_vec(),
+            Start::Noise(seed) => noise(content.rgb().len(), *seed),
+            Start::Picture(picture) => {
+                picture.resized(content.width(), content.height()).into_planes().0
+            }
+        }
+    }
+}
+
+/// Uniform around mid-grey: the features of full-range noise are far from any picture's.
+fn noise(count: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| rng.random_range(0.25..0.75)).collect()
+}

@@ -1,0 +1,11 @@
+//! Feature networks: files good and bad, taps, sizes, random weights.
+
+mod bad;
+mod build;
+mod good;
+mod hostile;
+#[path = "../common/pruned.rs"]
+mod pruned;
+mod random;
+mod shared;
+mod taps;

@@ -1,0 +1,131 @@
+//! Resampling against sums by hand.
+
+use impasto::picture::{Depth, Picture, fitted_size};
+
+use super::make;
+
+/// Lanczos with three lobes.
+fn lanczos(x: f64) -> f64 {
+    let sinc = |x: f64| {
+        if x == 0.0 { 1.0 } else { (x * std::f64::consts::PI).sin() / (x * std::f64::consts::PI) }
+    };
+    if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+}
+
+/// One row resampled as Pillow does it, in f64.
+fn reference(row: &[f32], to: usize) -> Vec<f64> {
+    let scale = row.len() as f64 / to as f64;
+    let widened = scale.max(1.0);
+    let sample = |i: usize| {
+        let centre = (i as f64 + 0.5) * scale;
+        let weights = (0..row.len()).map(|j| lanczos((j as f64 + 0.5 - centre) / widened));
+        let weights: Vec<f64> = weights.collect();
+        let sum: f64 = weights.iter().zip(row).map(|(w, s)| w * f64::from(*s)).sum();
+        (sum / weights.iter().sum::<f64>()).clamp(0.0, 1.0)
+    };
+    (0..to).map(sample).collect()
+}
+
+#[test]
+fn rows_and_columns_match_the_reference() {
+    let row: Vec<f32> = make::noise(23).into_iter().map(|s| f32::from(s) / 65535.0).collect();
+    let rgb = [row.clone(), row.clone(), row.clone()].concat();
+    for to in [1_u32, 2, 7, 11, 22, 24, 46, 100] {
+        let expected = reference(&row, to as usize);
+        let wide = Picture::from_planes((23, 1), rgb.clone(), None, Depth::Eight).unwrap();
+        let tall = Picture::from_planes((1, 23), rgb.clone(), None, Depth::Eight).unwrap();
+        for resized in [wide.resized(to, 1), tall.resized(1, to)] {
+            assert_eq!(resized.rgb().len(), 3 * to as usize);
+            for (i, sample) in resized.rgb().iter().enumerate() {
+                let error = (f64::from(*sample) - expected[i % to as usize]).abs();
+                assert!(error < 2e-6, "{to} {i}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn known_values() {
+    // Halving a step edge between pixels of its own: the taps left of the edge sum to one half.
+    let rgb = [[0.0_f32; 8], [1.0; 8]].concat().repeat(3);
+    let step = Picture::from_planes((16, 1), rgb, None, Depth::Eight).unwrap();
+    let sum: f32 = step.resized(8, 1).rgb()[..8].iter().sum();
+    assert!((sum - 4.0).abs() < 0.05, "{sum}");
+    // The finest stripes there are, shrunk by four: grey, not stripes again.
+    let rgb: Vec<f32> = (0..3 * 64).map(|i| (i % 2) as f32).collect();
+    let stripes = Picture::from_planes((64, 1), rgb, None, Depth::Eight).unwrap();
+    for sample in &stripes.resized(16, 1).rgb()[2..14] {
+        assert!((sample - 0.5).abs() < 0.01, "{sample}");
+    }
+}
+
+#[test]
+fn a_constant_stays_constant() {
+    for alpha in [None, Some(0.25)] {
+        let picture = make::constant((31, 17), [0.1, 0.5, 1.0], alpha);
+        for (w, h) in [(1, 1), (7, 40), (62, 34), (200, 3)] {
+            let resized = picture.resized(w, h);
+            assert_eq!(resized.size(), (w, h));
+            for (plane, expected) in resized.rgb().chunks((w * h) as usize).zip([0.1, 0.5, 1.0]) {
+                assert!(plane.iter().all(|c| (c - expected).abs() < 1e-5));
+            }
+            let off = |a: &f32| (a - 0.25).abs() > 1e-6;
+            assert!(!resized.alpha().is_some_and(|alpha| alpha.iter().any(off)));
+        }
+    }
+}
+
+#[test]
+fn the_same_size_is_the_same_picture() {
+    let picture = make::picture((19, 11), true, Depth::Sixteen);
+    assert_eq!(picture.resized(19, 11), picture);
+    assert_eq!(picture.fitted(19), picture);
+    assert_eq!(picture.resized(0, 0).size(), (1, 1));
+}
+
+#[test]
+fn samples_stay_in_range() {
+    let picture = make::picture((33, 21), true, Depth::Eight).resized(77, 50);
+    let mut samples = picture.rgb().iter().chain(picture.alpha().unwrap());
+    assert!(samples.all(|s| (0.0..=1.0).contains(s)));
+    assert_eq!(picture.depth(), Depth::Eight);
+}
+
+#[test]
+fn transparent_black_leaves_no_fringe() {
+    // White on the left, on the right transparent black: the white must not darken at the edge.
+    let (w, h) = (32_usize, 8_usize);
+    let left: Vec<f32> = (0..w * h).map(|i| f32::from(u8::from(i % w < w / 2))).collect();
+    let rgb = [left.clone(), left.clone(), left.clone()].concat();
+    let picture = Picture::from_planes((32, 8), rgb, Some(left), Depth::Eight).unwrap();
+    for (to_w, to_h) in [(11, 3), (50, 13)] {
+        let resized = picture.resized(to_w, to_h);
+        let pixels = (to_w * to_h) as usize;
+        for (i, &alpha) in resized.alpha().unwrap().iter().enumerate() {
+            for colour in [0, 1, 2].map(|plane| resized.rgb()[plane * pixels + i]) {
+                assert!(colour.is_finite());
+                assert!(alpha < 0.01 || (colour - 1.0).abs() < 1e-3, "{colour} at {alpha}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fitted_sizes() {
+    for (size, long, expected) in [
+        ((4000, 3000), 1000, (1000, 750)),
+        ((3000, 4000), 1000, (750, 1000)),
+        ((100, 50), 1000, (1000, 500)),
+        ((512, 512), 512, (512, 512)),
+        ((1000, 667), 512, (512, 342)), // 341.504
+        ((1000, 666), 512, (512, 341)), // 340.992
+        ((4, 1), 2, (2, 1)),            // 0.5
+        ((30_000, 1), 100, (100, 1)),   // 0.003
+        ((1, 1), 1, (1, 1)),
+        ((7, 5), 0, (1, 1)),
+        ((u32::MAX, 1), u32::MAX, (u32::MAX, 1)),
+        ((u32::MAX, u32::MAX), 9, (9, 9)),
+    ] {
+        assert_eq!(fitted_size(size, long), expected, "{size:?} to {long}");
+    }
+}
