@@ -92,7 +92,7 @@ impl Tensor {
 pub struct Frozen {
     shape: Shape,
     data: Vec<f32>,
-    packed: Mutex<HashMap<&'static str, Arc<Memory>>>,
+    packed: Mutex<HashMap<String, Arc<Memory>>>,
 }
 
 impl Frozen {
@@ -130,7 +130,7 @@ impl Frozen {
     pub(crate) fn upload(
         &self,
         gpu: &Gpu,
-        packing: &'static str,
+        packing: &str,
         pack: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Result<Arc<Memory>> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +140,7 @@ impl Frozen {
         let numbers = pack(&self.data);
         let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
         gpu.fill(&memory, &numbers);
-        packed.insert(packing, memory.clone());
+        packed.insert(packing.to_string(), memory.clone());
         Ok(memory)
     }
 }

@@ -7,6 +7,8 @@ use impasto::gpu::AdapterReport;
 use impasto::gpu::adapters::{self, NONE_AT_ALL};
 use impasto::{Error, Result};
 
+use super::Common;
+
 /// Arguments of `impasto devices`.
 #[derive(Args)]
 pub struct DevicesArgs {
@@ -19,8 +21,11 @@ pub struct DevicesArgs {
 ///
 /// # Errors
 /// [`Error::NoAdapter`] when there is none.
-pub fn run(args: &DevicesArgs) -> Result<ExitCode> {
-    let adapters = pollster::block_on(adapters::list());
+pub fn run(common: &Common, args: &DevicesArgs) -> Result<ExitCode> {
+    let mut adapters = pollster::block_on(adapters::list());
+    if common.backend.is_some() {
+        adapters.retain(|report| report.backend == common.backend);
+    }
     if args.json {
         let text = serde_json::to_string_pretty(&adapters);
         println!("{}", text.map_err(|e| Error::Gpu(e.to_string()))?);

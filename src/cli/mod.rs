@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Stylize(args) => stylize::run(&cli.common, &args),
-        Command::Devices(args) => devices::run(&args),
+        Command::Devices(args) => devices::run(&cli.common, &args),
         Command::Demo(args) => demo::run(&cli.common, &args),
     };
     match done {

@@ -93,8 +93,8 @@ pub struct BindingInfo {
     pub index: u32,
     /// The kernel writes to it.
     pub writes: bool,
-    /// The smallest binding that WebGPU accepts for it, in bytes.
-    pub min_bytes: u64,
+    /// A uniform buffer rather than a storage buffer.
+    pub uniform: bool,
 }
 
 /// A member of the `params` uniform.
@@ -151,8 +151,8 @@ pub fn reflect(name: &str, text: &str, entry: &str) -> Result<Interface> {
         if uses[handle].is_empty() {
             continue;
         }
-        let bytes = u64::from(layouter[variable.ty].size);
         if name == "params" {
+            let bytes = u64::from(layouter[variable.ty].size);
             found.params = members(&module, variable.ty);
             found.params_at = Some((bytes, binding.binding));
         } else {
@@ -160,7 +160,7 @@ pub fn reflect(name: &str, text: &str, entry: &str) -> Result<Interface> {
                 name: name.clone(),
                 index: binding.binding,
                 writes: uses[handle].contains(GlobalUse::WRITE),
-                min_bytes: bytes,
+                uniform: variable.space == naga::AddressSpace::Uniform,
             });
         }
     }

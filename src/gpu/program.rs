@@ -41,12 +41,6 @@ impl Value {
             _ => None,
         }
     }
-
-    /// The same memory under another shape of as many numbers.
-    pub(crate) fn reshaped(&self, shape: Shape) -> Self {
-        debug_assert_eq!(shape.elements(), self.shape.elements());
-        Value { shape, storage: self.storage.clone() }
-    }
 }
 
 impl From<&Tensor> for Value {

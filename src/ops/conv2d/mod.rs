@@ -5,18 +5,26 @@
 //! GPUs. The gradient to the input is the same convolution of `dy` with flipped, transposed weights.
 
 mod baseline;
+mod fast;
 mod reference;
+mod tiled;
+mod uniform;
+
+use std::sync::Arc;
 
 use super::relu;
 use super::{Case, Entry};
 use crate::error::{Error, Result};
 use crate::gpu::{Recorder, Value};
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Gradient, Op, Tape, Var};
 use crate::tensor::{Frozen, Shape};
 
 /// The catalogue's row.
-pub const ENTRY: Entry =
-    Entry { name: "conv2d", shaders: &[&baseline::SHADER], cases: reference::cases };
+pub const ENTRY: Entry = Entry {
+    name: "conv2d",
+    shaders: &[&baseline::SHADER, &uniform::SHADER, &uniform::ANY_WIDTH, &tiled::SHADER],
+    cases: reference::cases,
+};
 
 /// What a convolution reads beyond the map's edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +58,10 @@ impl Padding {
 pub enum Variant {
     /// One invocation an element: anything, anywhere.
     Baseline,
+    /// Register tiles with weights from a uniform window: for software drivers.
+    Uniform,
+    /// Implicit matrix product through workgroup memory: for GPUs.
+    Tiled,
 }
 
 /// Settings of a convolution.
@@ -145,6 +157,43 @@ impl Conv2d {
     }
 }
 
+impl Conv2d {
+    /// The weights, where a fast variant can take them: 3×3, stride 1, padding 1, frozen.
+    fn fast_weight<'a>(&self, extents: &Extents, weight: &'a Value) -> Option<&'a Arc<Frozen>> {
+        let fits = extents.kernel == 3 && self.stride == 1 && self.padding == 1;
+        weight.frozen().filter(|_| fits)
+    }
+
+    fn backward_input(
+        &self,
+        extents: &Extents,
+        recorder: &mut Recorder,
+        pass: &Backward<'_>,
+        dx: &Gradient,
+    ) -> Result<()> {
+        if let Some(weight) = self.fast_weight(extents, &pass.x[1]) {
+            let fast = fast::Pass {
+                x: pass.dy,
+                y: &dx.value,
+                weight,
+                transposed: true,
+                bias: None,
+                mode: Padding::Zero,
+                relu: false,
+                accumulate: dx.accumulate,
+            };
+            if fast.record(recorder, self.variant)? {
+                // What mirrored and repeated pixels pass on is left, and little.
+                if self.mode != Padding::Zero {
+                    baseline::backward_input(self, extents, recorder, pass, dx, true)?;
+                }
+                return Ok(());
+            }
+        }
+        baseline::backward_input(self, extents, recorder, pass, dx, false)
+    }
+}
+
 impl Op for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
@@ -161,6 +210,22 @@ impl Op for Conv2d {
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let extents = self.extents(x[0].shape(), x[1].shape())?;
+        if let Some(weight) = self.fast_weight(&extents, &x[1]) {
+            let [input, output] = [&x[0], y];
+            let pass = fast::Pass {
+                x: input,
+                y: output,
+                weight,
+                transposed: false,
+                bias: Some(&x[2]),
+                mode: self.mode,
+                relu: self.relu,
+                accumulate: false,
+            };
+            if pass.record(recorder, self.variant)? {
+                return Ok(());
+            }
+        }
         baseline::forward(self, &extents, recorder, x, y)
     }
 
@@ -170,7 +235,7 @@ impl Op for Conv2d {
             relu::mask(recorder, pass.y, pass.dy)?;
         }
         if let Some(dx) = &pass.dx[0] {
-            baseline::backward_input(self, &extents, recorder, pass, dx, false)?;
+            self.backward_input(&extents, recorder, pass, dx)?;
         }
         if let Some(dw) = &pass.dx[1] {
             baseline::backward_weight(self, &extents, recorder, pass, dw)?;

@@ -1,6 +1,6 @@
 //! The f64 twin, and the cases for the sweeps.
 
-use super::{Case, Conv2d, Padding};
+use super::{Case, Conv2d, Padding, Variant};
 use crate::ops::reference::{Array, Reference};
 use crate::tape::Op;
 use crate::tensor::Shape;
@@ -86,6 +86,29 @@ pub(super) fn cases() -> Vec<Case> {
         {
             let conv = Conv2d { stride, padding, mode, relu: kernel == 3, variant: None };
             cases.push(case(conv, [3, 7, 10], 4, kernel, ""));
+        }
+    }
+    for variant in [Variant::Uniform, Variant::Tiled] {
+        cases.extend(fast_cases(variant));
+    }
+    cases
+}
+
+/// A fast variant over awkward sizes: widths that vec4 divide and not, windows and tiles that are
+/// full, cut and several.
+fn fast_cases(variant: Variant) -> Vec<Case> {
+    use Padding::{Reflect, Replicate, Zero};
+    let sizes = [[1, 1], [1, 2], [2, 3], [13, 13], [127, 5], [5, 127], [1, 8], [13, 12], [33, 40]];
+    let channels = [(1, 1), (3, 5), (13, 64), (64, 3), (180, 9), (13, 130)];
+    let mut cases = Vec::new();
+    for (i, [h, w]) in sizes.into_iter().enumerate() {
+        for (j, (c, o)) in channels.into_iter().enumerate() {
+            let mode = [Zero, Reflect, Replicate][(i + j) % 3];
+            let mode = if mode == Reflect && h.min(w) < 2 { Zero } else { mode };
+            let relu = (i + j) % 2 == 0;
+            let conv = Conv2d { mode, relu, variant: Some(variant), ..Conv2d::default() };
+            let note = format!("{variant:?}");
+            cases.push(case(conv, [c, h, w], o, 3, &note).frozen(&[1, 2]));
         }
     }
     cases

@@ -1,0 +1,174 @@
+// conv2d 3x3, stride 1, padding 1, for GPUs: implicit GEMM with workgroup memory.
+//
+//   y[o, r, c] = act( [y[o, r, c]] + [bias[o]] + sum over i, ky, kx of w[o, i, ky, kx] * x[i, r+ky-1, c+kx-1] )
+//
+// x, y: planar C x H x W, f32, any H and W >= 1.
+// weight: packed [block of 64 output channels][input channel, padded to a multiple of 4][ky][kx][output channel of 64],
+//   zeros where a channel does not exist, read as vec4f.
+// One workgroup, 128 invocations: 16 x 8 pixels x 64 output channels, 4 input channels deep: their
+//   18 x 10 patch (3.1 KiB) and 4 x 9 x 64 weights (9 KiB) in workgroup memory. The next four
+//   channels are fetched into registers while these are multiplied.
+// One invocation: 8 pixels of a row x 8 output channels. A row of ten pixels serves three taps.
+// Grid: (ceil(W / 16), ceil(H / 8), ceil(out_channels / 64)).
+// Writes `=`, or `+=` where params.accumulate is set. Needs WebGPU's default limits only.
+
+struct Params {
+    width: i32,
+    height: i32,
+    in_channels: u32,
+    out_channels: u32,
+    padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
+    accumulate: u32,    // 1: add to what y holds
+    add_bias: u32,
+    relu: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+
+const THREADS = 128u;
+const SLOTS = 200u;     // vec4f of four channels' patches: 4 * 10 rows * 5
+const ROW = 5u;         // vec4f per patch row: 18 pixels and padding; lanes on eight rows read eight banks
+const TAPS = 576u;      // vec4f of four channels' weights: 4 * 9 * 16
+
+var<workgroup> pixels: array<vec4f, SLOTS>;  // [4][10][5]
+var<workgroup> taps: array<vec4f, TAPS>;    // [4][3][3][16]
+
+// Four neighbouring pixels of the patch, which one invocation fetches: where they lie in each
+// channel's plane, and which of them are blank.
+struct Quad { channel: u32, at: vec4i, blank: vec4<bool> }
+
+// Where a row or column outside of the picture is read.
+fn source(i: i32, n: i32) -> i32 {
+    let mirrored = min(abs(i), 2 * n - 2 - abs(i));
+    return clamp(select(i, mirrored, params.padding == 1u), 0, n - 1);
+}
+
+fn outside(i: i32, n: i32) -> bool {
+    return params.padding == 0u && (i < 0 || i >= n);
+}
+
+fn quad(slot: u32, x0: i32, y0: i32) -> Quad {
+    let row = y0 - 1 + i32(slot % 50u / ROW);
+    let c = x0 - 1 + i32(slot % ROW) * 4;
+    let w = params.width;
+    let columns = vec4i(source(c, w), source(c + 1, w), source(c + 2, w), source(c + 3, w));
+    let blank = vec4<bool>(outside(c, w), outside(c + 1, w), outside(c + 2, w), outside(c + 3, w));
+    return Quad(
+        slot / 50u,
+        source(row, params.height) * w + columns,
+        blank | vec4<bool>(outside(row, params.height)),
+    );
+}
+
+fn fetch(q: Quad, first: u32) -> vec4f {
+    let channel = first + q.channel;
+    let at = q.at + i32(min(channel, params.in_channels - 1u)) * params.height * params.width;
+    let v = vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+    return select(v, vec4f(0.0), q.blank | vec4<bool>(channel >= params.in_channels));
+}
+
+// Eight pixels (l, r) times eight channels' weights (u, v); sums[2 * o] and sums[2 * o + 1] belong to channel o.
+fn multiply(sums: ptr<function, array<vec4f, 16>>, u: vec4f, v: vec4f, l: vec4f, r: vec4f) {
+    (*sums)[0] += u.x * l;
+    (*sums)[1] += u.x * r;
+    (*sums)[2] += u.y * l;
+    (*sums)[3] += u.y * r;
+    (*sums)[4] += u.z * l;
+    (*sums)[5] += u.z * r;
+    (*sums)[6] += u.w * l;
+    (*sums)[7] += u.w * r;
+    (*sums)[8] += v.x * l;
+    (*sums)[9] += v.x * r;
+    (*sums)[10] += v.y * l;
+    (*sums)[11] += v.y * r;
+    (*sums)[12] += v.z * l;
+    (*sums)[13] += v.z * r;
+    (*sums)[14] += v.w * l;
+    (*sums)[15] += v.w * r;
+}
+
+@compute @workgroup_size(THREADS)
+fn convolve(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
+    let x0 = i32(group.x) * 16;
+    let y0 = i32(group.y) * 8;
+    let row = thread & 7u;
+    let side = thread >> 3u & 1u;
+    let eighth = thread >> 4u;
+    let quad0 = quad(thread, x0, y0);
+    let quad1 = quad(min(thread + THREADS, SLOTS - 1u), x0, y0);
+    let steps = (params.in_channels + 3u) / 4u;
+    var at = group.z * steps * TAPS + thread;
+
+    var sums = array<vec4f, 16>();
+    var p0 = fetch(quad0, 0u);
+    var p1 = fetch(quad1, 0u);
+    var w0 = weight[at];
+    var w1 = weight[at + THREADS];
+    var w2 = weight[at + 2u * THREADS];
+    var w3 = weight[at + 3u * THREADS];
+    var w4 = weight[at - thread + 4u * THREADS + (thread & 63u)];
+    for (var step = 0u; step < steps; step++) {
+        workgroupBarrier();
+        pixels[thread] = p0;
+        if thread < SLOTS - THREADS {
+            pixels[thread + THREADS] = p1;
+        }
+        taps[thread] = w0;
+        taps[thread + THREADS] = w1;
+        taps[thread + 2u * THREADS] = w2;
+        taps[thread + 3u * THREADS] = w3;
+        if thread < TAPS - 4u * THREADS {
+            taps[thread + 4u * THREADS] = w4;
+        }
+        workgroupBarrier();
+        if step + 1u < steps {
+            at += TAPS;
+            p0 = fetch(quad0, (step + 1u) * 4u);
+            p1 = fetch(quad1, (step + 1u) * 4u);
+            w0 = weight[at];
+            w1 = weight[at + THREADS];
+            w2 = weight[at + 2u * THREADS];
+            w3 = weight[at + 3u * THREADS];
+            w4 = weight[at - thread + 4u * THREADS + (thread & 63u)];
+        }
+        for (var channel = 0u; channel < 4u; channel++) {
+            for (var ky = 0u; ky < 3u; ky++) {
+                let first = (channel * 10u + row + ky) * ROW + side * 2u;
+                let a = pixels[first];
+                let b = pixels[first + 1u];
+                let c = pixels[first + 2u];
+                let tap = (channel * 3u + ky) * 48u + eighth * 2u;
+                multiply(&sums, taps[tap], taps[tap + 1u], a, b);
+                multiply(&sums, taps[tap + 16u], taps[tap + 17u], vec4f(a.yzw, b.x), vec4f(b.yzw, c.x));
+                multiply(&sums, taps[tap + 32u], taps[tap + 33u], vec4f(a.zw, b.xy), vec4f(b.zw, c.xy));
+            }
+        }
+    }
+
+    let y_row = y0 + i32(row);
+    if y_row >= params.height {
+        return;
+    }
+    let column = x0 + i32(side) * 8;
+    for (var o = 0u; o < 8u; o++) {
+        let channel = group.z * 64u + eighth * 8u + o;
+        if channel < params.out_channels {
+            var b = 0.0;
+            if params.add_bias != 0u {
+                b = bias[channel];
+            }
+            let out = (i32(channel) * params.height + y_row) * params.width + column;
+            for (var i = 0; i < min(8, params.width - column); i++) {
+                var s = sums[2u * o + u32(i >> 2u)][i & 3] + b;
+                if params.accumulate != 0u {
+                    s += y[out + i];
+                }
+                y[out + i] = select(s, max(s, 0.0), params.relu != 0u);
+            }
+        }
+    }
+}

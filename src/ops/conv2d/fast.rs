@@ -1,0 +1,88 @@
+//! One pass of a 3×3 convolution with stride 1 and padding 1, forward or to the input, and which
+//! variant takes it.
+
+use std::sync::Arc;
+
+use super::{Padding, Variant, tiled, uniform};
+use crate::error::Result;
+use crate::gpu::{Recorder, Value};
+use crate::tensor::Frozen;
+
+/// On GPUs, results with fewer channels would leave most of a tile empty: the gradient to the
+/// picture, which has three.
+const LEAST_TILED_CHANNELS: usize = 8;
+
+/// y = or += x ∗ weight + bias, then optionally max(·, 0).
+pub(super) struct Pass<'a> {
+    pub x: &'a Value,
+    pub y: &'a Value,
+    /// O×C×3×3 of the forward convolution.
+    pub weight: &'a Arc<Frozen>,
+    /// Convolve with the flipped, transposed weights: from O channels to C.
+    pub transposed: bool,
+    pub bias: Option<&'a Value>,
+    pub mode: Padding,
+    pub relu: bool,
+    pub accumulate: bool,
+}
+
+impl Pass<'_> {
+    /// Records it with the variant asked for, or the one that suits the device; `false` when that is
+    /// the baseline.
+    pub fn record(&self, recorder: &mut Recorder, variant: Option<Variant>) -> Result<bool> {
+        let suited = || match (recorder.gpu().is_cpu(), self.out_channels()) {
+            (true, _) => Variant::Uniform,
+            (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
+            (false, _) => Variant::Tiled,
+        };
+        match variant.unwrap_or_else(suited) {
+            Variant::Baseline => return Ok(false),
+            Variant::Uniform => uniform::record(self, recorder)?,
+            Variant::Tiled => tiled::record(self, recorder)?,
+        }
+        Ok(true)
+    }
+
+    /// Height and width of both maps.
+    pub fn size(&self) -> [usize; 2] {
+        let dims = self.y.shape().dims();
+        [dims[1], dims[2]]
+    }
+
+    pub fn in_channels(&self) -> usize {
+        self.x.shape().dims()[0]
+    }
+
+    pub fn out_channels(&self) -> usize {
+        self.y.shape().dims()[0]
+    }
+
+    /// The weight from channel `i` of x to channel `o` of y at a tap, in `weight`'s numbers.
+    pub fn tap(&self, numbers: &[f32], o: usize, i: usize, row: usize, column: usize) -> f32 {
+        let (outer, inner, row, column) = match self.transposed {
+            false => (o, i, row, column),
+            true => (i, o, 2 - row, 2 - column),
+        };
+        let inners = self.weight.shape().dims()[1];
+        numbers[((outer * inners + inner) * 3 + row) * 3 + column]
+    }
+
+    /// The name of a packing of these weights.
+    pub fn packing(&self, name: &str) -> String {
+        format!("{name}{}", if self.transposed { ", transposed" } else { "" })
+    }
+
+    /// The bias, or anything: kernels that are told to leave it out bind it all the same.
+    pub fn bias(&self) -> &Value {
+        self.bias.unwrap_or(self.x)
+    }
+
+    /// The shaders' code for the padding.
+    pub fn mode(&self) -> usize {
+        match self.mode {
+            Padding::Zero => 0,
+            Padding::Reflect => 1,
+            Padding::Replicate => 2,
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The program as a user meets it: commands, files, messages, exit codes.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use impasto::picture::{Depth, Format, Picture};
+
+fn impasto() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
+    // The device that the other tests run on.
+    for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")] {
+        if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
+            command.arg(flag).arg(value);
+        }
+    }
+    command
+}
+
+/// A folder with a content and a style picture.
+struct Studio(tempfile::TempDir);
+
+impl Studio {
+    fn new() -> Self {
+        let studio = Studio(tempfile::tempdir().expect("a folder"));
+        studio.write("content.png", &picture(40, 30, 3).encode(Format::Png).expect("a PNG"));
+        studio.write("style.jpg", &picture(36, 48, 7).encode(Format::Jpeg).expect("a JPEG"));
+        studio
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.path(name), bytes).expect("written");
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    /// `stylize content.png --style style.jpg` with a small network, then `args`.
+    fn stylize(&self, args: &[&str]) -> Output {
+        let mut command = impasto();
+        command.current_dir(self.0.path()).args(["stylize", "content.png", "--style", "style.jpg"]);
+        command.args(["--network", "random:vgg19/16"]).args(args);
+        command.output().expect("impasto runs")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).expect("a folder");
+        let name = |e: std::io::Result<std::fs::DirEntry>| e.expect("an entry").file_name();
+        let mut names: Vec<String> = entries.map(|e| name(e).to_string_lossy().into()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn picture(width: u32, height: u32, seed: u32) -> Picture {
+    let value = |i: u32| ((i * seed + i / width * 11) % 251) as f32 / 255.0;
+    let rgb = (0..3 * width * height).map(value).collect();
+    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
+}
+
+fn decode(path: &Path) -> Picture {
+    Picture::decode(&std::fs::read(path).expect("a file"), "result").expect("a picture")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// That the program ended with `code`, and that its error line holds all of `words`.
+#[track_caller]
+fn fails(output: &Output, code: i32, words: &[&str]) {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    let line = text.lines().find(|l| l.starts_with("error: ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(!text.contains("bug"), "{text}");
+    for word in words {
+        assert!(text.contains(word), "no `{word}` in: {line}");
+    }
+}
+
+#[track_caller]
+fn works(output: &Output) {
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+}
+
+#[test]
+fn a_picture_its_trace_and_steps_between() {
+    let studio = Studio::new();
+    let args =
+        ["-o", "out.png", "--steps", "5", "--size", "0", "--trace", "t.jsonl", "--save-every", "2"];
+    works(&studio.stylize(&args));
+    assert_eq!(decode(&studio.path("out.png")).size(), (40, 30));
+    assert_ne!(decode(&studio.path("out.png")), decode(&studio.path("content.png")));
+    let expected =
+        ["content.png", "out-000002.png", "out-000004.png", "out.png", "style.jpg", "t.jsonl"];
+    assert_eq!(studio.names(), expected);
+    let text = String::from_utf8(studio.read("t.jsonl")).expect("text");
+    let rows: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(rows.len(), 5);
+    let mut before = 0.0;
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!(row["step"], i);
+        let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} in {row}"));
+        let sum = number("content") + 20.0 * number("style") + 0.5 * number("tv");
+        assert!((number("total") - sum).abs() < 1e-4 * sum.max(1.0), "{row}");
+        assert!(number("seconds") >= before, "{row}");
+        before = number("seconds");
+    }
+    assert_eq!(rows[0]["content"], 0.0, "step 0 is the content picture itself");
+    assert!(rows[4]["total"].as_f64() < rows[0]["total"].as_f64());
+}
+
+#[test]
+fn the_same_bytes_twice() {
+    let studio = Studio::new();
+    for out in ["a.png", "b.png"] {
+        works(&studio.stylize(&["-o", out, "--steps", "4", "--init", "noise", "--seed", "7"]));
+    }
+    assert_eq!(studio.read("a.png"), studio.read("b.png"));
+    works(&studio.stylize(&["-o", "c.png", "--steps", "4", "--init", "noise", "--seed", "8"]));
+    assert_ne!(studio.read("a.png"), studio.read("c.png"));
+}
+
+#[test]
+fn no_steps_write_the_initial_picture() {
+    let studio = Studio::new();
+    works(&studio.stylize(&["-o", "out.png", "--steps", "0", "--size", "0"]));
+    assert_eq!(decode(&studio.path("out.png")), decode(&studio.path("content.png")));
+    works(&studio.stylize(&["-o", "style.png", "--steps", "0", "--size", "0", "--init", "style"]));
+    assert_eq!(decode(&studio.path("style.png")).size(), (40, 30));
+    works(&studio.stylize(&["-o", "big.webp", "--steps", "0", "--size", "60"]));
+    assert_eq!(decode(&studio.path("big.webp")).size(), (60, 45));
+}
+
+#[test]
+fn the_name_is_made_from_both() {
+    let studio = Studio::new();
+    works(&studio.stylize(&["--steps", "1"]));
+    assert_eq!(studio.names(), ["content-style.png", "content.png", "style.jpg"]);
+}
+
+#[test]
+fn several_styles_and_layers_with_weights() {
+    let studio = Studio::new();
+    studio.write("more.webp", &picture(33, 31, 5).encode(Format::WebP).expect("a WebP"));
+    let layers = ["--style-layers", "relu1_1=2,relu2_1", "--content-layers", "relu2_2"];
+    let args = ["-o", "out.tiff", "--steps", "2", "--style", "more.webp=0.5", "--pool", "avg"];
+    works(&studio.stylize(&[&args[..], &layers[..]].concat()));
+    assert_eq!(decode(&studio.path("out.tiff")).size(), (512, 384));
+}
+
+#[test]
+fn alpha_and_sixteen_bits_are_carried() {
+    let studio = Studio::new();
+    let (w, h) = (24, 20);
+    let alpha: Vec<f32> = (0..w * h).map(|i| (i % 65536) as f32 / 65535.0).collect();
+    let rgb = (0..3 * w * h).map(|i| (i * 37 % 65536) as f32 / 65535.0).collect();
+    let content =
+        Picture::from_planes((w, h), rgb, Some(alpha), Depth::Sixteen).expect("planes fit");
+    studio.write("content.png", &content.encode(Format::Png).expect("a PNG"));
+    works(&studio.stylize(&["-o", "out.png", "--steps", "2", "--size", "0"]));
+    let out = decode(&studio.path("out.png"));
+    assert_eq!(out.depth(), Depth::Sixteen);
+    assert_eq!(out.alpha(), content.alpha());
+}
+
+#[test]
+fn quiet_and_verbose() {
+    let studio = Studio::new();
+    let quiet = studio.stylize(&["-o", "out.png", "--steps", "1", "-q"]);
+    works(&quiet);
+    assert!(!stderr(&quiet).contains("out.png"), "{}", stderr(&quiet));
+    assert!(quiet.stdout.is_empty());
+    let verbose = studio.stylize(&["-o", "out.png", "--steps", "1", "-v"]);
+    for word in ["adapter:", "network: random:vgg19/16", "of buffers in all", "out.png"] {
+        assert!(stderr(&verbose).contains(word), "no {word} in {}", stderr(&verbose));
+    }
+    let version = impasto().arg("--version").output().expect("impasto runs");
+    works(&version);
+    assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn devices_are_listed() {
+    let plain = impasto().arg("devices").output().expect("impasto runs");
+    works(&plain);
+    let json = impasto().args(["devices", "--json"]).output().expect("impasto runs");
+    works(&json);
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&json.stdout).expect("JSON");
+    let name = list[0]["name"].as_str().expect("a name");
+    assert!(String::from_utf8_lossy(&plain.stdout).contains(name));
+    for key in ["index", "backend", "type", "driver", "max_buffer_bytes", "timestamps"] {
+        assert!(!list[0][key].is_null(), "no {key} in {}", list[0]);
+    }
+}
+
+#[test]
+fn what_is_wrong_from_the_command_line_alone_exits_with_2() {
+    let studio = Studio::new();
+    let run = |args: &[&str]| studio.stylize(args);
+    fails(&run(&["-o", "out.gif"]), 2, &["gif", "png"]);
+    fails(&run(&["-o", "out"]), 2, &["extension"]);
+    fails(&run(&["--style-layers", "relu1_1=x"]), 2, &["--style-layers", "relu1_1=x"]);
+    fails(&run(&["--style", "style.jpg=-1"]), 2, &["--style", "-1"]);
+    for flags in [
+        ["--content-weight", "-1"],
+        ["--lr", "0"],
+        ["--pool", "median"],
+        ["--network", "vgg.pth"],
+        ["--network", "random:vgg19/3"],
+        ["--preprocess", "imagenet"],
+        ["--backend", "opengl"],
+        ["--save-every", "0"],
+        ["--steps", "many"],
+    ] {
+        fails(&run(&flags), 2, &[flags[0]]);
+    }
+    let nothing = impasto().output().expect("impasto runs");
+    assert_eq!(nothing.status.code(), Some(2));
+    assert_eq!(studio.names(), ["content.png", "style.jpg"], "nothing was written");
+}
+
+#[test]
+fn outputs_must_not_be_inputs() {
+    let studio = Studio::new();
+    let before = studio.read("content.png");
+    fails(&studio.stylize(&["-o", "content.png"]), 2, &["content.png", "-o"]);
+    fails(&studio.stylize(&["-o", "out.png", "--trace", "style.jpg"]), 2, &["style.jpg"]);
+    assert_eq!(studio.read("content.png"), before);
+}
+
+#[test]
+fn unusable_inputs_are_named() {
+    let studio = Studio::new();
+    let run = |args: &[&str]| {
+        let mut command = impasto();
+        command.current_dir(studio.0.path()).args(["stylize"]).args(args).args(["-o", "out.png"]);
+        command.output().expect("impasto runs")
+    };
+    fails(&run(&["missing.jpg", "--style", "style.jpg"]), 1, &["missing.jpg"]);
+    studio.write("note.txt", b"this is no picture");
+    fails(&run(&["note.txt", "--style", "style.jpg"]), 1, &["note.txt"]);
+    let jpeg = studio.read("style.jpg");
+    studio.write("cut.jpg", &jpeg[..jpeg.len() / 2]);
+    fails(&run(&["content.png", "--style", "cut.jpg"]), 1, &["cut.jpg"]);
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    studio.write("photo.heic", heic);
+    fails(&run(&["photo.heic", "--style", "style.jpg"]), 1, &["photo.heic", "HEIC", "JPEG"]);
+    studio.write("w.safetensors", b"these are no weights at all");
+    let weights = run(&["content.png", "--style", "style.jpg", "--network", "w.safetensors"]);
+    fails(&weights, 1, &["w.safetensors"]);
+    let layer = studio.stylize(&["-o", "out.png", "--content-layers", "relu9_9"]);
+    fails(&layer, 1, &["relu9_9", "relu3_3"]);
+    let small = studio.stylize(&["-o", "out.png", "--size", "4"]);
+    fails(&small, 1, &["too small"]);
+    assert!(!studio.names().contains(&"out.png".into()), "a failed run wrote a result");
+}
+
+#[test]
+fn folders_that_are_missing_or_closed() {
+    let studio = Studio::new();
+    fails(&studio.stylize(&["-o", "no/such/out.png"]), 1, &["no/such"]);
+    std::fs::create_dir(studio.path("folder.png")).expect("a folder");
+    fails(&studio.stylize(&["-o", "folder.png"]), 1, &["folder.png"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::create_dir(studio.path("closed")).expect("a folder");
+        let closed = std::fs::Permissions::from_mode(0o555);
+        std::fs::set_permissions(studio.path("closed"), closed).expect("closed");
+        if std::fs::write(studio.path("closed/probe"), b"").is_ok() {
+            eprintln!("skipped the read-only folder: this user may write anywhere");
+        } else {
+            fails(&studio.stylize(&["-o", "closed/out.png"]), 1, &["closed"]);
+        }
+    }
+}
+
+#[test]
+fn adapters_that_are_not_there() {
+    let studio = Studio::new();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
+        command.current_dir(studio.0.path()).args(["stylize", "content.png"]);
+        command.args(["--style", "style.jpg", "-o", "out.png"]).args(args);
+        command.output().expect("impasto runs")
+    };
+    fails(&run(&["--adapter", "no such GPU"]), 1, &["--adapter no such GPU", "0 "]);
+    fails(&run(&["--adapter", "99"]), 1, &["--adapter 99"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_any_adapter_the_message_says_what_to_install() {
+    let none = "/nonexistent.json";
+    let output = Command::new(env!("CARGO_BIN_EXE_impasto"))
+        .args(["devices", "--backend", "vulkan"])
+        .env("VK_DRIVER_FILES", none)
+        .env("VK_ICD_FILENAMES", none)
+        .env("__EGL_VENDOR_LIBRARY_FILENAMES", none)
+        .output()
+        .expect("impasto runs");
+    for words in ["apt-get install mesa-vulkan-drivers", "dnf", "pacman", "make demo"] {
+        fails(&output, 1, &[words]);
+    }
+}
+
+#[test]
+fn a_huge_picture_at_its_own_size_is_refused_before_work() {
+    let studio = Studio::new();
+    // A grey PNG of 20,000×20,000 px is small as a file and far beyond what a step can hold.
+    let huge = image::GrayImage::from_pixel(12_000, 12_000, image::Luma([128]));
+    huge.save(studio.path("huge.png")).expect("saved");
+    let mut command = impasto();
+    command.current_dir(studio.0.path()).args(["stylize", "huge.png", "--style", "style.jpg"]);
+    let start = std::time::Instant::now();
+    let output = command.args(["--size", "0", "-o", "out.png"]).output().expect("impasto runs");
+    fails(&output, 1, &["12000×12000", "--size"]);
+    assert!(start.elapsed() < Duration::from_secs(60), "it worked first");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_writes_the_picture_as_it_stands() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let studio = Studio::new();
+        let mut command = impasto();
+        command.current_dir(studio.0.path()).args([
+            "stylize",
+            "content.png",
+            "--style",
+            "style.jpg",
+        ]);
+        command.args(["--network", "random:vgg19/16", "--steps", "1000000", "-o", "out.png"]);
+        command.args(["--size", "64", "--save-every", "1", "--trace", "t.jsonl", "-q"]);
+        let mut child = command.spawn().expect("impasto runs");
+        // Until the first intermediate picture is there, it has not begun.
+        let begun = std::time::Instant::now();
+        while !studio.path("out-000001.png").exists() {
+            assert!(begun.elapsed() < Duration::from_secs(120), "it never began");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let pid = child.id().to_string();
+        Command::new("kill").args(["-s", signal, &pid]).status().expect("kill runs");
+        assert_eq!(child.wait().expect("it ends").code(), Some(code));
+        assert_eq!(decode(&studio.path("out.png")).size(), (64, 48));
+        assert!(!studio.read("t.jsonl").is_empty());
+    }
+}

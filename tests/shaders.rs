@@ -1,0 +1,141 @@
+//! Every shader validates, translates to the four languages that drivers take, and asks for no more
+//! than WebGPU's default limits. No GPU needed.
+
+use std::collections::BTreeSet;
+
+use impasto::gpu::Shader;
+use impasto::gpu::kernel::reflect;
+use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::proc::BoundsCheckPolicies;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{Module, ShaderStage};
+
+fn parsed(shader: &Shader) -> (Module, ModuleInfo) {
+    let text = shader.text();
+    let module = naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&text)));
+    // No capability: nothing beyond what every WebGPU device has.
+    let capabilities = Capabilities::empty();
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&text)));
+    (module, info)
+}
+
+/// Calls `check` for every entry point, with its module made concrete.
+fn each_entry(check: impl Fn(&str, &str, &Module, &ModuleInfo)) {
+    for shader in impasto::shaders() {
+        let (module, info) = parsed(shader);
+        for point in &module.entry_points {
+            let stage = Some((ShaderStage::Compute, point.name.as_str()));
+            let (module, info) = process_overrides(&module, &info, stage, &Default::default())
+                .unwrap_or_else(|e| panic!("{}::{}: {e}", shader.name, point.name));
+            check(shader.name, &point.name, &module, &info);
+        }
+    }
+}
+
+#[test]
+fn the_list_is_the_folder() {
+    let files: BTreeSet<String> =
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+            .filter(|name| name != "common")
+            .collect();
+    let listed: BTreeSet<String> = impasto::shaders().iter().map(|s| s.name.into()).collect();
+    assert_eq!(listed, files);
+}
+
+#[test]
+fn spirv() {
+    each_entry(|shader, entry, module, info| {
+        let options =
+            spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
+        let words = spv::write_vec(module, info, &spv::Options::default(), Some(&options))
+            .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
+        assert!(words.len() > 100);
+    });
+}
+
+#[test]
+fn metal() {
+    each_entry(|shader, entry, module, info| {
+        let options = msl::PipelineOptions {
+            entry_point: Some((ShaderStage::Compute, entry.into())),
+            allow_and_force_point_size: false,
+            vertex_pulling_transform: false,
+            vertex_buffer_mappings: Vec::new(),
+            binding_array_length_map: Default::default(),
+        };
+        let settings = msl::Options { lang_version: (2, 0), ..Default::default() };
+        let (text, _) = msl::write_string(module, info, &settings, &options)
+            .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
+        assert!(text.contains("kernel void"), "{shader}::{entry}");
+    });
+}
+
+#[test]
+fn hlsl() {
+    each_entry(|shader, entry, module, info| {
+        let options =
+            hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.into())) };
+        let settings = hlsl::Options {
+            shader_model: hlsl::ShaderModel::V6_0,
+            special_constants_binding: Some(hlsl::BindTarget::default()),
+            ..Default::default()
+        };
+        let mut text = String::new();
+        hlsl::Writer::new(&mut text, &settings, &options)
+            .write(module, info, None)
+            .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
+        assert!(text.contains("numthreads"), "{shader}::{entry}");
+    });
+}
+
+#[test]
+fn glsl() {
+    each_entry(|shader, entry, module, info| {
+        let options = glsl::PipelineOptions {
+            shader_stage: ShaderStage::Compute,
+            entry_point: entry.into(),
+            multiview: None,
+        };
+        let settings =
+            glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+        let mut text = String::new();
+        let policies = BoundsCheckPolicies::default();
+        glsl::Writer::new(&mut text, module, info, &settings, &options, policies)
+            .and_then(|mut writer| writer.write().map(drop))
+            .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
+        assert!(text.contains("local_size_x"), "{shader}::{entry}");
+    });
+}
+
+#[test]
+fn within_the_default_limits() {
+    let limits = wgpu::Limits::default();
+    for shader in impasto::shaders() {
+        let (module, info) = parsed(shader);
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        for (index, point) in module.entry_points.iter().enumerate() {
+            let at = format!("{}::{}", shader.name, point.name);
+            let interface = reflect(shader.name, &shader.text(), &point.name).unwrap();
+            let storage = interface.bindings.iter().filter(|b| !b.uniform).count() as u32;
+            assert!(storage <= limits.max_storage_buffers_per_shader_stage, "{at}: {storage}");
+            let invocations: u32 = point.workgroup_size.iter().product();
+            assert!(invocations <= limits.max_compute_invocations_per_workgroup, "{at}");
+            let used = info.get_entry_point(index);
+            let shared: u32 = module
+                .global_variables
+                .iter()
+                .filter(|(handle, variable)| {
+                    variable.space == naga::AddressSpace::WorkGroup && !used[*handle].is_empty()
+                })
+                .map(|(_, variable)| layouter[variable.ty].size)
+                .sum();
+            assert!(shared <= limits.max_compute_workgroup_storage_size, "{at}: {shared} bytes");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The tape's promises: accumulation, frozen inputs, unused branches, scratch memory.
+
+mod common;
+
+use common::{gpu, random, rng};
+use impasto::ops::{self, Conv2d};
+use impasto::tape::Tape;
+use impasto::tensor::{Frozen, Shape};
+use impasto::{Error, Result};
+
+#[test]
+fn gradients_of_all_uses_add_up() -> Result<()> {
+    // y = Σ (3x + x + relu(x))², whose gradient is 2·(4x + relu(x))·(4 + [x > 0]).
+    let (gpu, numbers) = (gpu(), random(&mut rng(1), 37));
+    let x = gpu.tensor([37], &numbers)?;
+    let mut tape = Tape::new(gpu);
+    let var = tape.variable(&x);
+    let tripled = ops::scale(&mut tape, var, 3.0)?;
+    let more = ops::add(&mut tape, tripled, var)?;
+    let positive = ops::relu(&mut tape, var)?;
+    let sum = ops::add(&mut tape, more, positive)?;
+    let zero = tape.frozen(&Frozen::new([37], vec![0.0; 37])?);
+    let loss = ops::absolute_error(&mut tape, sum, zero, 1.0)?;
+    let gradients = tape.backward(loss)?;
+    let gradient = tape.gradient(&gradients, var).expect("the loss depends on x");
+    let gradient = tape.keep(gradient)?;
+    let program = tape.finish()?;
+    program.poison();
+    pollster::block_on(program.run())?;
+    let got = pollster::block_on(gpu.read(&gradient))?;
+    for (x, got) in numbers.iter().zip(got) {
+        let expected = 2.0 * (4.0 * x + x.max(0.0)) * (4.0 + f32::from(*x > 0.0));
+        assert!((got - expected).abs() < 1e-4, "{got} is not {expected}");
+    }
+    Ok(())
+}
+
+#[test]
+fn one_input_used_twice_by_one_operation() -> Result<()> {
+    let gpu = gpu();
+    let x = gpu.tensor([5], &[1.0, 2.0, 3.0, 4.0, 5.0])?;
+    let mut tape = Tape::new(gpu);
+    let var = tape.variable(&x);
+    let double = ops::add(&mut tape, var, var)?;
+    let ones = tape.frozen(&Frozen::new([5], vec![1.0; 5])?);
+    let gradients = tape.backward_from(double, ones)?;
+    let gradient = tape.gradient(&gradients, var).expect("y depends on x");
+    let gradient = tape.keep(gradient)?;
+    pollster::block_on(tape.finish()?.run())?;
+    assert_eq!(pollster::block_on(gpu.read(&gradient))?, [2.0; 5]);
+    Ok(())
+}
+
+#[test]
+fn frozen_inputs_and_unused_branches_cost_nothing() -> Result<()> {
+    let gpu = gpu();
+    let x = gpu.zeros([3, 6, 6])?;
+    let dispatches = |frozen: bool, unused: bool| -> Result<usize> {
+        let mut tape = Tape::new(gpu);
+        let var = tape.variable(&x);
+        let weights = gpu.zeros([4, 3, 3, 3])?;
+        let weights = if frozen { tape.constant(&weights) } else { tape.variable(&weights) };
+        let y = ops::conv2d(&mut tape, var, weights, None, Conv2d::default())?;
+        if unused {
+            let other = ops::relu(&mut tape, y)?;
+            ops::gram(&mut tape, other)?;
+        }
+        let zero = tape.frozen(&Frozen::new([4, 6, 6], vec![0.0; 144])?);
+        let loss = ops::absolute_error(&mut tape, y, zero, 1.0)?;
+        let gradients = tape.backward(loss)?;
+        let gradient = tape.gradient(&gradients, var).expect("the loss depends on x");
+        tape.keep(gradient)?;
+        let gradient = tape.gradient(&gradients, weights);
+        assert_eq!(gradient.is_none(), frozen);
+        gradient.map(|g| tape.keep(g)).transpose()?;
+        Ok(tape.finish()?.plan().dispatches)
+    };
+    let plain = dispatches(true, false)?;
+    assert_eq!(plain, dispatches(true, true)?, "an unused branch was kept");
+    assert_eq!(plain + 1, dispatches(false, false)?, "the weights' gradient is one dispatch");
+    Ok(())
+}
+
+#[test]
+fn a_variable_without_influence_has_no_gradient() -> Result<()> {
+    let gpu = gpu();
+    let (a, b) = (gpu.zeros([4])?, gpu.zeros([4])?);
+    let mut tape = Tape::new(gpu);
+    let (a, b) = (tape.variable(&a), tape.variable(&b));
+    let zero = tape.frozen(&Frozen::new([4], vec![0.0; 4])?);
+    let loss = ops::absolute_error(&mut tape, a, zero, 1.0)?;
+    let gradients = tape.backward(loss)?;
+    assert!(tape.gradient(&gradients, a).is_some());
+    assert!(tape.gradient(&gradients, b).is_none());
+    Ok(())
+}
+
+#[test]
+fn the_upstream_gradient_is_left_alone() -> Result<()> {
+    // A convolution that ends in a ReLU masks its gradient in place; not the caller's.
+    let (gpu, mut rng) = (gpu(), rng(3));
+    let x = gpu.tensor([2, 5, 5], &random(&mut rng, 50))?;
+    let upstream = gpu.tensor([3, 5, 5], &random(&mut rng, 75))?;
+    let before = pollster::block_on(gpu.read(&upstream))?;
+    let mut tape = Tape::new(gpu);
+    let var = tape.variable(&x);
+    let weights = tape.frozen(&Frozen::new([3, 2, 3, 3], random(&mut rng, 54))?);
+    let settings = Conv2d { relu: true, ..Conv2d::default() };
+    let y = ops::conv2d(&mut tape, var, weights, None, settings)?;
+    let constant = tape.constant(&upstream);
+    let gradients = tape.backward_from(y, constant)?;
+    let gradient = tape.gradient(&gradients, var).expect("y depends on x");
+    tape.keep(gradient)?;
+    pollster::block_on(tape.finish()?.run())?;
+    assert_eq!(before, pollster::block_on(gpu.read(&upstream))?);
+    Ok(())
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_errors() -> Result<()> {
+    let gpu = gpu();
+    let mut tape = Tape::new(gpu);
+    let map = tape.variable(&gpu.zeros([3, 4, 5])?);
+    let flat = tape.variable(&gpu.zeros([60])?);
+    let weights = tape.variable(&gpu.zeros([4, 2, 3, 3])?);
+    let shape = |result: Result<impasto::tape::Var>| match result {
+        Err(Error::Shape { what, .. }) => what,
+        other => panic!("{other:?} is no shape error"),
+    };
+    assert!(shape(ops::add(&mut tape, map, flat)).contains("3×4×5"));
+    assert!(shape(ops::gram(&mut tape, flat)).contains("60"));
+    let conv = ops::conv2d(&mut tape, map, weights, None, Conv2d::default());
+    assert!(shape(conv).contains("4×2×3×3"));
+    assert!(shape(ops::max_pool(&mut tape, map, 7, 2)).contains("7×7"));
+    assert!(tape.backward(map).is_err(), "a map is no loss");
+    assert_eq!(*tape.shape(map), Shape::from([3, 4, 5]));
+    Ok(())
+}
+
+#[test]
+fn replays_reuse_memory_and_stay_equal() -> Result<()> {
+    // A chain of convolutions: temporaries share buffers, and every replay gives the same bits.
+    let (gpu, mut rng) = (gpu(), rng(5));
+    let x = gpu.tensor([8, 16, 16], &random(&mut rng, 8 * 256))?;
+    let mut tape = Tape::new(gpu);
+    let mut y = tape.constant(&x);
+    for _ in 0..6 {
+        let weights = tape.frozen(&Frozen::new([8, 8, 3, 3], random(&mut rng, 576))?);
+        y = ops::conv2d(&mut tape, y, weights, None, Conv2d::default())?;
+    }
+    let y = tape.keep(y)?;
+    let program = tape.finish()?;
+    let plan = program.plan();
+    assert!(plan.arena_bytes * 2 <= plan.unshared_bytes, "{plan:?}");
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        program.poison();
+        pollster::block_on(program.run())?;
+        runs.push(pollster::block_on(gpu.read(&y))?);
+    }
+    assert_eq!(runs[0], runs[1]);
+    assert_eq!(runs[0], runs[2]);
+    Ok(())
+}

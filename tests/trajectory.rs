@@ -1,0 +1,218 @@
+//! The path of the losses, step by step, against goldens that PyTorch's autograd made with the same
+//! pictures, weights and settings.
+//!
+//! To renew the goldens: `IMPASTO_GOLDEN=DIR cargo test --test trajectory` writes pictures and
+//! networks into DIR; compute the losses of 20 steps and the first gradient there with an
+//! implementation of the loss in `src/transfer/loss.rs` (lr 0.02, content relu3_3, style relu1_1,
+//! relu2_1, relu3_1, relu4_1, weights 1, 20, 0.5), and put `NAME.jsonl` and `NAME.grad` (f32, little
+//! endian) into `tests/golden/`.
+
+mod common;
+
+use common::gpu;
+use impasto::nets::{Graph, Network, Pool, Preprocess};
+use impasto::picture::{Depth, Format, Picture};
+use impasto::tape::Tape;
+use impasto::transfer::loss::Targets;
+use impasto::transfer::{Event, Job, LossSettings, Painter, Start, Verdict};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Row {
+    step: u64,
+    total: f64,
+    content: f64,
+    style: f64,
+    tv: f64,
+}
+
+/// A pair of pictures, a network and a way of pooling; odd sizes.
+struct Pair {
+    name: &'static str,
+    content: Picture,
+    style: Picture,
+    pool: Pool,
+    network: fn() -> Option<Network>,
+}
+
+/// A picture with structure at all scales, from integers so that it is the same everywhere.
+fn pattern(width: u32, height: u32, seed: u32) -> Picture {
+    let value = |i: u32| {
+        let (x, y, c) = (i % width, i / width % height, i / width / height);
+        let wave = (x * (3 + c) + y * (5 + seed)) % 97 + (x * y / (7 + seed)) % 61;
+        let block = 40 * ((x / 8 + y / (5 + seed)) % 3);
+        ((wave + block + 20 * c) % 256) as f32 / 255.0
+    };
+    let rgb = (0..3 * width * height).map(value).collect();
+    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
+}
+
+fn small_network() -> Option<Network> {
+    let mut network = Network::random(8, 5, Some("relu4_1")).expect("a random network");
+    network.preprocess = Preprocess::caffe();
+    Some(network)
+}
+
+fn vgg19() -> Option<Network> {
+    let path =
+        common::shared("the goldens of VGG-19")?.join("weights/vgg19-to-conv4_1.safetensors");
+    let bytes = std::fs::read(path).expect("the weights");
+    Some(Network::from_safetensors(&bytes, "vgg19", None).expect("VGG-19 loads"))
+}
+
+fn pairs() -> Vec<Pair> {
+    let pair = |name, (w, h), (sw, sh), pool, network| Pair {
+        name,
+        content: pattern(w, h, 1),
+        style: pattern(sw, sh, 4),
+        pool,
+        network,
+    };
+    vec![
+        pair("small-max", (37, 29), (23, 41), Pool::Max, small_network),
+        pair("small-avg", (24, 19), (31, 17), Pool::Avg, small_network),
+        pair("vgg19-max", (61, 45), (53, 67), Pool::Max, vgg19),
+        pair("vgg19-avg", (40, 35), (35, 27), Pool::Avg, vgg19),
+    ]
+}
+
+fn settings(pool: Pool) -> LossSettings {
+    let layers = |names: &[&str]| names.iter().map(|l| l.parse().expect("a layer")).collect();
+    LossSettings {
+        content_layers: layers(&["relu3_3"]),
+        style_layers: layers(&["relu1_1", "relu2_1", "relu3_1", "relu4_1"]),
+        content_weight: 1.0,
+        style_weight: 20.0,
+        tv_weight: 0.5,
+        pool,
+    }
+}
+
+fn golden(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+#[test]
+fn write_the_inputs_of_the_goldens() {
+    let Some(folder) = std::env::var_os("IMPASTO_GOLDEN").map(std::path::PathBuf::from) else {
+        return;
+    };
+    for pair in pairs() {
+        for (picture, kind) in [(&pair.content, "content"), (&pair.style, "style")] {
+            let bytes = picture.encode(Format::Png).expect("a PNG");
+            std::fs::write(folder.join(format!("{}-{kind}.png", pair.name)), bytes)
+                .expect("written");
+        }
+    }
+    let network = small_network().expect("a network").to_safetensors().expect("a file");
+    std::fs::write(folder.join("small.safetensors"), network).expect("written");
+}
+
+#[test]
+fn twenty_steps_follow_the_reference() {
+    for pair in pairs() {
+        let Some(network) = (pair.network)() else { continue };
+        let text =
+            std::fs::read_to_string(golden(&format!("{}.jsonl", pair.name))).expect("golden");
+        let expected: Vec<Row> =
+            text.lines().map(|l| serde_json::from_str(l).expect("row")).collect();
+        let graph = Graph::new(network).expect("a graph");
+        let job = Job {
+            content: &pair.content,
+            styles: &[(pair.style.clone(), 1.0)],
+            start: Start::Content,
+            loss: settings(pair.pool),
+            lr: 0.02,
+        };
+        let mut rows = Vec::new();
+        pollster::block_on(async {
+            let mut painter = Painter::new(gpu(), &graph, &job).await.expect("a painter");
+            let mut watch = |event: Event<'_>| {
+                if let Event::Losses(losses) = event {
+                    rows.extend_from_slice(losses);
+                }
+                Verdict::Continue
+            };
+            painter.paint(expected.len() as u64, None, &mut watch).await.expect("painted");
+        });
+        assert_eq!(rows.len(), 20);
+        for (row, expected) in rows.iter().zip(&expected) {
+            assert_eq!(row.step, expected.step);
+            let pairs = [
+                (row.total, expected.total),
+                (row.content, expected.content),
+                (row.style, expected.style),
+                (row.tv, expected.tv),
+            ];
+            for (got, expected) in pairs {
+                let (error, bound) = ((f64::from(got) - expected).abs(), 5e-3 * expected.abs());
+                let step = row.step;
+                assert!(error <= bound.max(1e-6), "{} step {step}: {got} {expected}", pair.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_gradient_is_the_references() {
+    for pair in pairs() {
+        let Some(network) = (pair.network)() else { continue };
+        let bytes = std::fs::read(golden(&format!("{}.grad", pair.name))).expect("golden");
+        let expected: Vec<f64> = bytes
+            .chunks_exact(4)
+            .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
+            .collect();
+        let (gpu, settings) = (gpu(), settings(pair.pool));
+        let graph = Graph::new(network).expect("a graph");
+        let tensor = |p: &Picture| {
+            gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb()).expect("a tensor")
+        };
+        let (content, style) = (tensor(&pair.content), tensor(&pair.style));
+        let gradient = pollster::block_on(async {
+            let styles = [(style, 1.0)];
+            let targets = Targets::measure(gpu, &graph, &settings, &content, &styles).await?;
+            let mut tape = Tape::new(gpu);
+            let x = tape.variable(&content);
+            let losses = targets.record(&mut tape, &graph, &settings, x)?;
+            let gradients = tape.backward(losses.total)?;
+            let gradient = tape.gradient(&gradients, x).expect("the loss depends on x");
+            let gradient = tape.keep(gradient)?;
+            let program = tape.finish()?;
+            program.poison();
+            program.run().await?;
+            gpu.read(&gradient).await
+        });
+        let error = common::relative_error(&gradient.expect("a gradient"), &expected);
+        assert!(error < 1e-3, "{}: the gradient is off by {error:.1e}", pair.name);
+    }
+}
+
+#[test]
+fn flat_pictures_give_no_nan() {
+    let flat = |value| {
+        let rgb = vec![value; 3 * 16 * 20];
+        Picture::from_planes((20, 16), rgb, None, Depth::Eight).expect("planes fit")
+    };
+    let graph = Graph::new(small_network().expect("a network")).expect("a graph");
+    let job = Job {
+        content: &flat(0.0),
+        styles: &[(flat(0.0), 1.0)],
+        start: Start::Content,
+        loss: settings(Pool::Max),
+        lr: 0.02,
+    };
+    let picture = pollster::block_on(async {
+        let mut painter = Painter::new(gpu(), &graph, &job).await?;
+        let mut finite = true;
+        let mut watch = |event: Event<'_>| {
+            if let Event::Losses(rows) = event {
+                finite &= rows.iter().all(|row| row.total.is_finite());
+            }
+            Verdict::Continue
+        };
+        painter.paint(5, None, &mut watch).await?;
+        assert!(finite, "a loss is not finite");
+        painter.picture().await
+    });
+    assert!(picture.expect("a picture").rgb().iter().all(|v| v.is_finite()));
+}
