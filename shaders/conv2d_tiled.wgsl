@@ -48,7 +48,7 @@ fn source(i: i32, n: i32) -> i32 {
 }
 
 fn outside(i: i32, n: i32) -> bool {
-    return params.padding == 0u && (i < 0 || i >= n);
+    return (params.padding == 0u) & ((i < 0) | (i >= n));
 }
 
 fn quad(slot: u32, x0: i32, y0: i32) -> Quad {
@@ -91,6 +91,39 @@ fn multiply(sums: ptr<function, array<vec4f, 16>>, u: vec4f, v: vec4f, l: vec4f,
     (*sums)[15] += v.w * r;
 }
 
+// Where an invocation's results go. (All indices into `sums` are constants: it stays in registers.)
+struct Out { channel: u32, row: i32, column: i32, accumulate: bool, add_bias: bool }
+
+fn store_pixel(at: i32, live: bool, accumulate: bool, sum: f32) {
+    if live {
+        var s = sum;
+        if accumulate {
+            s += y[at];
+        }
+        y[at] = select(s, max(s, 0.0), params.relu != 0u);
+    }
+}
+
+fn store(out: Out, o: u32, l: vec4f, r: vec4f) {
+    let channel = out.channel + o;
+    if channel < params.out_channels && out.row < params.height {
+        var b = 0.0;
+        if out.add_bias {
+            b = bias[channel];
+        }
+        let at = (i32(channel) * params.height + out.row) * params.width + out.column;
+        let n = params.width - out.column;
+        store_pixel(at, n > 0, out.accumulate, l.x + b);
+        store_pixel(at + 1, n > 1, out.accumulate, l.y + b);
+        store_pixel(at + 2, n > 2, out.accumulate, l.z + b);
+        store_pixel(at + 3, n > 3, out.accumulate, l.w + b);
+        store_pixel(at + 4, n > 4, out.accumulate, r.x + b);
+        store_pixel(at + 5, n > 5, out.accumulate, r.y + b);
+        store_pixel(at + 6, n > 6, out.accumulate, r.z + b);
+        store_pixel(at + 7, n > 7, out.accumulate, r.w + b);
+    }
+}
+
 @compute @workgroup_size(THREADS)
 fn convolve(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
     let x0 = i32(group.x) * 16;
@@ -100,7 +133,10 @@ fn convolve(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id)
     let eighth = thread >> 4u;
     let quad0 = quad(thread, x0, y0);
     let quad1 = quad(min(thread + THREADS, SLOTS - 1u), x0, y0);
-    let steps = (params.in_channels + 3u) / 4u;
+    // The last term is 0: it keeps lavapipe from compiling a copy of the kernel for every layer.
+    let steps = (params.in_channels + 3u) / 4u + (group.x >> 16u);
+    let accumulate = params.accumulate + (group.x >> 16u) != 0u;
+    let add_bias = params.add_bias + (group.x >> 16u) != 0u;
     var at = group.z * steps * TAPS + thread;
 
     var sums = array<vec4f, 16>();
@@ -149,26 +185,13 @@ fn convolve(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id)
         }
     }
 
-    let y_row = y0 + i32(row);
-    if y_row >= params.height {
-        return;
-    }
-    let column = x0 + i32(side) * 8;
-    for (var o = 0u; o < 8u; o++) {
-        let channel = group.z * 64u + eighth * 8u + o;
-        if channel < params.out_channels {
-            var b = 0.0;
-            if params.add_bias != 0u {
-                b = bias[channel];
-            }
-            let out = (i32(channel) * params.height + y_row) * params.width + column;
-            for (var i = 0; i < min(8, params.width - column); i++) {
-                var s = sums[2u * o + u32(i >> 2u)][i & 3] + b;
-                if params.accumulate != 0u {
-                    s += y[out + i];
-                }
-                y[out + i] = select(s, max(s, 0.0), params.relu != 0u);
-            }
-        }
-    }
+    let out = Out(group.z * 64u + eighth * 8u, y0 + i32(row), x0 + i32(side) * 8, accumulate, add_bias);
+    store(out, 0u, sums[0], sums[1]);
+    store(out, 1u, sums[2], sums[3]);
+    store(out, 2u, sums[4], sums[5]);
+    store(out, 3u, sums[6], sums[7]);
+    store(out, 4u, sums[8], sums[9]);
+    store(out, 5u, sums[10], sums[11]);
+    store(out, 6u, sums[12], sums[13]);
+    store(out, 7u, sums[14], sums[15]);
 }

@@ -14,6 +14,8 @@
 //
 // Why: lavapipe loads from storage buffers lane by lane, so a lane's loads are few, wide, and used
 // for 8 channels; a uniform buffer's loads have no branches and cost a third of a storage buffer's.
+// `id.z` is always 0: added to a uniform that steers control flow, it keeps lavapipe from compiling a
+//   copy of the kernel for every value of that uniform (its uniform inlining, one compilation a dispatch).
 
 struct Params {
     width: i32,
@@ -49,12 +51,12 @@ fn source(i: i32, n: i32) -> i32 {
 }
 
 fn outside(i: i32, n: i32) -> bool {
-    return params.padding == 0u && (i < 0 || i >= n);
+    return (params.padding == 0u) & ((i < 0) | (i >= n));
 }
 
 fn load(base: i32, column: vec4i, blank: bool, blank_left: bool, blank_right: bool, past: bool) -> Row {
-    let left = select(x[base + column.x], 0.0, blank || blank_left);
-    let right = select(x[base + column.w], 0.0, blank || blank_right);
+    let left = select(x[base + column.x], 0.0, blank | blank_left);
+    let right = select(x[base + column.w], 0.0, blank | blank_right);
     let a = select(x4[(base + column.y) >> 2u], vec4f(0.0), blank);
     let b = select(x4[(base + column.z) >> 2u], vec4f(0.0), blank);
     return Row(left, a, select(b, vec4f(right), past), right);
@@ -89,34 +91,35 @@ fn taps(t: Tile, at: u32, p: Row, q: Row, r: Row, s: Row, u: Row, v: Row) -> Til
     );
 }
 
-fn store(at: i32, live: bool, sum: vec4f, b: f32) {
+fn store(at: i32, live: bool, accumulate: bool, sum: vec4f, b: f32) {
     if live {
         var s = sum + b;
-        if params.accumulate != 0u {
+        if accumulate {
             s += y[at];
         }
         y[at] = select(s, max(s, vec4f(0.0)), params.relu != 0u);
     }
 }
 
-fn store_tile(channel: u32, x0: i32, y0: i32, t: Tile) {
+fn store_tile(channel: u32, steer: u32, x0: i32, y0: i32, t: Tile) {
     if channel < params.out_channels {
+        let accumulate = params.accumulate + steer != 0u;
         var b = 0.0;
-        if params.add_bias != 0u {
+        if params.add_bias + steer != 0u {
             b = bias[channel];
         }
         let row = params.width / 4;
         let at = (i32(channel) * params.height + y0) * row + x0 / 4;
         let wide = x0 + 4 < params.width;
         let rows = params.height - y0;
-        store(at, true, t.a0, b);
-        store(at + 1, wide, t.b0, b);
-        store(at + row, rows > 1, t.a1, b);
-        store(at + row + 1, rows > 1 && wide, t.b1, b);
-        store(at + 2 * row, rows > 2, t.a2, b);
-        store(at + 2 * row + 1, rows > 2 && wide, t.b2, b);
-        store(at + 3 * row, rows > 3, t.a3, b);
-        store(at + 3 * row + 1, rows > 3 && wide, t.b3, b);
+        store(at, true, accumulate, t.a0, b);
+        store(at + 1, wide, accumulate, t.b0, b);
+        store(at + row, rows > 1, accumulate, t.a1, b);
+        store(at + row + 1, rows > 1 && wide, accumulate, t.b1, b);
+        store(at + 2 * row, rows > 2, accumulate, t.a2, b);
+        store(at + 2 * row + 1, rows > 2 && wide, accumulate, t.b2, b);
+        store(at + 3 * row, rows > 3, accumulate, t.a3, b);
+        store(at + 3 * row + 1, rows > 3 && wide, accumulate, t.b3, b);
     }
 }
 
@@ -143,7 +146,7 @@ fn convolve(@builtin(global_invocation_id) id: vec3u) {
     var t5 = Tile();
     var t6 = Tile();
     var t7 = Tile();
-    for (var i = 0u; i < params.chunk; i++) {
+    for (var i = 0u; i < params.chunk + id.z; i++) {
         let p = load(base + source(y0 - 1, h) * w, column, outside(y0 - 1, h), blank_left, blank_right, past);
         let q = load(base + source(y0, h) * w, column, outside(y0, h), blank_left, blank_right, past);
         let r = load(base + source(y0 + 1, h) * w, column, outside(y0 + 1, h), blank_left, blank_right, past);
@@ -163,13 +166,13 @@ fn convolve(@builtin(global_invocation_id) id: vec3u) {
     }
     if id.x < params.tiles {
         let o = params.first_out + id.y * 8u;
-        store_tile(o, x0, y0, t0);
-        store_tile(o + 1u, x0, y0, t1);
-        store_tile(o + 2u, x0, y0, t2);
-        store_tile(o + 3u, x0, y0, t3);
-        store_tile(o + 4u, x0, y0, t4);
-        store_tile(o + 5u, x0, y0, t5);
-        store_tile(o + 6u, x0, y0, t6);
-        store_tile(o + 7u, x0, y0, t7);
+        store_tile(o, id.z, x0, y0, t0);
+        store_tile(o + 1u, id.z, x0, y0, t1);
+        store_tile(o + 2u, id.z, x0, y0, t2);
+        store_tile(o + 3u, id.z, x0, y0, t3);
+        store_tile(o + 4u, id.z, x0, y0, t4);
+        store_tile(o + 5u, id.z, x0, y0, t5);
+        store_tile(o + 6u, id.z, x0, y0, t6);
+        store_tile(o + 7u, id.z, x0, y0, t7);
     }
 }

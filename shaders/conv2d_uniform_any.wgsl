@@ -12,6 +12,8 @@
 //   dispatches over chunks of input channels: bias on the first, `+=` from the second, relu on the last.
 //
 // Why a sibling of conv2d_uniform.wgsl: rows of any width are not aligned to vec4f.
+// `id.z` is always 0: added to a uniform that steers control flow, it keeps lavapipe from compiling a
+//   copy of the kernel for every value of that uniform (its uniform inlining, one compilation a dispatch).
 
 struct Params {
     width: i32,
@@ -38,6 +40,9 @@ struct Params {
 struct Row { a: vec4f, b: vec2f }
 // Four rows of four sums.
 struct Tile { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
+// Where the six columns are read, and which of them are blank.
+struct Columns { a: vec4i, b: vec2i, blank_a: vec4<bool>, blank_b: vec2<bool> }
+
 // Where a row or column outside of the picture is read.
 fn source(i: i32, n: i32) -> i32 {
     let mirrored = min(abs(i), 2 * n - 2 - abs(i));
@@ -45,23 +50,28 @@ fn source(i: i32, n: i32) -> i32 {
 }
 
 fn outside(i: i32, n: i32) -> bool {
-    return params.padding == 0u && (i < 0 || i >= n);
+    return (params.padding == 0u) & ((i < 0) | (i >= n));
 }
 
-fn load(base: i32, row: i32, a: vec4i, b: vec2i, blank_a: vec4<bool>, blank_b: vec2<bool>) -> Row {
+fn columns(x0: i32) -> Columns {
+    let w = params.width;
+    return Columns(
+        vec4i(source(x0 - 1, w), source(x0, w), source(x0 + 1, w), source(x0 + 2, w)),
+        vec2i(source(x0 + 3, w), source(x0 + 4, w)),
+        vec4<bool>(outside(x0 - 1, w), outside(x0, w), outside(x0 + 1, w), outside(x0 + 2, w)),
+        vec2<bool>(outside(x0 + 3, w), outside(x0 + 4, w)),
+    );
+}
+
+fn load(base: i32, row: i32, c: Columns) -> Row {
     let at = base + source(row, params.height) * params.width;
     let blank = outside(row, params.height);
-    let l = vec4f(
-        select(x[at + a.x], 0.0, blank || blank_a.x),
-        select(x[at + a.y], 0.0, blank || blank_a.y),
-        select(x[at + a.z], 0.0, blank || blank_a.z),
-        select(x[at + a.w], 0.0, blank || blank_a.w),
+    let a = vec4f(x[at + c.a.x], x[at + c.a.y], x[at + c.a.z], x[at + c.a.w]);
+    let b = vec2f(x[at + c.b.x], x[at + c.b.y]);
+    return Row(
+        select(a, vec4f(0.0), c.blank_a | vec4<bool>(blank)),
+        select(b, vec2f(0.0), c.blank_b | vec2<bool>(blank)),
     );
-    let r = vec2f(
-        select(x[at + b.x], 0.0, blank || blank_b.x),
-        select(x[at + b.y], 0.0, blank || blank_b.y),
-    );
-    return Row(l, r);
 }
 
 fn row_sum(sum: vec4f, p: Row, w: vec4f) -> vec4f {
@@ -81,36 +91,37 @@ fn taps(t: Tile, at: u32, p: Row, q: Row, r: Row, s: Row, u: Row, v: Row) -> Til
     );
 }
 
-fn store(at: i32, live: bool, sum: f32) {
+fn store(at: i32, live: bool, accumulate: bool, sum: f32) {
     if live {
         var s = sum;
-        if params.accumulate != 0u {
+        if accumulate {
             s += y[at];
         }
         y[at] = select(s, max(s, 0.0), params.relu != 0u);
     }
 }
 
-fn store_row(at: i32, live: bool, n: i32, s: vec4f) {
-    store(at, live, s.x);
-    store(at + 1, live && n > 1, s.y);
-    store(at + 2, live && n > 2, s.z);
-    store(at + 3, live && n > 3, s.w);
+fn store_row(at: i32, live: bool, accumulate: bool, n: i32, s: vec4f) {
+    store(at, live, accumulate, s.x);
+    store(at + 1, live && n > 1, accumulate, s.y);
+    store(at + 2, live && n > 2, accumulate, s.z);
+    store(at + 3, live && n > 3, accumulate, s.w);
 }
 
-fn store_tile(channel: u32, x0: i32, y0: i32, t: Tile) {
+fn store_tile(channel: u32, steer: u32, x0: i32, y0: i32, t: Tile) {
     if channel < params.out_channels {
+        let accumulate = params.accumulate + steer != 0u;
         var b = vec4f(0.0);
-        if params.add_bias != 0u {
+        if params.add_bias + steer != 0u {
             b = vec4f(bias[channel]);
         }
         let w = params.width;
         let at = (i32(channel) * params.height + y0) * w + x0;
         let rows = params.height - y0;
-        store_row(at, true, w - x0, t.a + b);
-        store_row(at + w, rows > 1, w - x0, t.b + b);
-        store_row(at + 2 * w, rows > 2, w - x0, t.c + b);
-        store_row(at + 3 * w, rows > 3, w - x0, t.d + b);
+        store_row(at, true, accumulate, w - x0, t.a + b);
+        store_row(at + w, rows > 1, accumulate, w - x0, t.b + b);
+        store_row(at + 2 * w, rows > 2, accumulate, w - x0, t.c + b);
+        store_row(at + 3 * w, rows > 3, accumulate, w - x0, t.d + b);
     }
 }
 
@@ -120,11 +131,7 @@ fn convolve(@builtin(global_invocation_id) id: vec3u) {
     let x0 = i32(tile % params.tiles_x) * 4;
     let y0 = i32(tile / params.tiles_x) * 4;
     let plane = params.height * params.width;
-    let w = params.width;
-    let ca = vec4i(source(x0 - 1, w), source(x0, w), source(x0 + 1, w), source(x0 + 2, w));
-    let cb = vec2i(source(x0 + 3, w), source(x0 + 4, w));
-    let blank_a = vec4<bool>(outside(x0 - 1, w), outside(x0, w), outside(x0 + 1, w), outside(x0 + 2, w));
-    let blank_b = vec2<bool>(outside(x0 + 3, w), outside(x0 + 4, w));
+    let c = columns(x0);
 
     var base = i32(params.first_in) * plane;
     var at = id.y * params.chunk * 24u;
@@ -136,13 +143,13 @@ fn convolve(@builtin(global_invocation_id) id: vec3u) {
     var t5 = Tile();
     var t6 = Tile();
     var t7 = Tile();
-    for (var i = 0u; i < params.chunk; i++) {
-        let p = load(base, y0 - 1, ca, cb, blank_a, blank_b);
-        let q = load(base, y0, ca, cb, blank_a, blank_b);
-        let r = load(base, y0 + 1, ca, cb, blank_a, blank_b);
-        let s = load(base, y0 + 2, ca, cb, blank_a, blank_b);
-        let u = load(base, y0 + 3, ca, cb, blank_a, blank_b);
-        let v = load(base, y0 + 4, ca, cb, blank_a, blank_b);
+    for (var i = 0u; i < params.chunk + id.z; i++) {
+        let p = load(base, y0 - 1, c);
+        let q = load(base, y0, c);
+        let r = load(base, y0 + 1, c);
+        let s = load(base, y0 + 2, c);
+        let u = load(base, y0 + 3, c);
+        let v = load(base, y0 + 4, c);
         t0 = taps(t0, at, p, q, r, s, u, v);
         t1 = taps(t1, at + 3u, p, q, r, s, u, v);
         t2 = taps(t2, at + 6u, p, q, r, s, u, v);
@@ -156,13 +163,13 @@ fn convolve(@builtin(global_invocation_id) id: vec3u) {
     }
     if id.x < params.tiles {
         let o = params.first_out + id.y * 8u;
-        store_tile(o, x0, y0, t0);
-        store_tile(o + 1u, x0, y0, t1);
-        store_tile(o + 2u, x0, y0, t2);
-        store_tile(o + 3u, x0, y0, t3);
-        store_tile(o + 4u, x0, y0, t4);
-        store_tile(o + 5u, x0, y0, t5);
-        store_tile(o + 6u, x0, y0, t6);
-        store_tile(o + 7u, x0, y0, t7);
+        store_tile(o, id.z, x0, y0, t0);
+        store_tile(o + 1u, id.z, x0, y0, t1);
+        store_tile(o + 2u, id.z, x0, y0, t2);
+        store_tile(o + 3u, id.z, x0, y0, t3);
+        store_tile(o + 4u, id.z, x0, y0, t4);
+        store_tile(o + 5u, id.z, x0, y0, t5);
+        store_tile(o + 6u, id.z, x0, y0, t6);
+        store_tile(o + 7u, id.z, x0, y0, t7);
     }
 }

@@ -1,22 +1,65 @@
-//! `impasto demo`.
+//! `impasto demo`: the main job without any file of the user's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use impasto::Result;
+use impasto::picture::{Format, Picture, file};
+use impasto::transfer::{Job, LossSettings, Start};
+use impasto::{Error, Result, demo, nets};
 
 use super::Common;
+use super::stylize::{self, Order};
 
 /// Arguments of `impasto demo`.
 #[derive(Args)]
 pub struct DemoArgs {
-    /// Folder for the three pictures
+    /// Folder for the three pictures; made if it is missing
     #[arg(short, long, value_name = "DIR", default_value = "impasto-demo")]
     output: PathBuf,
 }
 
+/// Size of the pictures, and steps: under three minutes on two cores with a software driver.
+const SIZE: (u32, u32) = (384, 288);
+const STEPS: u64 = 200;
+
 /// Runs the command.
-pub fn run(_common: &Common, _args: &DemoArgs) -> Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+///
+/// # Errors
+/// When the folder can't be written to, and what the GPU reports.
+pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
+    let folder = &args.output;
+    std::fs::create_dir_all(folder).map_err(|e| Error::File {
+        path: folder.display().to_string(),
+        what: format!("the folder can't be made ({e}); choose another with -o"),
+    })?;
+    let output = folder.join("result.png");
+    file::check_writable(&output)?;
+    let gpu = common.open_gpu()?;
+    let render = async {
+        let content = demo::content(&gpu, SIZE.0, SIZE.1).await?;
+        Ok::<_, Error>((content, demo::style(&gpu, SIZE.0, SIZE.1).await?))
+    };
+    let (content, style) = pollster::block_on(render)?;
+    write(common, &folder.join("content.png"), &content)?;
+    write(common, &folder.join("style.png"), &style)?;
+    let job = Job {
+        content: &content,
+        styles: &[(style, 1.0)],
+        start: Start::Content,
+        loss: LossSettings::default(),
+        lr: stylize::DEFAULT_LR,
+    };
+    let order =
+        Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };
+    let network = nets::default_network(None)?.truncated(&job.loss.taps())?;
+    stylize::paint(common, &gpu, network, &job, &order)
+}
+
+fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {
+    file::write_atomic(path, &picture.encode(Format::Png)?)?;
+    if !common.quiet {
+        eprintln!("{}: {}×{} px", path.display(), picture.width(), picture.height());
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
 use impasto::picture::{Format, Picture, file, fitted_size, probe};
 use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
@@ -12,6 +13,9 @@ use impasto::{Error, Result};
 use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::{Common, beside};
+
+/// Adam's step size where none is given.
+pub const DEFAULT_LR: f32 = 0.02;
 
 /// Arguments of `impasto stylize`.
 #[derive(Args)]
@@ -37,22 +41,25 @@ pub struct StylizeArgs {
     #[arg(long, default_value = "default", help_heading = "Look")]
     network: NetworkSpec,
     /// How much the result follows the content
-    #[arg(long, value_name = "W", default_value_t = 1.0, value_parser = weight, help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::CONTENT_WEIGHT, value_parser = weight, allow_negative_numbers = true,
+help_heading = "Look")]
     content_weight: f32,
     /// How much it follows the style
-    #[arg(long, value_name = "W", default_value_t = 20.0, value_parser = weight, help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::STYLE_WEIGHT, value_parser = weight, allow_negative_numbers = true,
+help_heading = "Look")]
     style_weight: f32,
     /// How much it avoids differences between neighbouring pixels
-    #[arg(long, value_name = "W", default_value_t = 0.5, value_parser = weight, help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT, value_parser = weight, allow_negative_numbers = true,
+help_heading = "Look")]
     tv_weight: f32,
     /// Layers that carry the content, with weights
-    #[arg(long, value_name = "LAYER[=W],…", default_value = "relu3_3", help_heading = "Look")]
+    #[arg(long, value_name = "LAYER[=W],…", default_value = LossSettings::CONTENT_LAYERS, help_heading = "Look")]
     content_layers: String,
     /// Layers that carry the style, with weights
     #[arg(
         long,
         value_name = "LAYER[=W],…",
-        default_value = "relu1_1,relu2_1,relu3_1,relu4_1",
+        default_value = LossSettings::STYLE_LAYERS,
         help_heading = "Look"
     )]
     style_layers: String,
@@ -71,7 +78,8 @@ pub struct StylizeArgs {
     #[arg(long, default_value_t = 0, help_heading = "Look")]
     seed: u64,
     /// Step size of the optimiser
-    #[arg(long, value_name = "R", default_value_t = 0.02, value_parser = step_size, help_heading = "Look")]
+    #[arg(long, value_name = "R", default_value_t = DEFAULT_LR, value_parser = step_size, allow_negative_numbers = true,
+help_heading = "Look")]
     lr: f32,
     /// caffe or torchvision: overrides what the network's file says or its names imply
     #[arg(long, help_heading = "Look")]
@@ -112,9 +120,7 @@ fn style(text: &str) -> Result<(PathBuf, f32)> {
 }
 
 fn layers(flag: &str, list: &str) -> Result<Vec<LayerWeight>> {
-    let layers =
-        list.split(',').map(|layer| layer.trim().parse()).collect::<Result<Vec<LayerWeight>>>();
-    layers.map_err(|e| Error::Usage(format!("{flag} {list}: {e}")))
+    LayerWeight::list(list).map_err(|e| Error::Usage(format!("{flag} {list}: {e}")))
 }
 
 /// What the command line says, checked against itself.
@@ -256,7 +262,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         trace: args.trace.as_deref(),
         save_every: args.save_every,
     };
-    paint(common, network, &job, &order)
+    paint(common, &common.open_gpu()?, network, &job, &order)
 }
 
 /// What to write, and when.
@@ -268,18 +274,18 @@ pub struct Order<'a> {
     pub save_every: Option<u64>,
 }
 
-/// Opens the GPU, paints and writes what was ordered; also what `demo` does.
+/// Paints and writes what was ordered; also what `demo` does.
 pub fn paint(
     common: &Common,
+    gpu: &Gpu,
     network: Network,
     job: &Job<'_>,
     order: &Order<'_>,
 ) -> Result<ExitCode> {
     let interrupt = Interrupt::listen()?;
-    let gpu = common.open_gpu()?;
     common.say(|| describe(&network, job));
     let graph = Graph::new(network)?;
-    let mut painter = pollster::block_on(Painter::new(&gpu, &graph, job))?;
+    let mut painter = pollster::block_on(Painter::new(gpu, &graph, job))?;
     common.say(|| plan(&painter, gpu.allocated_bytes()));
     let mut progress = Progress::new(order.steps, common.quiet);
     let mut trace: Vec<LossRow> = Vec::new();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Conv, Layer, Network};
 use crate::error::{Error, Result};
+use crate::gpu::Gpu;
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
 use crate::tape::{Tape, Var};
@@ -87,6 +88,41 @@ impl Graph {
         }
         let colour = network.colour.map(Weights::new).transpose()?;
         Ok(Graph { channels, padding: network.padding, colour, rows })
+    }
+
+    /// That every map of a picture of `width`×`height` px is one that the device can bind; to be
+    /// asked before any work. `flag` is where the size came from.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with the largest size of this shape that works.
+    pub fn check_fits(&self, gpu: &Gpu, (width, height): (u32, u32), flag: &str) -> Result<()> {
+        let most = gpu.report().max_binding_bytes as f64;
+        let (mut pixels, mut worst) = (f64::from(width) * f64::from(height), (0.0, "the picture"));
+        for row in &self.rows {
+            match row {
+                Row::Conv { name, weights, side, .. } => {
+                    let channels = |w: &Weights| w.bias.data().len();
+                    let wide = side.as_ref().map_or(0, channels).max(channels(weights));
+                    let bytes = 4.0 * wide as f64 * pixels;
+                    if bytes > worst.0 {
+                        worst = (bytes, name.as_str());
+                    }
+                }
+                Row::Pool { .. } => pixels /= 4.0,
+            }
+        }
+        let (bytes, layer) = worst;
+        if bytes <= most {
+            return Ok(());
+        }
+        let largest = (f64::from(width.max(height)) * (most / bytes).sqrt()).floor();
+        Err(Error::Memory(format!(
+            "a picture of {width}×{height} px needs a buffer of {:.0} MB at {layer}, and {} binds at \
+             most {:.0} MB at once: take {flag} {largest} or less",
+            bytes / 1e6,
+            gpu.report().name,
+            most / 1e6,
+        )))
     }
 
     /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1) and

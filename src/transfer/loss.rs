@@ -41,6 +41,16 @@ impl FromStr for LayerWeight {
     }
 }
 
+impl LayerWeight {
+    /// Reads a list such as `relu1_1,relu2_1=0.5`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the part that is no layer.
+    pub fn list(text: &str) -> Result<Vec<Self>> {
+        text.split(',').map(|layer| layer.trim().parse()).collect()
+    }
+}
+
 /// What is wanted of the picture.
 #[derive(Clone, Debug)]
 pub struct LossSettings {
@@ -59,6 +69,17 @@ pub struct LossSettings {
 }
 
 impl LossSettings {
+    /// Where content is read by default; every VGG has it.
+    pub const CONTENT_LAYERS: &str = "relu3_3";
+    /// Where style is read by default.
+    pub const STYLE_LAYERS: &str = "relu1_1,relu2_1,relu3_1,relu4_1";
+    /// The default factor of the content loss.
+    pub const CONTENT_WEIGHT: f32 = 1.0;
+    /// The default factor of the style loss.
+    pub const STYLE_WEIGHT: f32 = 20.0;
+    /// The default factor of the total variation.
+    pub const TV_WEIGHT: f32 = 0.5;
+
     /// Layers that count: those with a weight above 0.
     fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
         layers.iter().filter(|l| l.weight > 0.0).cloned().collect()
@@ -68,6 +89,20 @@ impl LossSettings {
     pub fn taps(&self) -> Vec<String> {
         let layers = self.content_layers.iter().chain(&self.style_layers);
         layers.map(|l| l.layer.clone()).collect()
+    }
+}
+
+impl Default for LossSettings {
+    fn default() -> Self {
+        let layers = |list| LayerWeight::list(list).unwrap_or_default();
+        LossSettings {
+            content_layers: layers(Self::CONTENT_LAYERS),
+            style_layers: layers(Self::STYLE_LAYERS),
+            content_weight: Self::CONTENT_WEIGHT,
+            style_weight: Self::STYLE_WEIGHT,
+            tv_weight: Self::TV_WEIGHT,
+            pool: Pool::default(),
+        }
     }
 }
 

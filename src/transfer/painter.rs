@@ -67,6 +67,10 @@ impl Painter {
     /// # Errors
     /// When a layer is missing, a picture too small or too large, or the driver gives up.
     pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
+        graph.check_fits(gpu, job.content.size(), "--size")?;
+        for (style, _) in job.styles {
+            graph.check_fits(gpu, style.size(), "--style-size")?;
+        }
         let (width, height) = (job.content.width() as usize, job.content.height() as usize);
         let content = gpu.tensor([3, height, width], job.content.rgb())?;
         let mut styles = Vec::new();

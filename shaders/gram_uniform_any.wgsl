@@ -1,0 +1,132 @@
+// Gram matrix, gradient, step 2 of 2, for adapters that run shaders on the CPU (lavapipe).
+//
+//   dx[i, p] = [dx[i, p]] + sum over j of s[i, j] * x[j, p]
+//
+// x, dx: planar C x N, f32, any N >= 1 (a multiple of 4 runs faster with gram_uniform.wgsl).
+// s: a window of 64 KiB of what symmetrize in gram.wgsl writes, from the block of 16 rows where this dispatch starts
+//   (offset 64 * P bytes a block, P = ceil(C / 4) * 4: always a multiple of 256). C <= 1024.
+// One invocation: 8 pixels x 16 channels. One workgroup: 8 neighbouring runs of 8 pixels (one lane each).
+// Grid: (ceil(N / 64), blocks, 1) with at most floor(1024 / P) blocks a dispatch; N <= 4.1 million.
+// Writes `=`, or `+=` where params.accumulate is set.
+// `id.z` is always 0: it keeps lavapipe from compiling a copy of the kernel for every value of a uniform.
+
+struct Params {
+    channels: u32,
+    pixels: u32,
+    first_out: u32,     // first channel of the window
+    accumulate: u32,    // 1: add to what dx holds
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<uniform> s: array<vec4f, 4096>;
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+
+// Eight pixels.
+struct Run { a: vec4f, b: vec4f }
+
+fn load_quad(channel: u32, pixel: u32) -> vec4f {
+    let at = min(channel, params.channels - 1u) * params.pixels;
+    let p = at + min(vec4u(pixel) + vec4u(0u, 1u, 2u, 3u), vec4u(params.pixels - 1u));
+    return select(vec4f(x[p.x], x[p.y], x[p.z], x[p.w]), vec4f(0.0), channel >= params.channels);
+}
+
+fn load(channel: u32, pixel: u32) -> Run {
+    return Run(load_quad(channel, pixel), load_quad(channel, pixel + 4u));
+}
+
+fn rows(r: Run, at: u32, u: Run, v: Run, w: Run, t: Run) -> Run {
+    let k = s[at];
+    return Run(
+        r.a + k.x * u.a + k.y * v.a + k.z * w.a + k.w * t.a,
+        r.b + k.x * u.b + k.y * v.b + k.z * w.b + k.w * t.b,
+    );
+}
+
+fn store_pixel(at: u32, live: bool, accumulate: bool, value: f32) {
+    if live {
+        var v = value;
+        if accumulate {
+            v += dx[at];
+        }
+        dx[at] = v;
+    }
+}
+
+fn store_quad(at: u32, n: i32, accumulate: bool, v: vec4f) {
+    store_pixel(at, n > 0, accumulate, v.x);
+    store_pixel(at + 1u, n > 1, accumulate, v.y);
+    store_pixel(at + 2u, n > 2, accumulate, v.z);
+    store_pixel(at + 3u, n > 3, accumulate, v.w);
+}
+
+fn store(channel: u32, pixel: u32, accumulate: bool, r: Run) {
+    let at = channel * params.pixels + pixel;
+    let n = select(0, i32(params.pixels) - i32(pixel), channel < params.channels);
+    store_quad(at, n, accumulate, r.a);
+    store_quad(at + 4u, n - 4, accumulate, r.b);
+}
+
+@compute @workgroup_size(8)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+    let pixel = id.x * 8u;
+    let steps = (params.channels + 3u) / 4u + id.z;
+    var r0 = Run();
+    var r1 = Run();
+    var r2 = Run();
+    var r3 = Run();
+    var r4 = Run();
+    var r5 = Run();
+    var r6 = Run();
+    var r7 = Run();
+    var r8 = Run();
+    var r9 = Run();
+    var r10 = Run();
+    var r11 = Run();
+    var r12 = Run();
+    var r13 = Run();
+    var r14 = Run();
+    var r15 = Run();
+    var at = id.y * steps * 16u;
+    for (var step = 0u; step < steps; step++) {
+        let u = load(step * 4u, pixel);
+        let v = load(step * 4u + 1u, pixel);
+        let w = load(step * 4u + 2u, pixel);
+        let t = load(step * 4u + 3u, pixel);
+        r0 = rows(r0, at, u, v, w, t);
+        r1 = rows(r1, at + 1u, u, v, w, t);
+        r2 = rows(r2, at + 2u, u, v, w, t);
+        r3 = rows(r3, at + 3u, u, v, w, t);
+        r4 = rows(r4, at + 4u, u, v, w, t);
+        r5 = rows(r5, at + 5u, u, v, w, t);
+        r6 = rows(r6, at + 6u, u, v, w, t);
+        r7 = rows(r7, at + 7u, u, v, w, t);
+        r8 = rows(r8, at + 8u, u, v, w, t);
+        r9 = rows(r9, at + 9u, u, v, w, t);
+        r10 = rows(r10, at + 10u, u, v, w, t);
+        r11 = rows(r11, at + 11u, u, v, w, t);
+        r12 = rows(r12, at + 12u, u, v, w, t);
+        r13 = rows(r13, at + 13u, u, v, w, t);
+        r14 = rows(r14, at + 14u, u, v, w, t);
+        r15 = rows(r15, at + 15u, u, v, w, t);
+        at += 16u;
+    }
+    let accumulate = params.accumulate + id.z != 0u;
+    let first = params.first_out + id.y * 16u;
+    store(first, pixel, accumulate, r0);
+    store(first + 1u, pixel, accumulate, r1);
+    store(first + 2u, pixel, accumulate, r2);
+    store(first + 3u, pixel, accumulate, r3);
+    store(first + 4u, pixel, accumulate, r4);
+    store(first + 5u, pixel, accumulate, r5);
+    store(first + 6u, pixel, accumulate, r6);
+    store(first + 7u, pixel, accumulate, r7);
+    store(first + 8u, pixel, accumulate, r8);
+    store(first + 9u, pixel, accumulate, r9);
+    store(first + 10u, pixel, accumulate, r10);
+    store(first + 11u, pixel, accumulate, r11);
+    store(first + 12u, pixel, accumulate, r12);
+    store(first + 13u, pixel, accumulate, r13);
+    store(first + 14u, pixel, accumulate, r14);
+    store(first + 15u, pixel, accumulate, r15);
+}
