@@ -1,4 +1,34 @@
-//! impasto
+//! Paints a photograph in the style of a painting (neural style transfer), on any GPU: the engine of the
+//! `impasto` program, as a library.
+//!
+//! # The walk
+//! Bytes become a [`picture::Picture`]; a [`nets::Network`] of the VGG family becomes a [`nets::Graph`], which
+//! records [`ops`] on a [`tape::Tape`]; the tape with its backward pass becomes a [`gpu::Program`], a list
+//! of dispatches that is replayed every step. [`transfer::Painter`] puts these together: it measures
+//! the targets, records the loss ([`transfer::loss`]) and lets [`optim::Adam`] move the picture.
+//!
+//! ```no_run
+//! use impasto::gpu::{Choice, Gpu};
+//! use impasto::nets::{Graph, default_network};
+//! use impasto::picture::{Format, Picture};
+//! use impasto::transfer::{Job, LossSettings, Painter, Start, Verdict};
+//!
+//! # async fn paint(photograph: &[u8], painting: &[u8]) -> impasto::Result<Vec<u8>> {
+//! let gpu = Gpu::open(&Choice::default()).await?;
+//! let loss = LossSettings::default();
+//! let graph = Graph::new(default_network(None)?.truncated(&loss.taps())?)?;
+//! let content = Picture::decode(photograph, "photograph")?.fitted(512);
+//! let style = Picture::decode(painting, "painting")?.fitted(512);
+//! let styles = [(style, 1.0)];
+//! let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
+//! let mut painter = Painter::new(&gpu, &graph, &job).await?;
+//! painter.paint(300, None, &mut |_| Verdict::Continue).await?;
+//! painter.picture().await?.encode(Format::Png)
+//! # }
+//! ```
+//!
+//! The library takes bytes, waits for the GPU only in `async` functions, never prints and never exits.
+//! `docs/ARCHITECTURE.md` has a paragraph for every module.
 #![warn(missing_docs)]
 pub mod demo;
 pub mod error;

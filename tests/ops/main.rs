@@ -1,5 +1,9 @@
-//! Every operation of the catalogue against its f64 reference, and what is special about each.
+//! Every operation of the catalogue against its f64 reference, and what is special about some.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod conv2d;
+mod gram;
+mod max_pool;
+mod squared_error;
 mod sweep;

@@ -1,0 +1,79 @@
+//! What is special about convolutions.
+
+use impasto::Result;
+use impasto::ops::conv2d::Variant;
+use impasto::ops::{Conv2d, Padding, conv2d};
+use impasto::tape::Tape;
+use impasto::tensor::Frozen;
+
+use crate::common::{gpu, random, relative_error, rng};
+
+/// The output for `x`, and the gradient to the input for the upstream gradient `dy`.
+fn both_ways(
+    settings: Conv2d,
+    [c, h, w]: [usize; 3],
+    o: usize,
+    x: &[f32],
+    dy: &[f32],
+) -> Result<[Vec<f32>; 2]> {
+    let gpu = gpu();
+    let weights = random(&mut rng(11), o * c * 9);
+    let mut tape = Tape::new(gpu);
+    let x = tape.variable(&gpu.tensor([c, h, w], x)?);
+    let weights = tape.frozen(&Frozen::new([o, c, 3, 3], weights)?);
+    let y = conv2d(&mut tape, x, weights, None, settings)?;
+    let upstream = tape.constant(&gpu.tensor([o, h, w], dy)?);
+    let gradients = tape.backward_from(y, upstream)?;
+    let dx = tape.gradient(&gradients, x).expect("y depends on x");
+    let (y, dx) = (tape.keep(y)?, tape.keep(dx)?);
+    pollster::block_on(async {
+        tape.finish()?.run().await?;
+        Ok([gpu.read(&y).await?, gpu.read(&dx).await?])
+    })
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+const VARIANTS: [Variant; 3] = [Variant::Baseline, Variant::Uniform, Variant::Tiled];
+
+#[test]
+fn the_gradient_is_the_adjoint() -> Result<()> {
+    // ⟨conv x, y⟩ = ⟨x, convᵀ y⟩, whatever lies beyond the edges.
+    let (shape, o) = ([13, 19, 23], 21);
+    let count = shape.iter().product();
+    for variant in VARIANTS {
+        for mode in Padding::ALL {
+            let mut rng = rng(12);
+            let (x, dy) = (random(&mut rng, count), random(&mut rng, o * 19 * 23));
+            let settings = Conv2d { mode, variant: Some(variant), ..Conv2d::default() };
+            let [y, dx] = both_ways(settings, shape, o, &x, &dy)?;
+            let (forward, backward) = (dot(&y, &dy), dot(&x, &dx));
+            let error = (forward - backward).abs() / forward.abs();
+            assert!(error < 1e-5, "{variant:?} {mode:?}: {forward} is not {backward}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn variants_agree_where_layers_are_wide() -> Result<()> {
+    // More channels than a window, a tile or a chunk holds.
+    let (shape, o) = ([300, 12, 16], 140);
+    let mut rng = rng(13);
+    let (x, dy) = (random(&mut rng, 300 * 192), random(&mut rng, o * 192));
+    let run = |variant| {
+        let settings = Conv2d { variant: Some(variant), ..Conv2d::default() };
+        both_ways(settings, shape, o, &x, &dy)
+    };
+    let expected =
+        run(Variant::Baseline)?.map(|v| v.into_iter().map(f64::from).collect::<Vec<_>>());
+    for variant in [Variant::Uniform, Variant::Tiled] {
+        for (got, expected) in run(variant)?.iter().zip(&expected) {
+            let error = relative_error(got, expected);
+            assert!(error < 3e-6, "{variant:?} is off by {error:.1e}");
+        }
+    }
+    Ok(())
+}
