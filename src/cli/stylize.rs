@@ -71,9 +71,9 @@ help_heading = "Look")]
         help_heading = "Look"
     )]
     init: String,
-    /// The network's pooling: max or avg
-    #[arg(long, default_value = "max", help_heading = "Look")]
-    pool: Pool,
+    /// max or avg: overrides the network's pooling
+    #[arg(long, help_heading = "Look")]
+    pool: Option<Pool>,
     /// Seed of noise and random networks
     #[arg(long, default_value_t = 0, help_heading = "Look")]
     seed: u64,
@@ -147,7 +147,6 @@ impl Settings {
             content_weight: args.content_weight,
             style_weight: args.style_weight,
             tv_weight: args.tv_weight,
-            pool: args.pool,
         };
         Ok(Settings { format: Format::from_path(&output)?, styles, output, loss })
     }
@@ -187,7 +186,7 @@ fn init_file(args: &StylizeArgs) -> Option<&Path> {
 
 /// The network that was asked for, cut to what the layers need.
 fn network(args: &StylizeArgs, loss: &LossSettings) -> Result<Network> {
-    let network = match &args.network {
+    let mut network = match &args.network {
         NetworkSpec::Default => impasto::nets::default_network(args.preprocess)?,
         NetworkSpec::Random { divide } => Network::random(*divide, args.seed, None)?,
         NetworkSpec::File(path) => {
@@ -195,6 +194,7 @@ fn network(args: &StylizeArgs, loss: &LossSettings) -> Result<Network> {
             Network::from_safetensors(&file::read(path)?, &name, args.preprocess)?
         }
     };
+    network.pool = args.pool.unwrap_or(network.pool);
     network.truncated(&loss.taps())
 }
 
@@ -347,13 +347,14 @@ fn describe(network: &Network, job: &Job<'_>) -> String {
     let (w, h) = job.content.size();
     format!(
         "network: {}{note}\n  {} layers, {megabytes:.1} MB of weights, {:.0} multiply-adds a pixel\n  \
-         preprocessing {} ({}), {} padding\npicture: {w}×{h} px",
+         preprocessing {} ({}), {} padding, {} pooling\npicture: {w}×{h} px",
         network.name,
         layers,
         network.macs_per_pixel(layers),
         network.preprocess,
         network.preprocess_source,
         network.padding.name(),
+        network.pool.name(),
     )
 }
 

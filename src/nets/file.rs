@@ -23,6 +23,7 @@
 //! |---|---|
 //! | `impasto.preprocess` | `caffe`, `torchvision`, `none`, or JSON: `{"order":"bgr","scale":[…],"offset":[…]}` |
 //! | `impasto.padding` | `zero` (default), `reflect`, `replicate` |
+//! | `impasto.pool` | `max` (default), `avg` |
 //!
 //! In the explicit form `order` names the picture's channel for each input channel, and
 //! `input[c] = picture[order[c]] * scale[c] + offset[c]` with the picture in 0..1. Other keys with
@@ -42,12 +43,13 @@ use serde::Serialize;
 
 use super::container::Container;
 use super::names::{self, Table};
-use super::{Conv, Layer, Network, Padding, Preprocess, PreprocessSource};
+use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource};
 use crate::error::{Error, Result};
 
 const PREFIX: &str = "impasto.";
 const PREPROCESS: &str = "impasto.preprocess";
 const PADDING: &str = "impasto.padding";
+const POOL: &str = "impasto.pool";
 
 impl Network {
     /// Reads a file of the format above. `name` is what errors call it; `preprocess`, where given,
@@ -79,6 +81,7 @@ impl Network {
             metadata: BTreeMap::from([
                 (PREPROCESS, self.preprocess.to_metadata()?),
                 (PADDING, self.padding.name().to_owned()),
+                (POOL, self.pool.name().to_owned()),
             ]),
             tensors: BTreeMap::new(),
         };
@@ -146,6 +149,7 @@ fn read(bytes: &[u8], name: &str, given: Option<Preprocess>) -> Result<Network, 
         preprocess,
         preprocess_source,
         padding: stated.padding,
+        pool: stated.pool,
         colour: None,
         layers: layers(&file, &table)?,
         sides: BTreeMap::new(),
@@ -228,6 +232,7 @@ fn conv(file: &Container, stem: &str) -> Result<Conv, String> {
 struct Stated {
     preprocess: Option<Preprocess>,
     padding: Padding,
+    pool: Pool,
 }
 
 impl Stated {
@@ -250,10 +255,18 @@ impl Stated {
                         )
                     })?;
                 }
+                POOL => {
+                    let known = Pool::ALL.into_iter().find(|pool| pool.name() == value);
+                    stated.pool = known.ok_or_else(|| {
+                        format!(
+                            "metadata `{key}`: unknown pooling `{value}`; known are `max` and `avg`"
+                        )
+                    })?;
+                }
                 _ => {
                     return Err(format!(
-                        "metadata `{key}` is unknown; known are `{PREPROCESS}` and `{PADDING}`. A \
-                         newer impasto may have written this file"
+                        "metadata `{key}` is unknown; known are `{PREPROCESS}`, `{PADDING}` and \
+                         `{POOL}`. A newer impasto may have written this file"
                     ));
                 }
             }

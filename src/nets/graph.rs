@@ -22,15 +22,25 @@ pub enum Pool {
     Avg,
 }
 
+impl Pool {
+    /// Both, in the order in which messages list them.
+    pub const ALL: [Self; 2] = [Self::Max, Self::Avg];
+
+    /// `max` or `avg`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Max => "max",
+            Self::Avg => "avg",
+        }
+    }
+}
+
 impl FromStr for Pool {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "max" => Ok(Pool::Max),
-            "avg" => Ok(Pool::Avg),
-            _ => Err(Error::Usage(format!("--pool {name}: choose max or avg"))),
-        }
+        let known = Self::ALL.into_iter().find(|pool| pool.name() == name);
+        known.ok_or_else(|| Error::Usage(format!("pooling `{name}` is unknown; choose max or avg")))
     }
 }
 
@@ -38,6 +48,7 @@ impl FromStr for Pool {
 pub struct Graph {
     channels: [Channel; 3],
     padding: Padding,
+    pool: Pool,
     colour: Option<Weights>,
     rows: Vec<Row>,
 }
@@ -87,7 +98,7 @@ impl Graph {
             });
         }
         let colour = network.colour.map(Weights::new).transpose()?;
-        Ok(Graph { channels, padding: network.padding, colour, rows })
+        Ok(Graph { channels, padding: network.padding, pool: network.pool, colour, rows })
     }
 
     /// That every map of a picture of `width`×`height` px is one that the device can bind; to be
@@ -134,7 +145,6 @@ impl Graph {
         &self,
         tape: &mut Tape,
         picture: Var,
-        pool: Pool,
         taps: &[&str],
     ) -> Result<BTreeMap<String, Var>> {
         let mut seen = BTreeMap::new();
@@ -166,7 +176,7 @@ impl Graph {
                 }
                 Row::Pool { name } => {
                     tape.scope(name.as_str());
-                    x = match pool {
+                    x = match self.pool {
                         Pool::Max => ops::max_pool(tape, x, 2, 2)?,
                         Pool::Avg => ops::avg_pool(tape, x, 2, 2)?,
                     };

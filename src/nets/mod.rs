@@ -6,7 +6,7 @@
 //!                                                     [side 1×1 → ReLU] → the tap `relu1_1`
 //! ```
 //!
-//! Blocks of 3×3 convolutions, each followed by a ReLU, with a 2×2 max pool of stride 2 (floor)
+//! Blocks of 3×3 convolutions, each followed by a ReLU, with a 2×2 pool of stride 2 (floor)
 //! between blocks (Simonyan & Zisserman, "Very Deep Convolutional Networks", 2014). What follows a
 //! ReLU may be tapped by the losses under the name `relu{block}_{index}`. A narrow network may carry
 //! *side maps* that bring a tap back to VGG's width (Wang et al., "Collaborative Distillation for
@@ -50,6 +50,8 @@ pub struct Network {
     pub preprocess_source: PreprocessSource,
     /// How the 3×3 convolutions see past the picture's edge.
     pub padding: Padding,
+    /// How the maps are halved between blocks.
+    pub pool: Pool,
     /// A 1×1 convolution from 3 to 3 channels after `preprocess`, without a ReLU.
     pub colour: Option<Conv>,
     /// The layers in order: `conv1_1` first, a pool wherever the block changes.
@@ -69,7 +71,7 @@ pub enum Layer {
         /// The weights.
         conv: Conv,
     },
-    /// The 2×2 max pool of stride 2 after a block; an odd last row or column is dropped.
+    /// The 2×2 pool of stride 2 after a block; an odd last row or column is dropped.
     Pool {
         /// `pool{block}`.
         name: String,

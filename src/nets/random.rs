@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::check::Place;
-use super::{Conv, Layer, Network, Padding, Preprocess, PreprocessSource};
+use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource};
 use crate::error::{Error, Result};
 
 /// VGG-19: convolutions and channels of each block (Simonyan & Zisserman 2014, table 1, E).
@@ -36,6 +36,7 @@ impl Network {
             preprocess: Preprocess::torchvision(),
             preprocess_source: PreprocessSource::Random,
             padding: Padding::Zero,
+            pool: Pool::Max,
             colour: None,
             layers: table(divisor),
             sides: BTreeMap::new(),

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::nets::{Graph, Pool};
+use crate::nets::Graph;
 use crate::ops::{self, statistics};
 use crate::tape::{Tape, Var};
 use crate::tensor::{Shape, Tensor};
@@ -64,8 +64,6 @@ pub struct LossSettings {
     pub style_weight: f32,
     /// Factor of the total variation.
     pub tv_weight: f32,
-    /// The network's pooling.
-    pub pool: Pool,
 }
 
 impl LossSettings {
@@ -101,7 +99,6 @@ impl Default for LossSettings {
             content_weight: Self::CONTENT_WEIGHT,
             style_weight: Self::STYLE_WEIGHT,
             tv_weight: Self::TV_WEIGHT,
-            pool: Pool::default(),
         }
     }
 }
@@ -135,9 +132,9 @@ impl Targets {
         styles: &[(Tensor, f32)],
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
-        let content = measure_content(gpu, graph, settings.pool, &layers, content).await?;
+        let content = measure_content(gpu, graph, &layers, content).await?;
         let layers = LossSettings::counted(&settings.style_layers);
-        let style = measure_style(gpu, graph, settings.pool, &layers, styles).await?;
+        let style = measure_style(gpu, graph, &layers, styles).await?;
         Ok(Targets { content, style })
     }
 
@@ -154,7 +151,7 @@ impl Targets {
     ) -> Result<Losses> {
         let taps: Vec<&str> =
             self.content.iter().chain(&self.style).map(|t| t.layer.layer.as_str()).collect();
-        let features = graph.record(tape, picture, settings.pool, &taps)?;
+        let features = graph.record(tape, picture, &taps)?;
         let mut content_terms = Vec::new();
         for target in &self.content {
             tape.scope(format!("content {}", target.layer.layer));
@@ -216,14 +213,13 @@ fn weighted_mean(tape: &mut Tape, terms: Vec<(f32, Var)>) -> Result<Var> {
 async fn measure_content(
     gpu: &Gpu,
     graph: &Graph,
-    pool: Pool,
     layers: &[LayerWeight],
     picture: &Tensor,
 ) -> Result<Vec<Target>> {
     let mut tape = Tape::new(gpu);
     let picture = tape.constant(picture);
     let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
-    let features = graph.record(&mut tape, picture, pool, &taps)?;
+    let features = graph.record(&mut tape, picture, &taps)?;
     let mut targets = Vec::new();
     for layer in layers {
         let features = features[&layer.layer];
@@ -240,7 +236,6 @@ async fn measure_content(
 async fn measure_style(
     gpu: &Gpu,
     graph: &Graph,
-    pool: Pool,
     layers: &[LayerWeight],
     styles: &[(Tensor, f32)],
 ) -> Result<Vec<Target>> {
@@ -254,7 +249,7 @@ async fn measure_style(
     for (picture, _) in styles {
         let mut tape = Tape::new(gpu);
         let picture = tape.constant(picture);
-        let features = graph.record(&mut tape, picture, pool, &taps)?;
+        let features = graph.record(&mut tape, picture, &taps)?;
         let mut kept = Vec::new();
         for layer in layers {
             let gram = ops::gram(&mut tape, features[&layer.layer])?;

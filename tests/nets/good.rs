@@ -1,7 +1,7 @@
 //! Files that load, and what they become.
 
 use half::{bf16, f16};
-use impasto::nets::{Conv, Layer, Network, Padding, Preprocess, PreprocessSource};
+use impasto::nets::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource};
 use safetensors::Dtype;
 
 use crate::build::{File, names};
@@ -106,6 +106,10 @@ fn metadata_is_read() {
         let network = File::small().meta("impasto.padding", padding.name()).load().unwrap();
         assert_eq!(network.padding, padding);
     }
+    for pool in Pool::ALL {
+        let network = File::small().meta("impasto.pool", pool.name()).load().unwrap();
+        assert_eq!(network.pool, pool);
+    }
     let foreign = File::small().meta("input", "BGR").meta("impasto", "x");
     assert!(foreign.load().is_ok(), "other programs' keys are ignored");
 }
@@ -157,6 +161,7 @@ fn what_is_written_loads_again() {
         .conv("side.relu2_1", [5, 6, 1, 1])
         .meta("impasto.preprocess", EXPLICIT)
         .meta("impasto.padding", "replicate")
+        .meta("impasto.pool", "avg")
         .load()
         .unwrap();
     let random = Network::random(64, 1, None).unwrap();
