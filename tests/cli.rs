@@ -109,7 +109,7 @@ fn a_picture_its_trace_and_steps_between() {
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(row["step"], i);
         let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} in {row}"));
-        let sum = number("content") + 20.0 * number("style") + 0.5 * number("tv");
+        let sum = number("content") + 100.0 * number("style") + 2.0 * number("tv");
         assert!((number("total") - sum).abs() < 1e-4 * sum.max(1.0), "{row}");
         assert!(number("seconds") >= before, "{row}");
         before = number("seconds");

@@ -20,8 +20,8 @@ pub struct DemoArgs {
 }
 
 /// Size of the pictures, and steps: under three minutes on two cores with a software driver.
-const SIZE: (u32, u32) = (384, 288);
-const STEPS: u64 = 200;
+const SIZE: (u32, u32) = (512, 384);
+const STEPS: u64 = 150;
 
 /// Runs the command.
 ///

@@ -1,6 +1,5 @@
 //! A network on the tape.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -136,8 +135,10 @@ impl Graph {
         )))
     }
 
-    /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1) and
-    /// returns what is seen at them: C×H'×W' after the ReLU, through the side map where there is one.
+    /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1), and calls
+    /// `visit` at each tap with what is seen there: C×H'×W' after the ReLU, through the side map where
+    /// there is one. What `visit` records stands between the layers, so that in the backward pass the
+    /// gradients of a tap are needed only when its layer is reached, and share memory until then.
     ///
     /// # Errors
     /// [`Error::Network`] when a tap is missing; otherwise what recording can give.
@@ -146,8 +147,8 @@ impl Graph {
         tape: &mut Tape,
         picture: Var,
         taps: &[&str],
-    ) -> Result<BTreeMap<String, Var>> {
-        let mut seen = BTreeMap::new();
+        visit: &mut dyn FnMut(&mut Tape, &str, Var) -> Result<()>,
+    ) -> Result<()> {
         let mut missing: Vec<&str> = taps.to_vec();
         tape.scope("input");
         let mut x = ops::normalize(tape, picture, &self.channels)?;
@@ -171,7 +172,7 @@ impl Graph {
                             Some(side) => side.record(tape, x, pointwise(true))?,
                             None => x,
                         };
-                        seen.insert(tap.clone(), value);
+                        visit(tape, tap, value)?;
                     }
                 }
                 Row::Pool { name } => {
@@ -184,7 +185,7 @@ impl Graph {
             }
         }
         match missing.first() {
-            None => Ok(seen),
+            None => Ok(()),
             Some(tap) => Err(Error::Network {
                 name: "network".into(),
                 what: format!("it has no layer {tap}"),

@@ -7,6 +7,7 @@
 //! - total variation: mean(across²) + mean(down²) of the picture itself;
 //! - total = content_weight · content + style_weight · style + tv_weight · total variation.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
@@ -74,9 +75,9 @@ impl LossSettings {
     /// The default factor of the content loss.
     pub const CONTENT_WEIGHT: f32 = 1.0;
     /// The default factor of the style loss.
-    pub const STYLE_WEIGHT: f32 = 20.0;
+    pub const STYLE_WEIGHT: f32 = 100.0;
     /// The default factor of the total variation.
-    pub const TV_WEIGHT: f32 = 0.5;
+    pub const TV_WEIGHT: f32 = 2.0;
 
     /// Layers that count: those with a weight above 0.
     fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
@@ -149,22 +150,23 @@ impl Targets {
         settings: &LossSettings,
         picture: Var,
     ) -> Result<Losses> {
-        let taps: Vec<&str> =
-            self.content.iter().chain(&self.style).map(|t| t.layer.layer.as_str()).collect();
-        let features = graph.record(tape, picture, &taps)?;
-        let mut content_terms = Vec::new();
-        for target in &self.content {
-            tape.scope(format!("content {}", target.layer.layer));
-            let count = target.value.shape().elements() as f32;
-            let term = target.record(tape, features[&target.layer.layer], 1.0 / count)?;
-            content_terms.push((target.layer.weight, term));
-        }
-        let mut style_terms = Vec::new();
-        for target in &self.style {
-            tape.scope(format!("style {}", target.layer.layer));
-            let gram = ops::gram(tape, features[&target.layer.layer])?;
-            style_terms.push((target.layer.weight, target.record(tape, gram, 1.0)?));
-        }
+        let (mut content_terms, mut style_terms) = (Vec::new(), Vec::new());
+        let layers = self.content.iter().chain(&self.style).map(|t| t.layer.layer.as_str());
+        let taps: Vec<&str> = layers.collect();
+        graph.record(tape, picture, &taps, &mut |tape, tap, features| {
+            for target in self.content.iter().filter(|t| t.layer.layer == tap) {
+                tape.scope(format!("content {tap}"));
+                let count = target.value.shape().elements() as f32;
+                let term = target.record(tape, features, 1.0 / count)?;
+                content_terms.push((target.layer.weight, term));
+            }
+            for target in self.style.iter().filter(|t| t.layer.layer == tap) {
+                tape.scope(format!("style {tap}"));
+                let gram = ops::gram(tape, features)?;
+                style_terms.push((target.layer.weight, target.record(tape, gram, 1.0)?));
+            }
+            Ok(())
+        })?;
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
         let style = weighted_mean(tape, style_terms)?;
@@ -219,16 +221,17 @@ async fn measure_content(
     let mut tape = Tape::new(gpu);
     let picture = tape.constant(picture);
     let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
-    let features = graph.record(&mut tape, picture, &taps)?;
     let mut targets = Vec::new();
-    for layer in layers {
-        let features = features[&layer.layer];
-        let value = tape.keep(features)?;
-        let features = tape.value(features).clone();
-        let variance = statistics::variance(tape.recorder(), &features)?;
-        let denominator = tape.recorder().keep(&variance)?;
-        targets.push(Target { layer: layer.clone(), value, denominator });
-    }
+    graph.record(&mut tape, picture, &taps, &mut |tape, tap, features| {
+        for layer in layers.iter().filter(|l| l.layer == tap) {
+            let value = tape.keep(features)?;
+            let features = tape.value(features).clone();
+            let variance = statistics::variance(tape.recorder(), &features)?;
+            let denominator = tape.recorder().keep(&variance)?;
+            targets.push(Target { layer: layer.clone(), value, denominator });
+        }
+        Ok(())
+    })?;
     tape.finish()?.run().await?;
     Ok(targets)
 }
@@ -245,25 +248,25 @@ async fn measure_style(
     }
     let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
     // One program a picture: their activations need not be in memory together.
-    let mut grams: Vec<Vec<Tensor>> = Vec::new();
+    let mut grams: Vec<BTreeMap<String, Tensor>> = Vec::new();
     for (picture, _) in styles {
         let mut tape = Tape::new(gpu);
         let picture = tape.constant(picture);
-        let features = graph.record(&mut tape, picture, &taps)?;
-        let mut kept = Vec::new();
-        for layer in layers {
-            let gram = ops::gram(&mut tape, features[&layer.layer])?;
-            kept.push(tape.keep(gram)?);
-        }
+        let mut kept = BTreeMap::new();
+        graph.record(&mut tape, picture, &taps, &mut |tape, tap, features| {
+            let gram = ops::gram(tape, features)?;
+            kept.insert(tap.to_string(), tape.keep(gram)?);
+            Ok(())
+        })?;
         tape.finish()?.run().await?;
         grams.push(kept);
     }
     let mut tape = Tape::new(gpu);
     let mut targets = Vec::new();
-    for (i, layer) in layers.iter().enumerate() {
+    for layer in layers {
         let mut terms = Vec::new();
         for (grams, (_, weight)) in grams.iter().zip(styles) {
-            terms.push((weight / sum, tape.constant(&grams[i])));
+            terms.push((weight / sum, tape.constant(&grams[&layer.layer])));
         }
         let blend = ops::weighted_sum(&mut tape, &terms)?;
         let value = tape.keep(blend)?;
