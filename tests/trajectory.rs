@@ -8,13 +8,15 @@
 //! endian) into `tests/golden/`.
 
 mod common;
+#[path = "common/pruned.rs"]
+mod pruned;
 
 use common::gpu;
 use impasto::nets::{Graph, Network, Pool, Preprocess};
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
 use impasto::transfer::loss::Targets;
-use impasto::transfer::{Event, Job, LossSettings, Painter, Start, Verdict};
+use impasto::transfer::{Event, Job, LayerWeight, LossSettings, Painter, Start, Verdict};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -216,4 +218,40 @@ fn flat_pictures_give_no_nan() {
         painter.picture().await
     });
     assert!(picture.expect("a picture").rgb().iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn the_pruned_network_paints() {
+    // Reflection padding, a colour convolution and side maps, all from the file.
+    let Some(folder) = common::shared("the pruned network") else { return };
+    let bytes =
+        std::fs::read(folder.join("weights/vgg19-pruned16x-5SE.safetensors")).expect("weights");
+    let converted = pruned::convert_pruned(&bytes);
+    let network = Network::from_safetensors(&converted, "pruned", None).expect("it loads");
+    assert!(network.colour.is_some() && network.sides.contains_key("relu4_1"));
+    let job = Job {
+        content: &pattern(60, 45, 1),
+        styles: &[(pattern(52, 66, 4), 1.0)],
+        start: Start::Content,
+        loss: LossSettings {
+            content_layers: LayerWeight::list("relu4_1").expect("layers"),
+            ..settings()
+        },
+        lr: 0.02,
+    };
+    let graph = Graph::new(network).expect("a graph");
+    let mut rows = Vec::new();
+    pollster::block_on(async {
+        let mut painter = Painter::new(gpu(), &graph, &job).await.expect("a painter");
+        let mut watch = |event: Event<'_>| {
+            if let Event::Losses(losses) = event {
+                rows.extend_from_slice(losses);
+            }
+            Verdict::Continue
+        };
+        painter.paint(10, None, &mut watch).await.expect("painted");
+    });
+    assert_eq!(rows[0].content, 0.0);
+    assert!(rows[0].style > 0.01, "{:?}", rows[0]);
+    assert!(rows[9].total < 0.7 * rows[0].total, "{:?} {:?}", rows[0], rows[9]);
 }

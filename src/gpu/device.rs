@@ -287,6 +287,8 @@ impl Gpu {
         {
             let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
             if let Err(error) = self.0.device.poll(wait) {
+                // A lost device refuses to wait before it has told that it is lost.
+                let _ = self.0.device.poll(wgpu::PollType::Poll);
                 self.check()?;
                 return Err(Error::Gpu(error.to_string()));
             }
