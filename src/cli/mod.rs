@@ -74,6 +74,12 @@ impl Common {
 /// Runs the program. Exit codes: 0 done, 2 wrong from the command line alone, 1 everything else, 130
 /// and 143 interrupted.
 pub fn main() -> ExitCode {
+    // Mesa's device-select layer asks a display server for its favourite GPU and, where there is none,
+    // prints an error that is none of ours. This is how the layer lets itself be switched off.
+    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // SAFETY: nothing else runs yet that could read the environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
     // What a panic would print means nothing to a user, and it must not look like a result.
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("error: impasto has a bug, please report it: {panic}");

@@ -26,7 +26,7 @@ pub struct Channel {
     pub offset: f32,
 }
 
-/// y[c] = scale[c] · x[from[c]] + offset[c]; `from` must be a permutation of the channels.
+/// `y[c] = scale[c] · x[from[c]] + offset[c]`; `from` must be a permutation of the channels.
 ///
 /// # Errors
 /// [`Error::Shape`] when it is none; otherwise as [`Tape::record`].

@@ -1,7 +1,7 @@
 //! `conv2d`: convolution (as networks say it: cross-correlation) with bias and, fused, a ReLU.
 //!
 //! The baseline computes any size, stride and padding. Frozen 3×3 weights at stride 1 and padding 1,
-//! which is nearly all of VGG, take a fast variant: [`uniform`] on software drivers, [`tiled`] on
+//! which is nearly all of VGG, take a fast variant: [`Variant::Uniform`] on software drivers, [`Variant::Tiled`] on
 //! GPUs. The gradient to the input is the same convolution of `dy` with flipped, transposed weights.
 
 mod baseline;

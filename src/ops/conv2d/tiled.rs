@@ -32,7 +32,7 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     ])
 }
 
-/// [block of 64 outputs][input, padded to a multiple of 4][row][column][output of 64].
+/// By block of 64 outputs, input (padded to a multiple of 4), row, column, output of 64.
 fn pack(pass: &Pass<'_>, numbers: &[f32]) -> Vec<f32> {
     let (c, o) = (pass.in_channels(), pass.out_channels());
     let inputs = c.next_multiple_of(DEPTH);

@@ -96,7 +96,7 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     Ok(())
 }
 
-/// [piece][block of 8 outputs][input of the chunk][output of 8][row] → (three columns, 0).
+/// By piece, block of 8 outputs, input of the chunk, output of 8, row: three columns and a 0.
 fn pack(pass: &Pass<'_>, pieces: &[Piece], length: usize, numbers: &[f32]) -> Vec<f32> {
     let mut packed = vec![0.0; 4 * length];
     for piece in pieces {

@@ -36,9 +36,11 @@ impl Cut {
                 let span = pixels.div_ceil(shares).max(256).next_multiple_of(16);
                 Cut { tile, pairs: pairs(tile), splits: pixels.div_ceil(span), span }
             }
-            // Lanes come in eights; each has about 1024 pixels.
+            // Lanes come in eights; each has about 1024 pixels, more where the partial sums would
+            // outgrow the map.
             Variant::Uniform => {
-                let splits = 8 * pixels.div_ceil(8 * 1024).clamp(1, 64);
+                let most = (4096 / pairs(16)).clamp(1, 64);
+                let splits = 8 * pixels.div_ceil(8 * 1024).clamp(1, most);
                 Cut { tile: 16, pairs: pairs(16), splits, span: 0 }
             }
         }
