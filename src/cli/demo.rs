@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use impasto::picture::{Format, Picture, file};
+use impasto::picture::{Format, Picture};
 use impasto::transfer::{Job, LossSettings, Start};
 use impasto::{Error, Result, demo, nets};
 
-use super::Common;
 use super::stylize::{self, Order};
+use super::{Common, file};
 
 /// Arguments of `impasto demo`.
 #[derive(Args)]

@@ -3,6 +3,7 @@
 
 mod demo;
 mod devices;
+mod file;
 mod interrupt;
 mod progress;
 mod stylize;

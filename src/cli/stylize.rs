@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use clap::Args;
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
-use impasto::picture::{Format, Picture, file, fitted_size, probe};
+use impasto::picture::{Format, Picture, fitted_size, probe};
 use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
 use impasto::{Error, Result};
 
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use super::{Common, beside};
+use super::{Common, beside, file};
 
 /// Adam's step size where none is given.
 pub const DEFAULT_LR: f32 = 0.02;

@@ -2,11 +2,10 @@
 //!
 //! A [`Picture`] is what the rest of the crate paints with. Its samples are sRGB-coded, as they
 //! stand in the file: the networks were trained on such values, and every reference program
-//! resizes them as they are. Everything here works on bytes; only [`mod@file`] touches the disk.
+//! resizes them as they are. Everything here works on bytes; files are the caller's.
 
 mod decode;
 mod encode;
-pub mod file;
 mod jpeg;
 mod kind;
 mod png;

@@ -1,7 +1,6 @@
 //! Picture files, made here byte by byte: nothing is read from the repository.
 
 mod damage;
-mod file;
 mod make;
 mod resize;
 mod roundtrip;

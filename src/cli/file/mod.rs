@@ -1,10 +1,13 @@
-//! Files on disk, for the binary and the tests: the library itself works on bytes.
+//! Files on disk; the library itself works on bytes.
+
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use impasto::{Error, Result};
 
 /// The largest file that is read, in bytes: nothing that is painted here comes near it, and a
 /// device such as `/dev/zero` has no end.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use super::{check_writable, read, same_file, write_atomic};
 use impasto::Error;
-use impasto::picture::file::{check_writable, read, same_file, write_atomic};
 
 fn line<T: std::fmt::Debug>(result: impasto::Result<T>) -> String {
     let error = result.expect_err("refused");
