@@ -77,10 +77,10 @@ impl Windows {
 
     fn sizes<'r>(
         self,
-        call: crate::gpu::program::Call<'r>,
+        call: crate::gpu::Call<'r>,
         x: &Shape,
         y: &Shape,
-    ) -> Result<crate::gpu::program::Call<'r>> {
+    ) -> Result<crate::gpu::Call<'r>> {
         let ([_, h, w], [_, oh, ow]) = (x.chw("pool")?, y.chw("pool")?);
         let call = call.set("height", h).set("width", w).set("out_height", oh).set("out_width", ow);
         Ok(call.set("window", self.window).set("stride", self.stride))

@@ -3,8 +3,7 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, shares};
 use crate::error::{Error, Result};
-use crate::gpu::program::Call;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
+use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
 use crate::tensor::{Frozen, Shape};

@@ -3,8 +3,7 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps, shares};
 use crate::error::Result;
-use crate::gpu::program::Call;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
+use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
 use crate::tensor::Shape;

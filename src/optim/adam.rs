@@ -2,8 +2,7 @@
 //! with the result clamped to the range of a picture.
 
 use crate::error::Result;
-use crate::gpu::program::Call;
-use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
+use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tensor::{Shape, Tensor};
 

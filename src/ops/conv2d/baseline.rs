@@ -2,8 +2,7 @@
 
 use super::{Conv2d, Extents, Padding};
 use crate::error::Result;
-use crate::gpu::program::Call;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
+use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Gradient};
 

@@ -2,7 +2,7 @@
 
 use super::fast::Pass;
 use crate::error::Result;
-use crate::gpu::program::Storage;
+use crate::gpu::recorder::Storage;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 
