@@ -10,7 +10,7 @@ use impasto::ops::{self, Conv2d};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
 use impasto::tensor::Frozen;
-use impasto::transfer::{Job, LayerWeight, LossSettings, Painter, Start};
+use impasto::transfer::{Job, LayerWeight, LossSettings, Painter, Start, Verdict};
 use pollster::block_on;
 
 fn gpu() -> Gpu {
@@ -72,11 +72,12 @@ fn steps(criterion: &mut Criterion) {
         let styles = [(picture(7), 1.0)];
         let content = picture(0);
         let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
-        let painter = block_on(Painter::new(&gpu, &graph, &job)).expect("a painter");
-        let program = painter.program();
-        group.throughput(Throughput::Elements(program.plan().flops));
+        let mut painter = block_on(Painter::new(&gpu, &graph, &job)).expect("a painter");
+        group.throughput(Throughput::Elements(painter.plan().flops));
         group.bench_function(BenchmarkId::from_parameter(format!("{side}²")), |b| {
-            b.iter(|| block_on(program.run()).expect("a run"));
+            b.iter(|| {
+                block_on(painter.paint(1, None, &mut |_| Verdict::Continue)).expect("a step")
+            });
         });
     }
     group.finish();

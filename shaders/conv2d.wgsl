@@ -134,6 +134,7 @@ fn backward_input(
     let c = at / params.width / params.height;
     let places = select(2u * params.pad + 1u, 1u, params.mode == 0u);
     var sum = 0.0;
+    var touched = params.outside == 0u;
     for (var m = 0u; m < places; m++) {
         let from_row = place(m, row, params.height);
         for (var n = 0u; n < places; n++) {
@@ -141,11 +142,15 @@ fn backward_input(
             let mine = shown(from_row, params.height) == i32(row) && shown(from_column, params.width) == i32(column);
             if mine && (params.outside == 0u || m + n > 0u) {
                 sum += gathered(c, from_row, from_column);
+                touched = true;
             }
         }
     }
-    let before = select(0.0, dx[at], params.accumulate != 0u);
-    dx[at] = before + sum;
+    // With params.outside most pixels get nothing more.
+    if touched {
+        let before = select(0.0, dx[at], params.accumulate != 0u);
+        dx[at] = before + sum;
+    }
 }
 
 @compute @workgroup_size(LANES)

@@ -1,12 +1,12 @@
-// y = factor · Σ (x − target)² / max(denominator, floor), a single number. With denominator 1 this is
-// an absolute error, with the target's variance or squared norm a relative one.
+// y = factor · Σ (x − goal)² / max(denominator, floor), a single number. With denominator 1 this is
+// an absolute error, with the goal's variance or squared norm a relative one.
 //
-// x, target: count numbers. partials: one for each workgroup.
+// x, goal: count numbers. partials: one for each workgroup.
 // partial_sums: a workgroup of 256 sums a contiguous share of the elements, each lane every 256th.
 // finish: one workgroup sums the partials and writes y =.
 // backward: one invocation an element, dx = or += (params.accumulate)
-//           sign · dy · 2 · factor / max(denominator, floor) · (x − target);
-//           sign −1 gives the target's gradient.
+//           sign · dy · 2 · factor / max(denominator, floor) · (x − goal);
+//           sign −1 gives the goal's gradient.
 
 struct Params {
     count: u32,

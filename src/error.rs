@@ -49,6 +49,9 @@ pub enum Error {
     /// A buffer could not be allocated, or is larger than the adapter can bind.
     #[error("{0}")]
     Memory(String),
+    /// The optimisation ran away.
+    #[error("{0}")]
+    Diverged(String),
     /// The device went away while it worked.
     #[error("the GPU was lost: {0}")]
     DeviceLost(String),

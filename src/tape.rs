@@ -130,9 +130,14 @@ impl Tape {
     pub fn record_boxed(&mut self, op: Box<dyn Op>, inputs: &[Var]) -> Result<Var> {
         let x: Vec<Value> = inputs.iter().map(|v| self.nodes[v.0].value.clone()).collect();
         let shapes: Vec<&Shape> = x.iter().map(Value::shape).collect();
+        let empty = |shape: &Shape| shape.dims().contains(&0);
+        let wrong = |what| Error::Shape { op: op.name(), what };
+        if shapes.iter().any(|shape| empty(shape)) {
+            return Err(wrong(format!("takes no empty tensor: {shapes:?}")));
+        }
         let shape = op.shape(&shapes)?;
-        if shape.dims().contains(&0) {
-            return Err(Error::Shape { op: op.name(), what: format!("gives an empty {shape}") });
+        if empty(&shape) {
+            return Err(wrong(format!("would give an empty tensor: {shape}")));
         }
         let y = self.recorder.temporary(shape);
         op.forward(&mut self.recorder, &x, &y)?;
@@ -160,6 +165,11 @@ impl Tape {
     /// The recorder, for dispatches that are no differentiable operation.
     pub fn recorder(&mut self) -> &mut Recorder {
         &mut self.recorder
+    }
+
+    /// The same value without its past: no gradient flows back through it.
+    pub fn detached(&mut self, var: Var) -> Var {
+        self.push(self.nodes[var.0].value.clone(), false, None)
     }
 
     /// Makes a result last, so that it can be read after a replay.
@@ -224,7 +234,8 @@ impl Tape {
         Ok(Gradients(gradients))
     }
 
-    /// The gradient of a variable, or `None` when the result does not depend on it.
+    /// The gradient of a variable, or `None` when the result does not depend on it. Gradients of
+    /// other values are scratch memory by the time they could be asked for.
     pub fn gradient(&mut self, gradients: &Gradients, variable: Var) -> Option<Var> {
         let value = gradients.0.get(variable.0)?.clone()?;
         Some(self.push(value, false, None))

@@ -28,9 +28,14 @@ fn each_entry(check: impl Fn(&str, &str, &Module, &ModuleInfo)) {
         let (module, info) = parsed(shader);
         for point in &module.entry_points {
             let stage = Some((ShaderStage::Compute, point.name.as_str()));
-            let (module, info) = process_overrides(&module, &info, stage, &Default::default())
-                .unwrap_or_else(|e| panic!("{}::{}: {e}", shader.name, point.name));
-            check(shader.name, &point.name, &module, &info);
+            // Overrides are switches: off and on.
+            for value in [0.0, 1.0] {
+                let names = module.overrides.iter().filter_map(|(_, o)| o.name.clone());
+                let constants = names.map(|name| (name, value)).collect();
+                let (module, info) = process_overrides(&module, &info, stage, &constants)
+                    .unwrap_or_else(|e| panic!("{}::{}: {e}", shader.name, point.name));
+                check(shader.name, &point.name, &module, &info);
+            }
         }
     }
 }
@@ -127,6 +132,12 @@ fn within_the_default_limits() {
             let invocations: u32 = point.workgroup_size.iter().product();
             assert!(invocations <= limits.max_compute_invocations_per_workgroup, "{at}");
             let used = info.get_entry_point(index);
+            for (handle, variable) in module.global_variables.iter() {
+                if variable.space == naga::AddressSpace::Uniform && !used[handle].is_empty() {
+                    let bytes = u64::from(layouter[variable.ty].size);
+                    assert!(bytes <= limits.max_uniform_buffer_binding_size, "{at}: {bytes} bytes");
+                }
+            }
             let shared: u32 = module
                 .global_variables
                 .iter()

@@ -255,3 +255,77 @@ fn the_pruned_network_paints() {
     assert!(rows[0].style > 0.01, "{:?}", rows[0]);
     assert!(rows[9].total < 0.7 * rows[0].total, "{:?} {:?}", rows[0], rows[9]);
 }
+
+#[test]
+fn every_step_has_its_row() {
+    // More steps than the ring of losses holds, in two goes; the rows are those of one go.
+    let mut network = small_network().expect("a network");
+    network = network.truncated(&["relu1_1"]).expect("it has relu1_1");
+    let graph = Graph::new(network).expect("a graph");
+    let layers = || LayerWeight::list("relu1_1").expect("layers");
+    let job = Job {
+        content: &pattern(9, 7, 1),
+        styles: &[(pattern(8, 6, 4), 1.0)],
+        start: Start::Content,
+        loss: LossSettings { content_layers: layers(), style_layers: layers(), ..settings() },
+        lr: 0.02,
+    };
+    let run = |goes: &[u64]| {
+        let mut rows = Vec::new();
+        pollster::block_on(async {
+            let mut painter = Painter::new(gpu(), &graph, &job).await.expect("a painter");
+            for steps in goes {
+                let mut watch = |event: Event<'_>| {
+                    if let Event::Losses(losses) = event {
+                        rows.extend_from_slice(losses);
+                    }
+                    Verdict::Continue
+                };
+                painter.paint(*steps, None, &mut watch).await.expect("painted");
+            }
+            assert_eq!(painter.steps(), goes.iter().sum::<u64>());
+        });
+        rows
+    };
+    let (whole, parts) = (run(&[300]), run(&[170, 130]));
+    assert_eq!(whole.len(), 300);
+    assert_eq!(parts.len(), 300);
+    for (i, (a, b)) in whole.iter().zip(&parts).enumerate() {
+        assert_eq!((a.step, b.step), (i as u64, i as u64));
+        assert_eq!((a.total, a.content, a.style, a.tv), (b.total, b.content, b.style, b.tv));
+        assert!(i == 0 || (a.seconds >= whole[i - 1].seconds && b.seconds >= parts[i - 1].seconds));
+    }
+    assert!(whole[299].total < whole[0].total);
+}
+
+#[test]
+fn weights_of_zero_cost_no_gradient_and_all_zero_is_refused() {
+    let graph = Graph::new(small_network().expect("a network")).expect("a graph");
+    let (content, styles) = (pattern(24, 16, 1), [(pattern(16, 16, 4), 1.0)]);
+    let plan = |content_weight, style_weight, tv_weight| {
+        let loss = LossSettings { content_weight, style_weight, tv_weight, ..settings() };
+        let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
+        let painter = pollster::block_on(Painter::new(gpu(), &graph, &job));
+        painter.map(|painter| painter.plan().dispatches)
+    };
+    let all = plan(1.0, 20.0, 0.5).expect("a plan");
+    assert!(plan(0.0, 20.0, 0.5).expect("a plan") < all);
+    assert!(plan(1.0, 0.0, 0.5).expect("a plan") < all);
+    assert!(matches!(plan(0.0, 0.0, 0.0), Err(impasto::Error::Usage(_))));
+}
+
+#[test]
+fn a_run_that_diverges_says_so() {
+    let graph = Graph::new(small_network().expect("a network")).expect("a graph");
+    // The style is much darker than the content, so that the style loss is far above 1.
+    let dark = pattern(16, 16, 4).rgb().iter().map(|v| 0.4 + 0.01 * v).collect();
+    let dark = Picture::from_planes((16, 16), dark, None, Depth::Eight).expect("planes fit");
+    let (content, styles) = (pattern(24, 16, 1), [(dark, 1.0)]);
+    let loss = LossSettings { style_weight: f32::MAX, ..settings() };
+    let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
+    let result = pollster::block_on(async {
+        let mut painter = Painter::new(gpu(), &graph, &job).await?;
+        painter.paint(5, None, &mut |_| Verdict::Continue).await
+    });
+    assert!(matches!(result, Err(impasto::Error::Diverged(_))), "{result:?}");
+}

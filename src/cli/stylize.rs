@@ -92,10 +92,13 @@ help_heading = "Look")]
     save_every: Option<u64>,
 }
 
+/// Above this, squared gradients leave the range of f32 and the optimiser stands still.
+const MAX_WEIGHT: f32 = 1e9;
+
 fn weight(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
-        Ok(weight) if weight.is_finite() && weight >= 0.0 => Ok(weight),
-        _ => Err("a weight is a number from 0 up".into()),
+        Ok(weight) if (0.0..=MAX_WEIGHT).contains(&weight) => Ok(weight),
+        _ => Err(format!("a weight is a number from 0 to {MAX_WEIGHT:e}")),
     }
 }
 
@@ -325,7 +328,7 @@ pub fn paint(
         format!("{stopped}{output}: {}×{} px after {steps} steps in {seconds:.1} s", size.0, size.1)
     });
     if common.verbose > 1 {
-        print_profile(&painter)?;
+        print_profile(&mut painter)?;
     }
     Ok(ExitCode::from(code.unwrap_or(0)))
 }
@@ -359,7 +362,7 @@ fn describe(network: &Network, job: &Job<'_>) -> String {
 }
 
 fn plan(painter: &Painter, allocated: u64) -> String {
-    let plan = painter.program().plan();
+    let plan = painter.plan();
     let mb = |bytes: u64| bytes as f64 / 1e6;
     format!(
         "step: {} dispatches, {:.1} GFLOP\nmemory: {:.1} MB of buffers in all; {} temporaries share \
@@ -375,7 +378,7 @@ fn plan(painter: &Painter, allocated: u64) -> String {
 }
 
 /// GPU time by label, the longest first.
-fn print_profile(painter: &Painter) -> Result<()> {
+fn print_profile(painter: &mut Painter) -> Result<()> {
     let mut totals: Vec<(String, f64, u64)> = Vec::new();
     for timing in pollster::block_on(painter.profile())? {
         let seconds = timing.time.as_secs_f64();

@@ -82,6 +82,9 @@ pub struct Choice {
     pub backend: Option<Backend>,
 }
 
+/// Shaders index with 32 bits, signed in places; Metal would bind more than that can reach.
+const LARGEST_BINDING: u64 = i32::MAX as u64 & !15;
+
 /// What `impasto devices` tells about an adapter.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdapterReport {
@@ -166,7 +169,10 @@ fn describe(adapter: &wgpu::Adapter, index: usize) -> AdapterReport {
             .join(" "),
         name: info.name,
         max_buffer_bytes: limits.max_buffer_size,
-        max_binding_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        max_binding_bytes: limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            .min(LARGEST_BINDING),
         max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
         subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
@@ -191,6 +197,11 @@ fn shortfall(adapter: &wgpu::Adapter) -> Option<String> {
             "bytes of workgroup memory",
             have.max_compute_workgroup_storage_size as u64,
             need.max_compute_workgroup_storage_size as u64,
+        ),
+        (
+            "bytes of uniform buffer in a binding",
+            have.max_uniform_buffer_binding_size,
+            need.max_uniform_buffer_binding_size,
         ),
         (
             "bytes of storage buffer in a binding",

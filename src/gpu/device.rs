@@ -19,13 +19,13 @@ struct Inner {
     report: AdapterReport,
     limits: wgpu::Limits,
     checked: bool,
-    /// The first error the driver reported; everything after it is a consequence.
+    /// The first error the driver reported and nobody was told of; what follows it is most often
+    /// its consequence.
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelId, Arc<Kernel>>>,
     allocated: Arc<AtomicU64>,
 }
 
-#[derive(Clone)]
 enum Fault {
     OutOfMemory(String),
     Lost(String),
@@ -145,12 +145,18 @@ impl Gpu {
         &self.0.queue
     }
 
-    /// The first error that the driver reported since the device was opened, if any.
+    /// The first error that the driver reported since the last call, if any; a lost device stays
+    /// lost.
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Memory`] or [`Error::Gpu`].
     pub fn check(&self) -> Result<()> {
-        match lock(&self.0.fault).clone() {
+        let mut fault = lock(&self.0.fault);
+        let first = match &*fault {
+            Some(Fault::Lost(what)) => return Err(Error::DeviceLost(what.clone())),
+            _ => fault.take(),
+        };
+        match first {
             None => Ok(()),
             Some(Fault::OutOfMemory(what)) => Err(Error::Memory(format!(
                 "the GPU is out of memory ({what}); a smaller --size needs less"

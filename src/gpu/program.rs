@@ -9,8 +9,10 @@ use super::kernel::Kernel;
 use super::recorder::{Dispatch, Storage};
 use crate::error::{Error, Result};
 
-/// Work after which a submit to a software driver is cut, so that none blocks for long.
+/// Work after which a submit is cut, on software drivers and on GPUs: about 100 ms on slow ones, so that
+/// desktops stay responsive and no driver's watchdog (2 s) fires.
 const CPU_SLICE_FLOPS: u64 = 4_000_000_000;
+const GPU_SLICE_FLOPS: u64 = 100_000_000_000;
 
 struct Entry {
     label: String,
@@ -121,26 +123,22 @@ impl Program {
 
     /// Hands one replay to the GPU and returns at once.
     pub fn submit(&self) -> wgpu::SubmissionIndex {
-        let budget = if self.gpu.is_cpu() { CPU_SLICE_FLOPS } else { u64::MAX };
-        let mut buffers = Vec::new();
+        let budget = if self.gpu.is_cpu() { CPU_SLICE_FLOPS } else { GPU_SLICE_FLOPS };
         let mut rest = self.entries.as_slice();
-        while !rest.is_empty() {
+        loop {
             let mut flops = 0;
             let fits = |entry: &&Entry| {
                 let fits = flops == 0 || flops + entry.flops <= budget;
                 flops += entry.flops;
                 fits
             };
-            let (slice, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-            buffers.push(self.encode(slice));
+            let (slice, after) = rest.split_at(rest.iter().take_while(fits).count());
+            let submission = self.gpu.queue().submit([self.encode(slice)]);
+            if after.is_empty() {
+                return submission;
+            }
             rest = after;
         }
-        // Each buffer is a submit of its own, so that other programs get their turn in between.
-        let last = buffers.pop();
-        for buffer in buffers {
-            self.gpu.queue().submit([buffer]);
-        }
-        self.gpu.queue().submit(last)
     }
 
     fn encode(&self, entries: &[Entry]) -> wgpu::CommandBuffer {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
+use crate::picture::fitted_size;
 use crate::tape::{Tape, Var};
 use crate::tensor::Frozen;
 
@@ -107,25 +108,15 @@ impl Graph {
     /// [`Error::Memory`] with the largest size of this shape that works.
     pub fn check_fits(&self, gpu: &Gpu, (width, height): (u32, u32), flag: &str) -> Result<()> {
         let most = gpu.report().max_binding_bytes as f64;
-        let (mut pixels, mut worst) = (f64::from(width) * f64::from(height), (0.0, "the picture"));
-        for row in &self.rows {
-            match row {
-                Row::Conv { name, weights, side, .. } => {
-                    let channels = |w: &Weights| w.bias.data().len();
-                    let wide = side.as_ref().map_or(0, channels).max(channels(weights));
-                    let bytes = 4.0 * wide as f64 * pixels;
-                    if bytes > worst.0 {
-                        worst = (bytes, name.as_str());
-                    }
-                }
-                Row::Pool { .. } => pixels /= 4.0,
-            }
-        }
-        let (bytes, layer) = worst;
+        let (bytes, layer) = self.largest_map((width, height));
         if bytes <= most {
             return Ok(());
         }
-        let largest = (f64::from(width.max(height)) * (most / bytes).sqrt()).floor();
+        let mut largest = (f64::from(width.max(height)) * (most / bytes).sqrt()) as u32;
+        // The short side is rounded, which may be just too much.
+        while largest > 1 && self.largest_map(fitted_size((width, height), largest)).0 > most {
+            largest -= 1;
+        }
         Err(Error::Memory(format!(
             "a picture of {width}×{height} px needs a buffer of {:.0} MB at {layer}, and {} binds at \
              most {:.0} MB at once: take {flag} {largest} or less",
@@ -133,6 +124,26 @@ impl Graph {
             gpu.report().name,
             most / 1e6,
         )))
+    }
+
+    /// Bytes of the largest map of a picture of that size, and its layer.
+    fn largest_map(&self, (width, height): (u32, u32)) -> (f64, &str) {
+        let mut pixels = f64::from(width) * f64::from(height);
+        let mut largest = (12.0 * pixels, "the picture");
+        for row in &self.rows {
+            match row {
+                Row::Conv { name, weights, side, .. } => {
+                    let channels = |w: &Weights| w.bias.data().len();
+                    let wide = side.as_ref().map_or(0, channels).max(channels(weights));
+                    let bytes = 4.0 * wide as f64 * pixels;
+                    if bytes > largest.0 {
+                        largest = (bytes, name.as_str());
+                    }
+                }
+                Row::Pool { .. } => pixels /= 4.0,
+            }
+        }
+        largest
     }
 
     /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1), and calls

@@ -27,7 +27,7 @@ impl Windows {
         Ok([c, (h - window) / stride + 1, (w - window) / stride + 1].into())
     }
 
-    /// Index pairs of every window in one channel: the output pixel, and its input pixels.
+    /// Visits every window: the output pixel, and its input pixels.
     pub fn each(self, input: &Shape, mut visit: impl FnMut(usize, &[usize])) {
         let [c, h, w] = [input.dims()[0], input.dims()[1], input.dims()[2]];
         let (oh, ow) = ((h - self.window) / self.stride + 1, (w - self.window) / self.stride + 1);

@@ -154,15 +154,20 @@ impl Targets {
         let layers = self.content.iter().chain(&self.style).map(|t| t.layer.layer.as_str());
         let taps: Vec<&str> = layers.collect();
         graph.record(tape, picture, &taps, &mut |tape, tap, features| {
+            // What counts for nothing is measured, but not followed back through the network.
+            let content =
+                if settings.content_weight > 0.0 { features } else { tape.detached(features) };
+            let style =
+                if settings.style_weight > 0.0 { features } else { tape.detached(features) };
             for target in self.content.iter().filter(|t| t.layer.layer == tap) {
                 tape.scope(format!("content {tap}"));
                 let count = target.value.shape().elements() as f32;
-                let term = target.record(tape, features, 1.0 / count)?;
+                let term = target.record(tape, content, 1.0 / count)?;
                 content_terms.push((target.layer.weight, term));
             }
             for target in self.style.iter().filter(|t| t.layer.layer == tap) {
                 tape.scope(format!("style {tap}"));
-                let gram = ops::gram(tape, features)?;
+                let gram = ops::gram(tape, style)?;
                 style_terms.push((target.layer.weight, target.record(tape, gram, 1.0)?));
             }
             Ok(())

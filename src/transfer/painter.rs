@@ -1,21 +1,24 @@
 //! The step loop: a program recorded once, replayed until the picture is done.
 
-use std::time::Instant;
-
 use super::loss::{LossSettings, Targets};
 use super::ring::{LossRow, Ring};
 use super::start::Start;
-use crate::error::Result;
-use crate::gpu::{Gpu, Program, Timing};
+use web_time::Instant;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Plan, Program, Timing};
 use crate::nets::Graph;
 use crate::optim::Adam;
-use crate::picture::Picture;
+use crate::picture::{Depth, Picture};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 
 /// Steps that take longer than this are waited for one by one, so that an interruption never waits
 /// for two; shorter ones overlap with the host's work.
 const LONG_STEP_SECONDS: f64 = 0.1;
+
+const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
+     --tv-weight must be above 0, and a layer's weight too";
 
 /// All that a picture is made from. Pictures come in the sizes they are used at.
 pub struct Job<'a> {
@@ -55,10 +58,12 @@ pub struct Painter {
     gpu: Gpu,
     program: Program,
     picture: Tensor,
-    /// The content, for the alpha and depth of the result.
-    frame: Picture,
+    /// What the result has from the content: size, alpha, depth.
+    frame: ((u32, u32), Option<Vec<f32>>, Depth),
     ring: Ring,
     steps: u64,
+    /// When the first step began.
+    began: Option<Instant>,
 }
 
 impl Painter {
@@ -67,6 +72,10 @@ impl Painter {
     /// # Errors
     /// When a layer is missing, a picture too small or too large, or the driver gives up.
     pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
+        let weights = [job.loss.content_weight, job.loss.style_weight, job.loss.tv_weight];
+        if weights == [0.0; 3] {
+            return Err(Error::Usage(NOTHING_TO_DO.into()));
+        }
         graph.check_fits(gpu, job.content.size(), "--size")?;
         for (style, _) in job.styles {
             graph.check_fits(gpu, style.size(), "--style-size")?;
@@ -79,6 +88,7 @@ impl Painter {
             styles.push((gpu.tensor(shape, style.rgb())?, *weight));
         }
         let targets = Targets::measure(gpu, graph, &job.loss, &content, &styles).await?;
+        drop(styles);
         // The content tensor has served; the picture takes its place.
         let picture = content;
         gpu.write(&picture, &job.start.rgb(job.content))?;
@@ -90,19 +100,18 @@ impl Painter {
         let losses = targets.record(&mut tape, graph, &job.loss, x)?;
         ring.record(&mut tape, &losses, adam.clock())?;
         let gradients = tape.backward(losses.total)?;
-        // The loss holds the picture's total variation, so there is always a gradient.
-        if let Some(gradient) = tape.gradient(&gradients, x) {
-            let gradient = tape.value(gradient).clone();
-            adam.record(tape.recorder(), &picture, &gradient)?;
-        }
+        let gradient = tape.gradient(&gradients, x).ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
+        let gradient = tape.value(gradient).clone();
+        adam.record(tape.recorder(), &picture, &gradient)?;
         let program = tape.finish()?;
-        let frame = job.content.clone();
-        Ok(Painter { gpu: gpu.clone(), program, picture, frame, ring, steps: 0 })
+        let of = job.content;
+        let frame = (of.size(), of.alpha().map(<[f32]>::to_vec), of.depth());
+        Ok(Painter { gpu: gpu.clone(), program, picture, frame, ring, steps: 0, began: None })
     }
 
-    /// The recorded step.
-    pub fn program(&self) -> &Program {
-        &self.program
+    /// What a step costs.
+    pub fn plan(&self) -> &Plan {
+        self.program.plan()
     }
 
     /// Steps taken.
@@ -114,14 +123,15 @@ impl Painter {
     /// picture too.
     ///
     /// # Errors
-    /// Whatever the driver reported.
+    /// [`Error::Diverged`] when the loss is no finite number any more, and whatever the driver
+    /// reported.
     pub async fn paint(
         &mut self,
         steps: u64,
         save_every: Option<u64>,
         watch: &mut dyn FnMut(Event<'_>) -> Verdict,
     ) -> Result<()> {
-        let start = Instant::now();
+        self.began.get_or_insert_with(Instant::now);
         let (mut ahead, mut long) = (None, true);
         for step in 1..=steps {
             if watch(Event::Steps(self.steps)) == Verdict::Stop {
@@ -130,17 +140,17 @@ impl Painter {
             let lap = Instant::now();
             let submitted = self.program.submit();
             if let Some(ahead) = ahead.replace(submitted) {
-                self.finish_step(ahead, start).await?;
+                self.finish_step(ahead).await?;
             }
             let saves = step < steps && save_every.is_some_and(|n| step % n == 0);
             if (long || saves)
                 && let Some(ahead) = ahead.take()
             {
-                self.finish_step(ahead, start).await?;
+                self.finish_step(ahead).await?;
             }
             long = lap.elapsed().as_secs_f64() > LONG_STEP_SECONDS;
             let rows = self.ring.rows(&self.gpu, false).await?;
-            if !rows.is_empty() && watch(Event::Losses(&rows)) == Verdict::Stop {
+            if self.tell(&rows, watch)? == Verdict::Stop {
                 break;
             }
             if saves {
@@ -151,25 +161,40 @@ impl Painter {
             }
         }
         if let Some(ahead) = ahead {
-            self.finish_step(ahead, start).await?;
+            self.finish_step(ahead).await?;
         }
         let rows = self.ring.rows(&self.gpu, true).await?;
         watch(Event::Steps(self.steps));
-        if !rows.is_empty() {
-            watch(Event::Losses(&rows));
+        self.tell(&rows, watch).map(drop)
+    }
+
+    /// Hands out losses, and stops where there is nothing left to descend.
+    fn tell(
+        &self,
+        rows: &[LossRow],
+        watch: &mut dyn FnMut(Event<'_>) -> Verdict,
+    ) -> Result<Verdict> {
+        let verdict = if rows.is_empty() { Verdict::Continue } else { watch(Event::Losses(rows)) };
+        match rows.iter().find(|row| !row.total.is_finite()) {
+            None => Ok(verdict),
+            Some(row) => Err(Error::Diverged(format!(
+                "the loss is no finite number any more at step {}: take smaller weights or a smaller \
+                 step size (--lr)",
+                row.step
+            ))),
         }
+    }
+
+    async fn finish_step(&mut self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        self.gpu.finished(submission).await?;
+        self.count_step();
         Ok(())
     }
 
-    async fn finish_step(
-        &mut self,
-        submission: wgpu::SubmissionIndex,
-        start: Instant,
-    ) -> Result<()> {
-        self.gpu.finished(submission).await?;
+    fn count_step(&mut self) {
         self.steps += 1;
-        self.ring.step_done(start.elapsed().as_secs_f64());
-        Ok(())
+        let seconds = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+        self.ring.step_done(seconds);
     }
 
     /// The picture as it stands, with the content's alpha and depth.
@@ -177,16 +202,18 @@ impl Painter {
     /// # Errors
     /// Whatever the driver reported.
     pub async fn picture(&self) -> Result<Picture> {
-        let (rgb, frame) = (self.gpu.read(&self.picture).await?, &self.frame);
-        let alpha = frame.alpha().map(<[f32]>::to_vec);
-        Picture::from_planes(frame.size(), rgb, alpha, frame.depth())
+        let (size, alpha, depth) = self.frame.clone();
+        Picture::from_planes(size, self.gpu.read(&self.picture).await?, alpha, depth)
     }
 
     /// GPU time of every dispatch of one step, which is taken as well.
     ///
     /// # Errors
     /// As [`Program::profile`].
-    pub async fn profile(&self) -> Result<Vec<Timing>> {
-        self.program.profile().await
+    pub async fn profile(&mut self) -> Result<Vec<Timing>> {
+        self.began.get_or_insert_with(Instant::now);
+        let timings = self.program.profile().await?;
+        self.count_step();
+        Ok(timings)
     }
 }

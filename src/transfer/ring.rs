@@ -2,9 +2,10 @@
 //! that no step waits for them.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
+use web_time::Instant;
 
 use super::loss::Losses;
 use crate::error::Result;
@@ -91,10 +92,11 @@ impl Ring {
     pub async fn rows(&mut self, gpu: &Gpu, all: bool) -> Result<Vec<LossRow>> {
         let mut arrived = Vec::new();
         loop {
-            // `submitted` may run a few steps ahead of `done`: half a ring leaves room for them.
-            let full = self.done - self.given >= LONGEST_BATCH;
+            let waiting = self.done - self.asked;
             if let Some(mut batch) = self.batch.take() {
-                if !(all || full || batch.is_ready()) {
+                // One step may have been submitted ahead of those that are done.
+                let overflowing = self.done + 2 - self.given > ROWS;
+                if !(all || overflowing || batch.is_ready()) {
                     self.batch = Some(batch);
                     break;
                 }
@@ -102,12 +104,15 @@ impl Ring {
                 arrived.extend(self.take(&numbers));
             }
             let due = self.last_batch.is_none_or(|at| at.elapsed() >= OFTEN);
-            if self.asked == self.done || !(all || full || due) {
+            if waiting == 0 || !(all || due || waiting >= LONGEST_BATCH) {
                 break;
             }
             self.asked = self.done;
             self.last_batch = Some(Instant::now());
             self.batch = Some(gpu.download(&self.rows.memory.buffer, self.rows.shape.bytes()));
+            if !all {
+                break;
+            }
         }
         Ok(arrived)
     }

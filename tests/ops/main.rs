@@ -4,6 +4,8 @@
 mod common;
 mod conv2d;
 mod gram;
+mod large;
 mod max_pool;
 mod squared_error;
+mod statistics;
 mod sweep;

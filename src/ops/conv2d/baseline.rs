@@ -1,6 +1,6 @@
 //! The baseline's dispatches.
 
-use super::{Conv2d, Extents, Padding};
+use super::{Conv2d, Extents};
 use crate::error::Result;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shader;
@@ -20,15 +20,10 @@ fn sizes<'r>(
     accumulate: bool,
 ) -> Call<'r> {
     let ([c, h, w], [o, oh, ow]) = (e.input, e.output);
-    let mode = match conv.mode {
-        Padding::Zero => 0usize,
-        Padding::Reflect => 1,
-        Padding::Replicate => 2,
-    };
     let call = call.set("in_channels", c).set("height", h).set("width", w);
     let call = call.set("out_channels", o).set("out_height", oh).set("out_width", ow);
     let call = call.set("kernel", e.kernel).set("stride", conv.stride).set("pad", conv.padding);
-    let call = call.set("mode", mode).set("relu", conv.relu).set("outside", outside);
+    let call = call.set("mode", conv.mode.code()).set("relu", conv.relu).set("outside", outside);
     call.set("accumulate", accumulate).flops(e.flops())
 }
 

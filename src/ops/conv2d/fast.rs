@@ -35,7 +35,11 @@ impl Pass<'_> {
             (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
             (false, _) => Variant::Tiled,
         };
-        match variant.unwrap_or_else(suited) {
+        let mut variant = variant.unwrap_or_else(suited);
+        if variant == Variant::Uniform && !uniform::fits(self) {
+            variant = Variant::Tiled;
+        }
+        match variant {
             Variant::Baseline => return Ok(false),
             Variant::Uniform => uniform::record(self, recorder)?,
             Variant::Tiled => tiled::record(self, recorder)?,
@@ -47,6 +51,12 @@ impl Pass<'_> {
     pub fn size(&self) -> [usize; 2] {
         let dims = self.y.shape().dims();
         [dims[1], dims[2]]
+    }
+
+    /// Multiplications and additions for so many outputs from so many inputs.
+    pub fn flops(&self, outputs: usize, inputs: usize) -> u64 {
+        let [h, w] = self.size();
+        18 * outputs as u64 * inputs as u64 * h as u64 * w as u64
     }
 
     pub fn in_channels(&self) -> usize {
@@ -75,14 +85,5 @@ impl Pass<'_> {
     /// The bias, or anything: kernels that are told to leave it out bind it all the same.
     pub fn bias(&self) -> &Value {
         self.bias.unwrap_or(self.x)
-    }
-
-    /// The shaders' code for the padding.
-    pub fn mode(&self) -> usize {
-        match self.mode {
-            Padding::Zero => 0,
-            Padding::Reflect => 1,
-            Padding::Replicate => 2,
-        }
     }
 }

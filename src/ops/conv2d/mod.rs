@@ -43,6 +43,11 @@ impl Padding {
     /// Every kind, in the order in which messages list them.
     pub const ALL: [Self; 3] = [Self::Zero, Self::Reflect, Self::Replicate];
 
+    /// What the shaders call it: its place among [`Padding::ALL`].
+    pub(crate) fn code(self) -> usize {
+        self as usize
+    }
+
     /// `zero`, `reflect` or `replicate`.
     pub fn name(self) -> &'static str {
         match self {
@@ -122,7 +127,10 @@ impl Extents {
     /// Multiplications and additions of a pass.
     fn flops(&self) -> u64 {
         let [o, h, w] = self.output;
-        2 * (o * h * w * self.input[0] * self.kernel * self.kernel) as u64
+        2 * [o, h, w, self.input[0], self.kernel, self.kernel]
+            .iter()
+            .map(|n| *n as u64)
+            .product::<u64>()
     }
 }
 

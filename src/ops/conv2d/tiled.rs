@@ -23,9 +23,9 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let call = recorder.kernel(&CONVOLVE)?.bind("x", pass.x).bind("weight", &weight);
     let call = call.bind("bias", pass.bias()).bind("y", pass.y);
     let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
-    let call = call.set("padding", pass.mode()).set("accumulate", pass.accumulate);
+    let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
     let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
-    call.flops(18 * (o * c * h * w) as u64).groups([
+    call.flops(pass.flops(o, c)).groups([
         w.div_ceil(TILE[0]) as u32,
         h.div_ceil(TILE[1]) as u32,
         o.div_ceil(CHANNELS) as u32,

@@ -61,13 +61,22 @@ fn pieces(pass: &Pass<'_>, blocks_at_least: usize) -> (Vec<Piece>, usize) {
     (pieces, length)
 }
 
+/// Tiles along x, tiles in all, and workgroups, for a map of that size.
+fn grid([h, w]: [usize; 2]) -> [usize; 3] {
+    let tiles_x = w.div_ceil(if w % 4 == 0 { 8 } else { 4 });
+    let tiles = tiles_x * h.div_ceil(4);
+    [tiles_x, tiles, tiles.div_ceil(LANES)]
+}
+
+/// Whether the map has few enough tiles for the grid, which does not fold.
+pub(super) fn fits(pass: &Pass<'_>) -> bool {
+    grid(pass.size())[2] <= 65_535
+}
+
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
     let aligned = w % 4 == 0;
-    let tile_width = if aligned { 8 } else { 4 };
-    let tiles_x = w.div_ceil(tile_width);
-    let tiles = tiles_x * h.div_ceil(4);
-    let groups = tiles.div_ceil(LANES);
+    let [tiles_x, tiles, groups] = grid(pass.size());
     let blocks_at_least = WORKGROUPS.div_ceil(groups);
     let (pieces, length) = pieces(pass, blocks_at_least);
 
@@ -86,11 +95,12 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
             call.set("width", w).set("height", h).set("tiles_x", tiles_x).set("tiles", tiles);
         let call = call.set("out_channels", o).set("first_out", piece.first_out);
         let call = call.set("first_in", piece.first_in).set("chunk", piece.chunk);
-        let call = call.set("padding", pass.mode()).set("accumulate", pass.accumulate || !first);
+        let call =
+            call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate || !first);
         let call = call.set("add_bias", pass.bias.is_some() && first);
         let call = call.set("relu", pass.relu && last);
         let outputs = (piece.blocks * BLOCK).min(o - piece.first_out);
-        let call = call.flops(18 * (outputs * piece.chunk * h * w) as u64);
+        let call = call.flops(pass.flops(outputs, piece.chunk));
         call.groups([groups as u32, piece.blocks as u32, 1])?;
     }
     Ok(())

@@ -40,7 +40,7 @@ pub(super) fn record(
     call.set("scale", 1.0 / n as f32).over(count)?;
 
     // A window must hold a whole block, and the grid of the uniform kernel does not fold.
-    let fits = BLOCK * row <= WINDOW && n <= 64 * 65_535;
+    let fits = BLOCK * row <= WINDOW && n <= run(n) * 65_535;
     if variant == Variant::Uniform && fits {
         return uniform(recorder, x, &packed, dx, [c, n]);
     }
@@ -52,6 +52,11 @@ pub(super) fn record(
     call.set("scale", 0.0).flops(flops([c, n])).groups(grid)
 }
 
+/// Pixels of a workgroup of the uniform kernels.
+fn run(pixels: usize) -> usize {
+    if pixels % 4 == 0 { 128 } else { 64 }
+}
+
 fn uniform(
     recorder: &mut Recorder,
     x: &Value,
@@ -59,8 +64,7 @@ fn uniform(
     dx: &Gradient,
     [c, n]: [usize; 2],
 ) -> Result<()> {
-    let (kernel, run) =
-        if n % 4 == 0 { (&UNIFORM_BACKWARD, 128) } else { (&UNIFORM_ANY_BACKWARD, 64) };
+    let kernel = if n % 4 == 0 { &UNIFORM_BACKWARD } else { &UNIFORM_ANY_BACKWARD };
     let block = BLOCK * c.next_multiple_of(4);
     let (blocks, together) = (c.div_ceil(BLOCK), WINDOW / block);
     for first in (0..blocks).step_by(together) {
@@ -69,8 +73,9 @@ fn uniform(
         let call = call.bind_window("s", packed, 4 * (first * block) as u64, 4 * WINDOW as u64);
         let call = call.set("channels", c).set("pixels", n).set("first_out", first * BLOCK);
         let share = (some * BLOCK).min(c - first * BLOCK);
-        let call = call.set("accumulate", dx.accumulate).flops(2 * (share * c * n) as u64);
-        call.groups([n.div_ceil(run) as u32, some as u32, 1])?;
+        let call =
+            call.set("accumulate", dx.accumulate).flops(2 * share as u64 * c as u64 * n as u64);
+        call.groups([n.div_ceil(run(n)) as u32, some as u32, 1])?;
     }
     Ok(())
 }

@@ -62,7 +62,7 @@ fn extents(shape: &Shape) -> Result<[usize; 2]> {
 
 /// Multiplications and additions of the full matrix; half of them are saved.
 fn flops([channels, pixels]: [usize; 2]) -> u64 {
-    2 * (channels * channels * pixels) as u64
+    2 * channels as u64 * channels as u64 * pixels as u64
 }
 
 impl Op for Gram {
