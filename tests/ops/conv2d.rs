@@ -2,7 +2,7 @@
 
 use impasto::Result;
 use impasto::ops::conv2d::Variant;
-use impasto::ops::{Conv2d, Padding, conv2d};
+use impasto::ops::{Conv2d, Padding, absolute_error, conv2d, gram, relu, weighted_sum};
 use impasto::tape::Tape;
 use impasto::tensor::Frozen;
 
@@ -75,5 +75,42 @@ fn variants_agree_where_layers_are_wide() -> Result<()> {
             assert!(error < 3e-6, "{variant:?} is off by {error:.1e}");
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_fused_relu_masks_once_all_uses_have_added() -> Result<()> {
+    // y is read by two later operations, as a tap is by its loss and by the next layer.
+    let (gpu, mut rng) = (gpu(), rng(14));
+    let x = gpu.tensor([5, 11, 12], &random(&mut rng, 5 * 132))?;
+    let weights = Frozen::new([7, 5, 3, 3], random(&mut rng, 7 * 45))?;
+    let more = Frozen::new([6, 7, 3, 3], random(&mut rng, 6 * 63))?;
+    let gradient = |fused: bool| -> Result<Vec<f32>> {
+        let mut tape = Tape::new(gpu);
+        let var = tape.variable(&x);
+        let (weights, more) = (tape.frozen(&weights), tape.frozen(&more));
+        let settings = Conv2d { relu: fused, ..Conv2d::default() };
+        let mut y = conv2d(&mut tape, var, weights, None, settings)?;
+        if !fused {
+            y = relu(&mut tape, y)?;
+        }
+        let zero = tape.frozen(&Frozen::new([7, 7], vec![0.0; 49])?);
+        let style = gram(&mut tape, y)?;
+        let style = absolute_error(&mut tape, style, zero, 1.0)?;
+        let next = conv2d(&mut tape, y, more, None, Conv2d::default())?;
+        let zero = tape.frozen(&Frozen::new([6, 11, 12], vec![0.0; 6 * 132])?);
+        let deep = absolute_error(&mut tape, next, zero, 0.01)?;
+        let loss = weighted_sum(&mut tape, &[(1.0, style), (2.0, deep)])?;
+        let gradients = tape.backward(loss)?;
+        let dx = tape.gradient(&gradients, var).expect("the loss depends on x");
+        let dx = tape.keep(dx)?;
+        let program = tape.finish()?;
+        program.poison();
+        pollster::block_on(program.run())?;
+        pollster::block_on(gpu.read(&dx))
+    };
+    let expected: Vec<f64> = gradient(false)?.into_iter().map(f64::from).collect();
+    let error = relative_error(&gradient(true)?, &expected);
+    assert!(error < 1e-6, "off by {error:.1e}");
     Ok(())
 }
