@@ -234,6 +234,7 @@ fn outputs_must_not_be_inputs() {
     let before = studio.read("content.png");
     fails(&studio.stylize(&["-o", "content.png"]), 2, &["content.png", "-o"]);
     fails(&studio.stylize(&["-o", "out.png", "--trace", "style.jpg"]), 2, &["style.jpg"]);
+    fails(&studio.stylize(&["-o", "out.png", "--trace", "out.png"]), 2, &["--trace", "out.png"]);
     assert_eq!(studio.read("content.png"), before);
 }
 
@@ -316,7 +317,7 @@ fn without_any_adapter_the_message_says_what_to_install() {
 #[test]
 fn a_huge_picture_at_its_own_size_is_refused_before_work() {
     let studio = Studio::new();
-    // A grey PNG of 20,000×20,000 px is small as a file and far beyond what a step can hold.
+    // A grey PNG of 12,000×12,000 px is small as a file and far beyond what a step can hold.
     let huge = image::GrayImage::from_pixel(12_000, 12_000, image::Luma([128]));
     huge.save(studio.path("huge.png")).expect("saved");
     let mut command = impasto();
@@ -324,6 +325,9 @@ fn a_huge_picture_at_its_own_size_is_refused_before_work() {
     let start = std::time::Instant::now();
     let output = command.args(["--size", "0", "-o", "out.png"]).output().expect("impasto runs");
     fails(&output, 1, &["12000×12000", "--size"]);
+    // Nor is a small one blown up first.
+    fails(&studio.stylize(&["--size", "12000", "-o", "out.png"]), 1, &["12000×9000", "--size"]);
+    fails(&studio.stylize(&["--size", "4294967295", "-o", "out.png"]), 2, &["--size", "too large"]);
     assert!(start.elapsed() < Duration::from_secs(60), "it worked first");
 }
 

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use impasto::nets::Graph;
 use impasto::picture::{Format, Picture};
 use impasto::transfer::{Job, LossSettings, Start};
 use impasto::{Error, Result, demo, nets};
 
-use super::stylize::{self, Order};
+use super::paint::{Order, describe, paint};
+use super::stylize::DEFAULT_LR;
 use super::{Common, file};
 
 /// Arguments of `impasto demo`.
@@ -48,12 +50,13 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         styles: &[(style, 1.0)],
         start: Start::Content,
         loss: LossSettings::default(),
-        lr: stylize::DEFAULT_LR,
+        lr: DEFAULT_LR,
     };
     let order =
         Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };
     let network = nets::default_network(None)?.truncated(&job.loss.taps())?;
-    stylize::paint(common, &gpu, network, &job, &order)
+    common.say(|| describe(&network, content.size()));
+    paint(common, &gpu, &Graph::new(network)?, &job, &order)
 }
 
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {

@@ -5,6 +5,7 @@ mod demo;
 mod devices;
 mod file;
 mod interrupt;
+mod paint;
 mod progress;
 mod stylize;
 

@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
-use impasto::picture::{Format, Picture, fitted_size, probe};
-use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
+use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
+use impasto::transfer::{Job, LayerWeight, LossSettings, Start};
 use impasto::{Error, Result};
 
-use super::interrupt::Interrupt;
-use super::progress::Progress;
+use super::paint::{Order, describe, paint};
 use super::{Common, beside, file};
 
 /// Adam's step size where none is given.
@@ -166,6 +164,10 @@ impl Settings {
 
     /// That every file that will be written can be, and is none that is read.
     fn check_outputs(&self, args: &StylizeArgs) -> Result<()> {
+        if args.trace.as_ref().is_some_and(|trace| file::same_file(trace, &self.output)) {
+            let trace = self.output.display();
+            return Err(Error::Usage(format!("--trace {trace}: is the result's own name")));
+        }
         for output in [Some(&self.output), args.trace.as_ref()].into_iter().flatten() {
             file::check_writable(output)?;
             if let Some(input) = self.inputs(args).find(|input| file::same_file(input, output)) {
@@ -201,43 +203,36 @@ fn network(args: &StylizeArgs, loss: &LossSettings) -> Result<Network> {
     network.truncated(&loss.taps())
 }
 
-fn decode(path: &Path) -> Result<Picture> {
-    Picture::decode(&file::read(path)?, &path.display().to_string())
+/// A decoded picture, and the size that it is wanted at.
+struct Input {
+    picture: Picture,
+    size: (u32, u32),
 }
 
-/// The content at the result's size; sizes are checked before a pixel is decoded.
-fn content(args: &StylizeArgs, settings: &Settings, network: &Network) -> Result<Picture> {
-    let (name, bytes) = (args.content.display().to_string(), file::read(&args.content)?);
-    let own = probe(&bytes, &name)?;
-    let size = if args.size == 0 { own } else { fitted_size(own, args.size) };
-    let most = settings.format.max_side().min(impasto::picture::MAX_SIDE);
-    if size.0.max(size.1) > most {
-        return Err(Error::Usage(format!(
-            "--size: a result of {}×{} px is too large, {} holds at most {most} px on a side",
-            size.0,
-            size.1,
-            settings.format.name()
-        )));
+impl Input {
+    /// Reads a picture that is wanted with that long side (0: its own). What its header says is
+    /// checked before a pixel is decoded.
+    fn read(path: &Path, long_side: u32, flag: &str, most: u32, network: &Network) -> Result<Self> {
+        let (name, bytes) = (path.display().to_string(), file::read(path)?);
+        let own = probe(&bytes, &name)?;
+        let size = if long_side == 0 { own } else { fitted_size(own, long_side) };
+        let (width, height) = size;
+        if width.max(height) > most || u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return Err(Error::Usage(format!(
+                "{flag}: a picture of {width}×{height} px is too large: at most {most} px on a side and \
+                 {} megapixels in all",
+                MAX_PIXELS / 1_000_000
+            )));
+        }
+        network.check_size(width, height, network.layers.len())?;
+        Ok(Input { picture: Picture::decode(&bytes, &name)?, size })
     }
-    network.check_size(size.0, size.1, network.layers.len())?;
-    let picture = Picture::decode(&bytes, &name)?;
-    Ok(if args.size == 0 { picture } else { picture.fitted(args.size) })
-}
 
-fn styles(
-    args: &StylizeArgs,
-    settings: &Settings,
-    network: &Network,
-    long_side: u32,
-) -> Result<Vec<(Picture, f32)>> {
-    let size = args.style_size.unwrap_or(long_side);
-    let read = |(path, weight): &(PathBuf, f32)| {
-        let picture = decode(path)?;
-        let picture = if size == 0 { picture } else { picture.fitted(size) };
-        network.check_size(picture.width(), picture.height(), network.layers.len())?;
-        Ok((picture, *weight))
-    };
-    settings.styles.iter().map(read).collect()
+    /// The picture at that size.
+    fn fitted(self) -> Picture {
+        let Input { picture, size } = self;
+        if picture.size() == size { picture } else { picture.resized(size.0, size.1) }
+    }
 }
 
 /// Runs the command.
@@ -248,14 +243,29 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let settings = Settings::check(args)?;
     settings.check_outputs(args)?;
     let network = network(args, &settings.loss)?;
-    let content = content(args, &settings, &network)?;
-    let long_side = content.width().max(content.height());
-    let styles = styles(args, &settings, &network, long_side)?;
-    let start = match args.init.as_str() {
-        "content" => Start::Content,
-        "noise" => Start::Noise(args.seed),
-        "style" => Start::Picture(Box::new(styles[0].0.clone())),
-        file => Start::Picture(Box::new(decode(Path::new(file))?)),
+    let most = settings.format.max_side().min(MAX_SIDE);
+    let content = Input::read(&args.content, args.size, "--size", most, &network)?;
+    let long_side = args.style_size.unwrap_or(content.size.0.max(content.size.1));
+    let style = |(path, weight): &(PathBuf, f32)| {
+        let input = Input::read(path, long_side, "--style-size", MAX_SIDE, &network)?;
+        Ok((input, *weight))
+    };
+    let styles = settings.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
+    let init = init_file(args).map(decode).transpose()?;
+
+    let gpu = common.open_gpu()?;
+    common.say(|| describe(&network, content.size));
+    let graph = Graph::new(network)?;
+    // Before any pixel is resampled.
+    graph.check_fits(&gpu, content.size, "--size")?;
+    styles.iter().try_for_each(|(style, _)| graph.check_fits(&gpu, style.size, "--style-size"))?;
+    let content = content.fitted();
+    let styles: Vec<_> = styles.into_iter().map(|(s, weight)| (s.fitted(), weight)).collect();
+    let start = match (args.init.as_str(), init) {
+        (_, Some(picture)) => Start::Picture(Box::new(picture)),
+        ("noise", None) => Start::Noise(args.seed),
+        ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
+        _ => Start::Content,
     };
     let job = Job { content: &content, styles: &styles, start, loss: settings.loss, lr: args.lr };
     let order = Order {
@@ -265,135 +275,9 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         trace: args.trace.as_deref(),
         save_every: args.save_every,
     };
-    paint(common, &common.open_gpu()?, network, &job, &order)
+    paint(common, &gpu, &graph, &job, &order)
 }
 
-/// What to write, and when.
-pub struct Order<'a> {
-    pub output: &'a Path,
-    pub format: Format,
-    pub steps: u64,
-    pub trace: Option<&'a Path>,
-    pub save_every: Option<u64>,
-}
-
-/// Paints and writes what was ordered; also what `demo` does.
-pub fn paint(
-    common: &Common,
-    gpu: &Gpu,
-    network: Network,
-    job: &Job<'_>,
-    order: &Order<'_>,
-) -> Result<ExitCode> {
-    let interrupt = Interrupt::listen()?;
-    common.say(|| describe(&network, job));
-    let graph = Graph::new(network)?;
-    let mut painter = pollster::block_on(Painter::new(gpu, &graph, job))?;
-    common.say(|| plan(&painter, gpu.allocated_bytes()));
-    let mut progress = Progress::new(order.steps, common.quiet);
-    let mut trace: Vec<LossRow> = Vec::new();
-    let mut failed = None;
-    let mut watch = |event: Event<'_>| {
-        match event {
-            Event::Steps(done) => progress.steps(done),
-            Event::Losses(rows) => {
-                progress.losses(rows);
-                trace.extend_from_slice(rows);
-            }
-            Event::Picture(step, picture) => {
-                let path = beside(order.output, &format!("{step:06}"));
-                let written = picture.encode(order.format);
-                failed = written.and_then(|bytes| file::write_atomic(&path, &bytes)).err();
-            }
-        }
-        let stop = failed.is_some() || interrupt.code().is_some();
-        if stop { Verdict::Stop } else { Verdict::Continue }
-    };
-    let painted = pollster::block_on(painter.paint(order.steps, order.save_every, &mut watch));
-    // The trace of a run that failed is what tells why.
-    if let Some(path) = order.trace {
-        file::write_atomic(path, &json_lines(&trace)?)?;
-    }
-    painted?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let picture = pollster::block_on(painter.picture())?;
-    file::write_atomic(order.output, &picture.encode(order.format)?)?;
-    let code = interrupt.code();
-    let (steps, seconds) = (painter.steps(), trace.last().map_or(0.0, |row| row.seconds));
-    progress.finish(|| {
-        let (stopped, size) = (if code.is_some() { "interrupted: " } else { "" }, picture.size());
-        let output = order.output.display();
-        format!("{stopped}{output}: {}×{} px after {steps} steps in {seconds:.1} s", size.0, size.1)
-    });
-    if common.verbose > 1 {
-        print_profile(&mut painter)?;
-    }
-    Ok(ExitCode::from(code.unwrap_or(0)))
-}
-
-fn json_lines(rows: &[LossRow]) -> Result<Vec<u8>> {
-    let mut text = Vec::new();
-    for row in rows {
-        let line = serde_json::to_string(row).map_err(|e| Error::Gpu(e.to_string()))?;
-        text.extend_from_slice(line.as_bytes());
-        text.push(b'\n');
-    }
-    Ok(text)
-}
-
-fn describe(network: &Network, job: &Job<'_>) -> String {
-    let layers = network.layers.len();
-    let megabytes = network.parameter_bytes(layers) as f64 / 1e6;
-    let note = if network.name == "default" { impasto::nets::DEFAULT_NETWORK_NOTE } else { "" };
-    let (w, h) = job.content.size();
-    format!(
-        "network: {}{note}\n  {} layers, {megabytes:.1} MB of weights, {:.0} multiply-adds a pixel\n  \
-         preprocessing {} ({}), {} padding, {} pooling\npicture: {w}×{h} px",
-        network.name,
-        layers,
-        network.macs_per_pixel(layers),
-        network.preprocess,
-        network.preprocess_source,
-        network.padding.name(),
-        network.pool.name(),
-    )
-}
-
-fn plan(painter: &Painter, allocated: u64) -> String {
-    let plan = painter.plan();
-    let mb = |bytes: u64| bytes as f64 / 1e6;
-    format!(
-        "step: {} dispatches, {:.1} GFLOP\nmemory: {:.1} MB of buffers in all; {} temporaries share \
-         {:.1} MB in {} buffers ({:.1} MB without sharing)",
-        plan.dispatches,
-        plan.flops as f64 / 1e9,
-        mb(allocated),
-        plan.temporaries,
-        mb(plan.arena_bytes),
-        plan.slots,
-        mb(plan.unshared_bytes),
-    )
-}
-
-/// GPU time by label, the longest first.
-fn print_profile(painter: &mut Painter) -> Result<()> {
-    let mut totals: Vec<(String, f64, u64)> = Vec::new();
-    for timing in pollster::block_on(painter.profile())? {
-        let seconds = timing.time.as_secs_f64();
-        match totals.iter_mut().find(|(label, ..)| *label == timing.label) {
-            Some((_, sum, flops)) => (*sum, *flops) = (*sum + seconds, *flops + timing.flops),
-            None => totals.push((timing.label, seconds, timing.flops)),
-        }
-    }
-    totals.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let all: f64 = totals.iter().map(|(_, seconds, _)| seconds).sum();
-    eprintln!("GPU time of one step: {:.1} ms", 1e3 * all);
-    for (label, seconds, flops) in totals {
-        let rate = flops as f64 / seconds / 1e9;
-        let rate = if flops > 0 { format!("{rate:9.1} GFLOP/s") } else { String::new() };
-        eprintln!("{:9.2} ms  {:4.1} %  {rate:>17}  {label}", 1e3 * seconds, 100.0 * seconds / all);
-    }
-    Ok(())
+fn decode(path: &Path) -> Result<Picture> {
+    Picture::decode(&file::read(path)?, &path.display().to_string())
 }

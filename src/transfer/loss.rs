@@ -175,6 +175,7 @@ impl Targets {
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
         let style = weighted_mean(tape, style_terms)?;
+        let picture = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
         let variation = ops::total_variation(tape, picture)?;
         let total = ops::weighted_sum(
             tape,

@@ -63,13 +63,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Whether both paths lead to one existing file, over links of either kind.
+/// Whether both paths lead to one file, over links of either kind; it need not be there yet.
 #[must_use]
 pub fn same_file(a: &Path, b: &Path) -> bool {
-    match (fs::canonicalize(a), fs::canonicalize(b)) {
-        (Ok(canonical_a), Ok(canonical_b)) => canonical_a == canonical_b || same_inode(a, b),
-        _ => false,
-    }
+    let place = |path: &Path| {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let beside = || Some(fs::canonicalize(folder).ok()?.join(path.file_name()?));
+        fs::canonicalize(path).ok().or_else(beside)
+    };
+    let (place_a, place_b) = (place(a), place(b));
+    (place_a.is_some() && place_a == place_b) || same_inode(a, b)
 }
 
 #[cfg(unix)]

@@ -54,7 +54,7 @@ pub(super) fn record(
 
 /// Pixels of a workgroup of the uniform kernels.
 fn run(pixels: usize) -> usize {
-    if pixels % 4 == 0 { 128 } else { 64 }
+    if pixels.is_multiple_of(4) { 128 } else { 64 }
 }
 
 fn uniform(
