@@ -296,6 +296,12 @@ fn adapters_that_are_not_there() {
     };
     fails(&run(&["--adapter", "no such GPU"]), 1, &["--adapter no such GPU", "0 "]);
     fails(&run(&["--adapter", "99"]), 1, &["--adapter 99"]);
+    let elsewhere = if cfg!(windows) { "metal" } else { "dx12" };
+    let devices = Command::new(env!("CARGO_BIN_EXE_impasto"))
+        .args(["devices", "--backend", elsewhere])
+        .output()
+        .expect("impasto runs");
+    fails(&devices, 1, &["--backend", "no such adapter"]);
 }
 
 #[cfg(target_os = "linux")]

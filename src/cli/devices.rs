@@ -23,6 +23,7 @@ pub struct DevicesArgs {
 /// [`Error::NoAdapter`] when there is none.
 pub fn run(common: &Common, args: &DevicesArgs) -> Result<ExitCode> {
     let mut adapters = pollster::block_on(adapters::list());
+    let any = !adapters.is_empty();
     if common.backend.is_some() {
         adapters.retain(|report| report.backend == common.backend);
     }
@@ -31,7 +32,13 @@ pub fn run(common: &Common, args: &DevicesArgs) -> Result<ExitCode> {
         println!("{}", text.map_err(|e| Error::Gpu(e.to_string()))?);
     }
     if adapters.is_empty() {
-        return Err(Error::NoAdapter(NONE_AT_ALL.into()));
+        let message = match common.backend {
+            Some(backend) if any => {
+                format!("--backend {backend}: no such adapter; leave it out to see all")
+            }
+            _ => NONE_AT_ALL.into(),
+        };
+        return Err(Error::NoAdapter(message));
     }
     if !args.json {
         adapters.iter().for_each(print);

@@ -99,7 +99,7 @@ impl Network {
         Err(self.error(format!(
             "a picture of {width}×{height} px is too small for {deepest}: the picture is halved \
              {pools} times on the way{why}, so both sides must be at least {least} px; take a \
-             larger picture or shallower taps"
+             larger --size or --style-size, or shallower layers"
         )))
     }
 
