@@ -236,6 +236,34 @@ fn outputs_must_not_be_inputs() {
     fails(&studio.stylize(&["-o", "out.png", "--trace", "style.jpg"]), 2, &["style.jpg"]);
     fails(&studio.stylize(&["-o", "out.png", "--trace", "out.png"]), 2, &["--trace", "out.png"]);
     assert_eq!(studio.read("content.png"), before);
+    // Nor may the pictures in between replace what is read, or be replaced by the trace.
+    std::fs::rename(studio.path("style.jpg"), studio.path("out-000001.png")).expect("renamed");
+    let mut command = impasto();
+    command.current_dir(studio.0.path()).args([
+        "stylize",
+        "content.png",
+        "--style",
+        "out-000001.png",
+    ]);
+    let between =
+        command.args(["-o", "out.png", "--save-every", "1"]).output().expect("impasto runs");
+    fails(&between, 2, &["--save-every", "out-000001.png"]);
+    let args = ["-o", "o.png", "--save-every", "1", "--trace", "o-000002.png"];
+    fails(&studio.stylize(&args), 2, &["--trace"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_standard_error_costs_no_picture() {
+    let studio = Studio::new();
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let mut command = impasto();
+    command.current_dir(studio.0.path()).args(["stylize", "content.png", "--style", "style.jpg"]);
+    command.args(["--network", "random:vgg19/16", "--steps", "2", "-o", "out.png", "-v"]);
+    assert!(command.stderr(full()).status().expect("impasto runs").success());
+    assert_eq!(decode(&studio.path("out.png")).size(), (512, 384));
+    let devices = impasto().arg("devices").stdout(full()).output().expect("impasto runs");
+    fails(&devices, 1, &["standard output"]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {
     file::write_atomic(path, &picture.encode(Format::Png)?)?;
     if !common.quiet {
-        eprintln!("{}: {}×{} px", path.display(), picture.width(), picture.height());
+        note!("{}: {}×{} px", path.display(), picture.width(), picture.height());
     }
     Ok(())
 }

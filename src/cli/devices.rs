@@ -1,5 +1,6 @@
 //! `impasto devices`: what there is to run on.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -29,7 +30,7 @@ pub fn run(common: &Common, args: &DevicesArgs) -> Result<ExitCode> {
     }
     if args.json {
         let text = serde_json::to_string_pretty(&adapters);
-        println!("{}", text.map_err(|e| Error::Gpu(e.to_string()))?);
+        say(&text.map_err(|e| Error::Gpu(e.to_string()))?)?;
     }
     if adapters.is_empty() {
         let message = match common.backend {
@@ -41,32 +42,44 @@ pub fn run(common: &Common, args: &DevicesArgs) -> Result<ExitCode> {
         return Err(Error::NoAdapter(message));
     }
     if !args.json {
-        adapters.iter().for_each(print);
+        adapters.iter().try_for_each(|report| say(&describe(report)))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(report: &AdapterReport) {
+/// Prints on standard output.
+fn say(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").map_err(|e| Error::File {
+        path: "standard output".into(),
+        what: format!("it can't be written ({e})"),
+    })
+}
+
+fn describe(report: &AdapterReport) -> String {
     let backend = report.backend.map_or("other".into(), |b| b.to_string());
-    println!("{}  {}", report.index, report.name);
-    println!("   {backend}, {}, driver {}", report.kind, report.driver);
     let [least, most] = report.subgroup_sizes;
     let subgroups = match (report.subgroups, least == most) {
         (false, _) => "none".into(),
         (true, true) => format!("of {least}"),
         (true, false) => format!("of {least} to {most}"),
     };
-    println!(
-        "   buffers up to {} MB, {} MB bound at once; workgroups of {} with {} KiB",
-        report.max_buffer_bytes / 1_000_000,
-        report.max_binding_bytes / 1_000_000,
-        report.max_workgroup_invocations,
-        report.max_workgroup_bytes / 1024,
-    );
     let yes = |there| if there { "yes" } else { "no" };
-    let (timestamps, f16) = (yes(report.timestamps), yes(report.f16));
-    println!("   subgroups {subgroups}, timestamps {timestamps}, f16 {f16}");
-    if let Some(why) = &report.unusable {
-        println!("   can't run impasto: {why}");
-    }
+    let mut lines = vec![
+        format!("{}  {}", report.index, report.name),
+        format!("   {backend}, {}, driver {}", report.kind, report.driver),
+        format!(
+            "   buffers up to {} MB, {} MB bound at once; workgroups of {} with {} KiB",
+            report.max_buffer_bytes / 1_000_000,
+            report.max_binding_bytes / 1_000_000,
+            report.max_workgroup_invocations,
+            report.max_workgroup_bytes / 1024,
+        ),
+        format!(
+            "   subgroups {subgroups}, timestamps {}, f16 {}",
+            yes(report.timestamps),
+            yes(report.f16)
+        ),
+    ];
+    lines.extend(report.unusable.as_ref().map(|why| format!("   can't run impasto: {why}")));
+    lines.join("\n")
 }

@@ -1,6 +1,14 @@
 //! The command line: raw arguments → checked settings → the library. Only this part of the crate
 //! prints, reads files and waits.
 
+/// Prints a line on standard error. Nobody reading it is no reason to stop: `eprintln!` would panic.
+macro_rules! note {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+
 mod demo;
 mod devices;
 mod file;
@@ -68,7 +76,7 @@ impl Common {
     /// Prints a line with `-v`.
     fn say(&self, line: impl FnOnce() -> String) {
         if self.verbose > 0 {
-            eprintln!("{}", line());
+            note!("{}", line());
         }
     }
 }
@@ -84,7 +92,7 @@ pub fn main() -> ExitCode {
     }
     // What a panic would print means nothing to a user, and it must not look like a result.
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("error: impasto has a bug, please report it: {panic}");
+        note!("error: impasto has a bug, please report it: {panic}");
         std::process::exit(1);
     }));
     let cli = match Cli::try_parse() {
@@ -102,7 +110,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error}");
+            note!("error: {error}");
             ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
         }
     }

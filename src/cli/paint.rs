@@ -54,15 +54,17 @@ pub fn paint(
     };
     let painted = pollster::block_on(painter.paint(order.steps, order.save_every, &mut watch));
     // The trace of a run that failed is what tells why.
-    if let Some(path) = order.trace {
-        file::write_atomic(path, &json_lines(&trace)?)?;
-    }
+    let traced = match order.trace {
+        Some(path) => json_lines(&trace).and_then(|lines| file::write_atomic(path, &lines)),
+        None => Ok(()),
+    };
     painted?;
     if let Some(error) = failed {
         return Err(error);
     }
     let picture = pollster::block_on(painter.picture())?;
     file::write_atomic(order.output, &picture.encode(order.format)?)?;
+    traced?;
     let code = interrupt.code();
     let (steps, seconds) = (painter.steps(), trace.last().map_or(0.0, |row| row.seconds));
     progress.finish(|| {
@@ -132,11 +134,11 @@ fn print_profile(painter: &mut Painter) -> Result<()> {
     }
     totals.sort_by(|a, b| b.1.total_cmp(&a.1));
     let all: f64 = totals.iter().map(|(_, seconds, _)| seconds).sum();
-    eprintln!("GPU time of one step: {:.1} ms", 1e3 * all);
+    note!("GPU time of one step: {:.1} ms", 1e3 * all);
     for (label, seconds, flops) in totals {
         let rate = flops as f64 / seconds / 1e9;
         let rate = if flops > 0 { format!("{rate:9.1} GFLOP/s") } else { String::new() };
-        eprintln!("{:9.2} ms  {:4.1} %  {rate:>17}  {label}", 1e3 * seconds, 100.0 * seconds / all);
+        note!("{:9.2} ms  {:4.1} %  {rate:>17}  {label}", 1e3 * seconds, 100.0 * seconds / all);
     }
     Ok(())
 }

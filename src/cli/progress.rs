@@ -48,7 +48,7 @@ impl Progress {
                 let rate = done as f64 / start.elapsed().as_secs_f64();
                 let left = if rate > 0.0 { (*total - done) as f64 / rate } else { f64::INFINITY };
                 let loss = loss.map_or(String::new(), |l| format!("loss {l:.4}, "));
-                eprintln!("{done}/{total} steps, {loss}{rate:.2} steps/s, {left:.0} s left");
+                note!("{done}/{total} steps, {loss}{rate:.2} steps/s, {left:.0} s left");
             }
             _ => {}
         }
@@ -69,9 +69,9 @@ impl Progress {
         match self {
             Progress::Bar(bar) => {
                 bar.finish_and_clear();
-                eprintln!("{}", line());
+                note!("{}", line());
             }
-            Progress::Lines { .. } => eprintln!("{}", line()),
+            Progress::Lines { .. } => note!("{}", line()),
             Progress::Quiet => {}
         }
     }

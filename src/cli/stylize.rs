@@ -164,21 +164,43 @@ impl Settings {
 
     /// That every file that will be written can be, and is none that is read.
     fn check_outputs(&self, args: &StylizeArgs) -> Result<()> {
-        if args.trace.as_ref().is_some_and(|trace| file::same_file(trace, &self.output)) {
-            let trace = self.output.display();
-            return Err(Error::Usage(format!("--trace {trace}: is the result's own name")));
+        let trace = args.trace.as_deref();
+        if let Some(trace) = trace
+            && (file::same_file(trace, &self.output) || self.is_between(args, trace))
+        {
+            let trace = trace.display();
+            return Err(Error::Usage(format!(
+                "--trace {trace}: is a picture's name; choose another"
+            )));
         }
-        for output in [Some(&self.output), args.trace.as_ref()].into_iter().flatten() {
+        for (flag, output) in [("-o", Some(self.output.as_path())), ("--trace", trace)] {
+            let Some(output) = output else { continue };
             file::check_writable(output)?;
             if let Some(input) = self.inputs(args).find(|input| file::same_file(input, output)) {
                 return Err(Error::Usage(format!(
-                    "{}: would replace {}, which is read; choose another name with -o",
+                    "{}: would replace {}, which is read; choose another name with {flag}",
                     output.display(),
                     input.display()
                 )));
             }
         }
-        Ok(())
+        match self.inputs(args).find(|input| self.is_between(args, input)) {
+            None => Ok(()),
+            Some(input) => Err(Error::Usage(format!(
+                "--save-every: would replace {}, which is read; choose another name with -o",
+                input.display()
+            ))),
+        }
+    }
+
+    /// Whether `path` has a name that --save-every may write to.
+    fn is_between(&self, args: &StylizeArgs, path: &Path) -> bool {
+        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { return false };
+        let number = name.rsplit_once('-').map_or("", |(_, number)| number);
+        let numbered = number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());
+        args.save_every.is_some()
+            && numbered
+            && file::same_file(path, &beside(&self.output, number))
     }
 }
 

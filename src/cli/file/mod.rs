@@ -18,6 +18,10 @@ const MAX_FILE: u64 = 8 << 30;
 /// # Errors
 /// [`Error::File`]: no such file, a folder, no permission, or more than 8 GiB.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    // A pipe would be waited for, and a device may have no end.
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+        return Err(refuse(path, "it is no ordinary file; copy what it gives into one"));
+    }
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
