@@ -16,7 +16,7 @@ use impasto::nets::{Graph, Network, Pool, Preprocess};
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
 use impasto::transfer::loss::Targets;
-use impasto::transfer::{Event, Job, LayerWeight, LossSettings, Painter, Start, Verdict};
+use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -89,6 +89,25 @@ fn settings() -> LossSettings {
     }
 }
 
+/// The rows of a run of so many steps, in one go or several.
+fn rows(graph: &Graph, job: &Job<'_>, goes: &[u64]) -> Vec<LossRow> {
+    let mut rows = Vec::new();
+    pollster::block_on(async {
+        let mut painter = Painter::new(gpu(), graph, job).await.expect("a painter");
+        for steps in goes {
+            let mut watch = |event: Event<'_>| {
+                if let Event::Losses(losses) = event {
+                    rows.extend_from_slice(losses);
+                }
+                Verdict::Continue
+            };
+            painter.paint(*steps, None, &mut watch).await.expect("painted");
+        }
+        assert_eq!(painter.steps(), goes.iter().sum::<u64>());
+    });
+    rows
+}
+
 fn golden(name: &str) -> std::path::PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
@@ -126,17 +145,7 @@ fn twenty_steps_follow_the_reference() {
             loss: settings(),
             lr: 0.02,
         };
-        let mut rows = Vec::new();
-        pollster::block_on(async {
-            let mut painter = Painter::new(gpu(), &graph, &job).await.expect("a painter");
-            let mut watch = |event: Event<'_>| {
-                if let Event::Losses(losses) = event {
-                    rows.extend_from_slice(losses);
-                }
-                Verdict::Continue
-            };
-            painter.paint(expected.len() as u64, None, &mut watch).await.expect("painted");
-        });
+        let rows = rows(&graph, &job, &[expected.len() as u64]);
         assert_eq!(rows.len(), 20);
         for (row, expected) in rows.iter().zip(&expected) {
             assert_eq!(row.step, expected.step);
@@ -240,17 +249,7 @@ fn the_pruned_network_paints() {
         lr: 0.02,
     };
     let graph = Graph::new(network).expect("a graph");
-    let mut rows = Vec::new();
-    pollster::block_on(async {
-        let mut painter = Painter::new(gpu(), &graph, &job).await.expect("a painter");
-        let mut watch = |event: Event<'_>| {
-            if let Event::Losses(losses) = event {
-                rows.extend_from_slice(losses);
-            }
-            Verdict::Continue
-        };
-        painter.paint(10, None, &mut watch).await.expect("painted");
-    });
+    let rows = rows(&graph, &job, &[10]);
     assert_eq!(rows[0].content, 0.0);
     assert!(rows[0].style > 0.01, "{:?}", rows[0]);
     assert!(rows[9].total < 0.7 * rows[0].total, "{:?} {:?}", rows[0], rows[9]);
@@ -270,23 +269,7 @@ fn every_step_has_its_row() {
         loss: LossSettings { content_layers: layers(), style_layers: layers(), ..settings() },
         lr: 0.02,
     };
-    let run = |goes: &[u64]| {
-        let mut rows = Vec::new();
-        pollster::block_on(async {
-            let mut painter = Painter::new(gpu(), &graph, &job).await.expect("a painter");
-            for steps in goes {
-                let mut watch = |event: Event<'_>| {
-                    if let Event::Losses(losses) = event {
-                        rows.extend_from_slice(losses);
-                    }
-                    Verdict::Continue
-                };
-                painter.paint(*steps, None, &mut watch).await.expect("painted");
-            }
-            assert_eq!(painter.steps(), goes.iter().sum::<u64>());
-        });
-        rows
-    };
+    let run = |goes: &[u64]| rows(&graph, &job, goes);
     let (whole, parts) = (run(&[300]), run(&[170, 130]));
     assert_eq!(whole.len(), 300);
     assert_eq!(parts.len(), 300);

@@ -72,10 +72,6 @@ impl Painter {
     /// # Errors
     /// When a layer is missing, a picture too small or too large, or the driver gives up.
     pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
-        let weights = [job.loss.content_weight, job.loss.style_weight, job.loss.tv_weight];
-        if weights == [0.0; 3] {
-            return Err(Error::Usage(NOTHING_TO_DO.into()));
-        }
         graph.check_fits(gpu, job.content.size(), "--size")?;
         for (style, _) in job.styles {
             graph.check_fits(gpu, style.size(), "--style-size")?;
