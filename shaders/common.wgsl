@@ -26,3 +26,16 @@ fn workgroup_sum(value: f32, lane: u32) -> f32 {
     workgroupBarrier();
     return sum;
 }
+
+/// Where a row or column `i` of a map with `n` of them is read by a convolution that pads: `padding` 0 zeros,
+/// 1 reflect (n >= 2), 2 replicate. Only for one pixel of padding, and what lies further out is clamped.
+fn source(i: i32, n: i32, padding: u32) -> i32 {
+    let mirrored = min(abs(i), 2 * n - 2 - abs(i));
+    return clamp(select(i, mirrored, padding == 1u), 0, n - 1);
+}
+
+/// Whether that row or column is zero. Without `&&` and `||`: they become branches, and branches on a uniform
+/// make lavapipe compile kernels again and again.
+fn outside(i: i32, n: i32, padding: u32) -> bool {
+    return (padding == 0u) & ((i < 0) | (i >= n));
+}

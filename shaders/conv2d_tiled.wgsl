@@ -41,26 +41,16 @@ var<workgroup> taps: array<vec4f, TAPS>;    // [4][3][3][16]
 // channel's plane, and which of them are blank.
 struct Quad { channel: u32, at: vec4i, blank: vec4<bool> }
 
-// Where a row or column outside of the picture is read.
-fn source(i: i32, n: i32) -> i32 {
-    let mirrored = min(abs(i), 2 * n - 2 - abs(i));
-    return clamp(select(i, mirrored, params.padding == 1u), 0, n - 1);
-}
-
-fn outside(i: i32, n: i32) -> bool {
-    return (params.padding == 0u) & ((i < 0) | (i >= n));
-}
-
 fn quad(slot: u32, x0: i32, y0: i32) -> Quad {
     let row = y0 - 1 + i32(slot % 50u / ROW);
     let c = x0 - 1 + i32(slot % ROW) * 4;
     let w = params.width;
-    let columns = vec4i(source(c, w), source(c + 1, w), source(c + 2, w), source(c + 3, w));
-    let blank = vec4<bool>(outside(c, w), outside(c + 1, w), outside(c + 2, w), outside(c + 3, w));
+    let columns = vec4i(source(c, w, params.padding), source(c + 1, w, params.padding), source(c + 2, w, params.padding), source(c + 3, w, params.padding));
+    let blank = vec4<bool>(outside(c, w, params.padding), outside(c + 1, w, params.padding), outside(c + 2, w, params.padding), outside(c + 3, w, params.padding));
     return Quad(
         slot / 50u,
-        source(row, params.height) * w + columns,
-        blank | vec4<bool>(outside(row, params.height)),
+        source(row, params.height, params.padding) * w + columns,
+        blank | vec4<bool>(outside(row, params.height, params.padding)),
     );
 }
 

@@ -44,16 +44,6 @@ struct Row { left: f32, a: vec4f, b: vec4f, right: f32 }
 // Four rows of eight sums.
 struct Tile { a0: vec4f, b0: vec4f, a1: vec4f, b1: vec4f, a2: vec4f, b2: vec4f, a3: vec4f, b3: vec4f }
 
-// Where a row or column outside of the picture is read.
-fn source(i: i32, n: i32) -> i32 {
-    let mirrored = min(abs(i), 2 * n - 2 - abs(i));
-    return clamp(select(i, mirrored, params.padding == 1u), 0, n - 1);
-}
-
-fn outside(i: i32, n: i32) -> bool {
-    return (params.padding == 0u) & ((i < 0) | (i >= n));
-}
-
 fn load(base: i32, column: vec4i, blank: bool, blank_left: bool, blank_right: bool, past: bool) -> Row {
     let left = select(x[base + column.x], 0.0, blank | blank_left);
     let right = select(x[base + column.w], 0.0, blank | blank_right);
@@ -132,9 +122,9 @@ fn convolve(@builtin(global_invocation_id) id: vec3u) {
     let h = params.height;
     let past = x0 + 4 >= w;
     let end = min(x0 + 8, w);
-    let column = vec4i(source(x0 - 1, w), x0, min(x0 + 4, w - 4), source(end, w));
-    let blank_left = outside(x0 - 1, w);
-    let blank_right = outside(end, w);
+    let column = vec4i(source(x0 - 1, w, params.padding), x0, min(x0 + 4, w - 4), source(end, w, params.padding));
+    let blank_left = outside(x0 - 1, w, params.padding);
+    let blank_right = outside(end, w, params.padding);
 
     var base = i32(params.first_in) * h * w;
     var at = id.y * params.chunk * 24u;
@@ -147,12 +137,12 @@ fn convolve(@builtin(global_invocation_id) id: vec3u) {
     var t6 = Tile();
     var t7 = Tile();
     for (var i = 0u; i < params.chunk + id.z; i++) {
-        let p = load(base + source(y0 - 1, h) * w, column, outside(y0 - 1, h), blank_left, blank_right, past);
-        let q = load(base + source(y0, h) * w, column, outside(y0, h), blank_left, blank_right, past);
-        let r = load(base + source(y0 + 1, h) * w, column, outside(y0 + 1, h), blank_left, blank_right, past);
-        let s = load(base + source(y0 + 2, h) * w, column, outside(y0 + 2, h), blank_left, blank_right, past);
-        let u = load(base + source(y0 + 3, h) * w, column, outside(y0 + 3, h), blank_left, blank_right, past);
-        let v = load(base + source(y0 + 4, h) * w, column, outside(y0 + 4, h), blank_left, blank_right, past);
+        let p = load(base + source(y0 - 1, h, params.padding) * w, column, outside(y0 - 1, h, params.padding), blank_left, blank_right, past);
+        let q = load(base + source(y0, h, params.padding) * w, column, outside(y0, h, params.padding), blank_left, blank_right, past);
+        let r = load(base + source(y0 + 1, h, params.padding) * w, column, outside(y0 + 1, h, params.padding), blank_left, blank_right, past);
+        let s = load(base + source(y0 + 2, h, params.padding) * w, column, outside(y0 + 2, h, params.padding), blank_left, blank_right, past);
+        let u = load(base + source(y0 + 3, h, params.padding) * w, column, outside(y0 + 3, h, params.padding), blank_left, blank_right, past);
+        let v = load(base + source(y0 + 4, h, params.padding) * w, column, outside(y0 + 4, h, params.padding), blank_left, blank_right, past);
         t0 = taps(t0, at, p, q, r, s, u, v);
         t1 = taps(t1, at + 3u, p, q, r, s, u, v);
         t2 = taps(t2, at + 6u, p, q, r, s, u, v);

@@ -43,29 +43,19 @@ struct Tile { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 // Where the six columns are read, and which of them are blank.
 struct Columns { a: vec4i, b: vec2i, blank_a: vec4<bool>, blank_b: vec2<bool> }
 
-// Where a row or column outside of the picture is read.
-fn source(i: i32, n: i32) -> i32 {
-    let mirrored = min(abs(i), 2 * n - 2 - abs(i));
-    return clamp(select(i, mirrored, params.padding == 1u), 0, n - 1);
-}
-
-fn outside(i: i32, n: i32) -> bool {
-    return (params.padding == 0u) & ((i < 0) | (i >= n));
-}
-
 fn columns(x0: i32) -> Columns {
     let w = params.width;
     return Columns(
-        vec4i(source(x0 - 1, w), source(x0, w), source(x0 + 1, w), source(x0 + 2, w)),
-        vec2i(source(x0 + 3, w), source(x0 + 4, w)),
-        vec4<bool>(outside(x0 - 1, w), outside(x0, w), outside(x0 + 1, w), outside(x0 + 2, w)),
-        vec2<bool>(outside(x0 + 3, w), outside(x0 + 4, w)),
+        vec4i(source(x0 - 1, w, params.padding), source(x0, w, params.padding), source(x0 + 1, w, params.padding), source(x0 + 2, w, params.padding)),
+        vec2i(source(x0 + 3, w, params.padding), source(x0 + 4, w, params.padding)),
+        vec4<bool>(outside(x0 - 1, w, params.padding), outside(x0, w, params.padding), outside(x0 + 1, w, params.padding), outside(x0 + 2, w, params.padding)),
+        vec2<bool>(outside(x0 + 3, w, params.padding), outside(x0 + 4, w, params.padding)),
     );
 }
 
 fn load(base: i32, row: i32, c: Columns) -> Row {
-    let at = base + source(row, params.height) * params.width;
-    let blank = outside(row, params.height);
+    let at = base + source(row, params.height, params.padding) * params.width;
+    let blank = outside(row, params.height, params.padding);
     let a = vec4f(x[at + c.a.x], x[at + c.a.y], x[at + c.a.z], x[at + c.a.w]);
     let b = vec2f(x[at + c.b.x], x[at + c.b.y]);
     return Row(
