@@ -11,6 +11,7 @@ pub mod gram;
 pub mod max_pool;
 pub mod normalize;
 mod pool;
+mod product;
 pub mod reference;
 pub mod relu;
 pub mod scale;

@@ -1,9 +1,9 @@
-//! One pass of a 3×3 convolution with stride 1 and padding 1, forward or to the input, and which
-//! variant takes it.
+//! One pass of a convolution that keeps the map's size, 3×3 with padding 1 or 1×1 without, forward or
+//! to the input, and which variant takes it.
 
 use std::sync::Arc;
 
-use super::{Padding, Variant, tiled, uniform};
+use super::{Padding, Variant, pointwise, tiled, uniform};
 use crate::error::Result;
 use crate::gpu::{Recorder, Value};
 use crate::tensor::Frozen;
@@ -16,7 +16,7 @@ const LEAST_TILED_CHANNELS: usize = 8;
 pub(super) struct Pass<'a> {
     pub x: &'a Value,
     pub y: &'a Value,
-    /// O×C×3×3 of the forward convolution.
+    /// O×C×K×K of the forward convolution, K 3 or 1.
     pub weight: &'a Arc<Frozen>,
     /// Convolve with the flipped, transposed weights: from O channels to C.
     pub transposed: bool,
@@ -36,6 +36,10 @@ impl Pass<'_> {
             (false, _) => Variant::Tiled,
         };
         let mut variant = variant.unwrap_or_else(suited);
+        if self.kernel() == 1 && variant != Variant::Baseline {
+            pointwise::record(self, recorder, variant == Variant::Uniform)?;
+            return Ok(true);
+        }
         if variant == Variant::Uniform && !uniform::fits(self) {
             variant = Variant::Tiled;
         }
@@ -53,7 +57,12 @@ impl Pass<'_> {
         [dims[1], dims[2]]
     }
 
-    /// Multiplications and additions for so many outputs from so many inputs.
+    /// Height and width of the kernel.
+    fn kernel(&self) -> usize {
+        self.weight.shape().dims()[3]
+    }
+
+    /// Multiplications and additions of a 3×3 kernel for so many outputs from so many inputs.
     pub fn flops(&self, outputs: usize, inputs: usize) -> u64 {
         let [h, w] = self.size();
         18 * outputs as u64 * inputs as u64 * h as u64 * w as u64
@@ -67,7 +76,8 @@ impl Pass<'_> {
         self.y.shape().dims()[0]
     }
 
-    /// The weight from channel `i` of x to channel `o` of y at a tap, in `weight`'s numbers.
+    /// The weight of a 3×3 kernel from channel `i` of x to channel `o` of y at a tap, in `weight`'s
+    /// numbers.
     pub fn tap(&self, numbers: &[f32], o: usize, i: usize, row: usize, column: usize) -> f32 {
         let (outer, inner, row, column) = match self.transposed {
             false => (o, i, row, column),

@@ -1,11 +1,12 @@
 //! `conv2d`: convolution (as networks say it: cross-correlation) with bias and, fused, a ReLU.
 //!
 //! The baseline computes any size, stride and padding. Frozen 3×3 weights at stride 1 and padding 1,
-//! which is nearly all of VGG, take a fast variant: [`Variant::Uniform`] on software drivers, [`Variant::Tiled`] on
-//! GPUs. The gradient to the input is the same convolution of `dy` with flipped, transposed weights.
+//! which is nearly all of VGG, and 1×1 weights, which are matrix products, take a fast variant:
+//! [`Variant::Uniform`] on software drivers, [`Variant::Tiled`] on GPUs. The gradient to the input is the same convolution of `dy` with flipped, transposed weights.
 
 mod baseline;
 mod fast;
+mod pointwise;
 mod reference;
 mod tiled;
 mod uniform;
@@ -166,9 +167,10 @@ impl Conv2d {
 }
 
 impl Conv2d {
-    /// The weights, where a fast variant can take them: 3×3, stride 1, padding 1, frozen.
+    /// The weights, where a fast variant can take them: 3×3 with padding 1 or 1×1 without, stride 1,
+    /// frozen.
     fn fast_weight<'a>(&self, extents: &Extents, weight: &'a Value) -> Option<&'a Arc<Frozen>> {
-        let fits = extents.kernel == 3 && self.stride == 1 && self.padding == 1;
+        let fits = self.stride == 1 && matches!((extents.kernel, self.padding), (3, 1) | (1, 0));
         weight.frozen().filter(|_| fits)
     }
 

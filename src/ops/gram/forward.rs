@@ -62,7 +62,7 @@ pub(super) fn record(
             let call = recorder.kernel(&PARTIAL_PRODUCTS)?.bind("x", x).bind("partials", &partials);
             let call = call.set("channels", c).set("pixels", n).set("span", cut.span);
             let call = call.set("pairs", cut.pairs).set("tile", cut.tile);
-            let call = call.set("splits", cut.splits).set("accumulate", false);
+            let call = call.set("splits", cut.splits);
             let groups = [cut.splits as u32, cut.pairs as u32, 1];
             call.set("scale", scale).flops(flops([c, n])).groups(groups)?;
         }
@@ -78,5 +78,5 @@ pub(super) fn record(
     let call = recorder.kernel(&FINISH)?.bind("partials", &partials).bind("y", y);
     let call = call.set("channels", c).set("pixels", n).set("span", cut.span);
     let call = call.set("pairs", cut.pairs).set("tile", cut.tile).set("splits", cut.splits);
-    call.set("accumulate", false).set("scale", scale).over(c * c)
+    call.set("scale", scale).over(c * c)
 }

@@ -8,7 +8,7 @@ mod backward;
 mod forward;
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps};
+use super::{Case, Entry, awkward_maps, product};
 use crate::error::Result;
 use crate::gpu::{Gpu, Recorder, Shader, Value};
 use crate::shader;
@@ -20,7 +20,7 @@ static SHADER: Shader = shader!("gram");
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
     name: "gram",
-    shaders: &[&SHADER, &forward::SPLIT, &backward::UNIFORM, &backward::UNIFORM_ANY],
+    shaders: &[&SHADER, &forward::SPLIT, &product::TILED, &product::UNIFORM, &product::UNIFORM_ANY],
     cases,
 };
 

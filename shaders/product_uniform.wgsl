@@ -1,35 +1,40 @@
-// Gram matrix, gradient, step 2 of 2, for adapters that run shaders on the CPU (lavapipe).
+// A matrix times a map: convolution 1x1, and step 2 of 2 of the Gram matrix's gradient; for adapters that run shaders
+// on the CPU (lavapipe).
 //
-//   dx[i, p] = [dx[i, p]] + sum over j of s[i, j] * x[j, p]
+//   y[o, p] = act( [y[o, p]] + [bias[o]] + sum over i of m[o, i] * x[i, p] )
 //
-// x, dx: planar C x N, f32, N a multiple of 4, bindings 16-byte aligned (any N: gram_uniform_any.wgsl).
-// s: a window of 64 KiB of what symmetrize in gram.wgsl writes, from the block of 16 rows where this dispatch starts
-//   (offset 64 * P bytes a block, P = ceil(C / 4) * 4: always a multiple of 256). C <= 1024.
+// x: planar C x N, y: planar O x N, f32, N a multiple of 4, bindings 16-byte aligned (any N: product_uniform_any.wgsl).
+// m: a window of 64 KiB of the packed matrix, from the block of 16 rows where this dispatch starts (offset 64 * P bytes a
+//   block, P = ceil(C / 4) * 4: always a multiple of 256): [block of 16 rows][i / 4][row of 16] -> vec4f of four i. C <= 1024.
 // One invocation: 16 pixels x 16 channels. One workgroup: 8 neighbouring runs of 16 pixels (one lane each).
 // Grid: (ceil(N / 128), blocks, 1) with at most floor(1024 / P) blocks a dispatch; N <= 8.3 million.
 // Writes `=`, or `+=` where params.accumulate is set.
 // `id.z` is always 0: it keeps lavapipe from compiling a copy of the kernel for every value of a uniform.
 
 struct Params {
-    channels: u32,
+    in_channels: u32,
+    out_channels: u32,
     pixels: u32,
-    first_out: u32,     // first channel of the window
-    accumulate: u32,    // 1: add to what dx holds
+    first_out: u32,     // first output channel of the window
+    accumulate: u32,    // 1: add to what y holds
+    add_bias: u32,
+    relu: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<uniform> s: array<vec4f, 4096>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(2) var<uniform> m: array<vec4f, 4096>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 // Sixteen pixels.
 struct Run { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 
 fn load(channel: u32, quad: u32) -> Run {
     let quads = params.pixels / 4u;
-    let at = min(channel, params.channels - 1u) * quads;
+    let at = min(channel, params.in_channels - 1u) * quads;
     let last = quads - 1u;
-    let none = channel >= params.channels;
+    let none = channel >= params.in_channels;
     return Run(
         select(x[at + min(quad, last)], vec4f(0.0), none),
         select(x[at + min(quad + 1u, last)], vec4f(0.0), none),
@@ -39,7 +44,7 @@ fn load(channel: u32, quad: u32) -> Run {
 }
 
 fn rows(r: Run, at: u32, u: Run, v: Run, w: Run, t: Run) -> Run {
-    let k = s[at];
+    let k = m[at];
     return Run(
         r.a + k.x * u.a + k.y * v.a + k.z * w.a + k.w * t.a,
         r.b + k.x * u.b + k.y * v.b + k.z * w.b + k.w * t.b,
@@ -48,30 +53,35 @@ fn rows(r: Run, at: u32, u: Run, v: Run, w: Run, t: Run) -> Run {
     );
 }
 
-fn store_quad(at: u32, live: bool, accumulate: bool, value: vec4f) {
+// Where an invocation's results go.
+struct Out { channel: u32, quad: u32, accumulate: bool, add_bias: bool }
+
+fn store_quad(at: u32, live: bool, accumulate: bool, sum: vec4f) {
     if live {
-        var v = value;
+        var v = sum;
         if accumulate {
-            v += dx[at];
+            v += y[at];
         }
-        dx[at] = v;
+        y[at] = select(v, max(v, vec4f()), params.relu != 0u);
     }
 }
 
-fn store(channel: u32, quad: u32, accumulate: bool, r: Run) {
+fn store(out: Out, row: u32, r: Run) {
+    let channel = out.channel + row;
     let quads = params.pixels / 4u;
-    let at = channel * quads + quad;
-    let live = channel < params.channels;
-    store_quad(at, live && quad < quads, accumulate, r.a);
-    store_quad(at + 1u, live && quad + 1u < quads, accumulate, r.b);
-    store_quad(at + 2u, live && quad + 2u < quads, accumulate, r.c);
-    store_quad(at + 3u, live && quad + 3u < quads, accumulate, r.d);
+    let at = channel * quads + out.quad;
+    let live = channel < params.out_channels;
+    let b = select(0.0, bias[select(0u, channel, live & out.add_bias)], out.add_bias);
+    store_quad(at, live && out.quad < quads, out.accumulate, r.a + b);
+    store_quad(at + 1u, live && out.quad + 1u < quads, out.accumulate, r.b + b);
+    store_quad(at + 2u, live && out.quad + 2u < quads, out.accumulate, r.c + b);
+    store_quad(at + 3u, live && out.quad + 3u < quads, out.accumulate, r.d + b);
 }
 
 @compute @workgroup_size(8)
-fn backward(@builtin(global_invocation_id) id: vec3u) {
+fn multiply(@builtin(global_invocation_id) id: vec3u) {
     let quad = id.x * 4u;
-    let steps = (params.channels + 3u) / 4u + id.z;
+    let steps = (params.in_channels + 3u) / 4u + id.z;
     var r0 = Run();
     var r1 = Run();
     var r2 = Run();
@@ -113,21 +123,22 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
         at += 16u;
     }
     let accumulate = params.accumulate + id.z != 0u;
-    let first = params.first_out + id.y * 16u;
-    store(first, quad, accumulate, r0);
-    store(first + 1u, quad, accumulate, r1);
-    store(first + 2u, quad, accumulate, r2);
-    store(first + 3u, quad, accumulate, r3);
-    store(first + 4u, quad, accumulate, r4);
-    store(first + 5u, quad, accumulate, r5);
-    store(first + 6u, quad, accumulate, r6);
-    store(first + 7u, quad, accumulate, r7);
-    store(first + 8u, quad, accumulate, r8);
-    store(first + 9u, quad, accumulate, r9);
-    store(first + 10u, quad, accumulate, r10);
-    store(first + 11u, quad, accumulate, r11);
-    store(first + 12u, quad, accumulate, r12);
-    store(first + 13u, quad, accumulate, r13);
-    store(first + 14u, quad, accumulate, r14);
-    store(first + 15u, quad, accumulate, r15);
+    let add_bias = params.add_bias + id.z != 0u;
+    let out = Out(params.first_out + id.y * 16u, quad, accumulate, add_bias);
+    store(out, 0u, r0);
+    store(out, 1u, r1);
+    store(out, 2u, r2);
+    store(out, 3u, r3);
+    store(out, 4u, r4);
+    store(out, 5u, r5);
+    store(out, 6u, r6);
+    store(out, 7u, r7);
+    store(out, 8u, r8);
+    store(out, 9u, r9);
+    store(out, 10u, r10);
+    store(out, 11u, r11);
+    store(out, 12u, r12);
+    store(out, 13u, r13);
+    store(out, 14u, r14);
+    store(out, 15u, r15);
 }
