@@ -5,14 +5,15 @@
 //! networks into DIR; compute the losses of 20 steps and the first gradient there with an
 //! implementation of the loss in `src/transfer/loss.rs` (lr 0.02, content relu3_3, style relu1_1,
 //! relu2_1, relu3_1, relu4_1, weights 1, 20, 0.5), and put `NAME.jsonl` and `NAME.grad` (f32, little
-//! endian) into `tests/golden/`.
+//! endian) into `tests/golden/`. Whenever the embedded network changes, so does the golden `default`:
+//! `python weights/train/golden.py DIR` makes it.
 
 mod common;
 #[path = "common/pruned.rs"]
 mod pruned;
 
 use common::gpu;
-use impasto::nets::{Graph, Network, Pool, Preprocess};
+use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
 use impasto::transfer::loss::Targets;
@@ -73,6 +74,7 @@ fn pairs() -> Vec<Pair> {
     vec![
         pair("small-max", (37, 29), (23, 41), Pool::Max, small_network),
         pair("small-avg", (24, 19), (31, 17), Pool::Avg, small_network),
+        pair("default", (45, 38), (33, 47), Pool::Max, || default_network(None).ok()),
         pair("vgg19-max", (61, 45), (53, 67), Pool::Max, vgg19),
         pair("vgg19-avg", (40, 35), (35, 27), Pool::Avg, vgg19),
     ]

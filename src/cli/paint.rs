@@ -92,9 +92,8 @@ fn json_lines(rows: &[LossRow]) -> Result<Vec<u8>> {
 pub fn describe(network: &Network, (w, h): (u32, u32)) -> String {
     let layers = network.layers.len();
     let megabytes = network.parameter_bytes(layers) as f64 / 1e6;
-    let note = if network.name == "default" { impasto::nets::DEFAULT_NETWORK_NOTE } else { "" };
     format!(
-        "network: {}{note}\n  {} layers, {megabytes:.1} MB of weights, {:.0} multiply-adds a pixel\n  \
+        "network: {}\n  {} layers, {megabytes:.1} MB of weights, {:.0} multiply-adds a pixel\n  \
          preprocessing {} ({}), {} padding, {} pooling\npicture: {w}×{h} px",
         network.name,
         layers,

@@ -6,7 +6,7 @@
 //! | `conv{b}_{i}.weight`, `.bias` | `[O, I, 3, 3]`, `[O]` | convolution `i` of block `b`, both counted from 1 |
 //! | `features.{N}.weight`, `.bias` | same | the same in torchvision's and timm's style |
 //! | `colour.weight`, `.bias` | `[3, 3, 1, 1]`, `[3]` | optional; applied after the preprocessing |
-//! | `side.relu{b}_{i}.weight`, `.bias` | `[O, I, 1, 1]`, `[O]` | optional; the tap is read through it and a ReLU |
+//! | `side.relu{b}_{i}.weight`, `.bias` | `[O, I, 1, 1]`, `[O]` | optional; the tap is read through it |
 //!
 //! How many blocks there are, how many convolutions a block has and how wide they are follows from
 //! the names and shapes, so VGG-11 to VGG-19 and narrower or shorter relatives all load. Layers are
@@ -24,6 +24,7 @@
 //! | `impasto.preprocess` | `caffe`, `torchvision`, `none`, or JSON: `{"order":"bgr","scale":[…],"offset":[…]}` |
 //! | `impasto.padding` | `zero` (default), `reflect`, `replicate` |
 //! | `impasto.pool` | `max` (default), `avg` |
+//! | `impasto.side` | how side maps end: `relu` (default), `linear` |
 //!
 //! In the explicit form `order` names the picture's channel for each input channel, and
 //! `input[c] = picture[order[c]] * scale[c] + offset[c]` with the picture in 0..1. Other keys with
@@ -43,13 +44,14 @@ use serde::Serialize;
 
 use super::container::Container;
 use super::names::{self, Table};
-use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource};
+use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource, Side};
 use crate::error::{Error, Result};
 
 const PREFIX: &str = "impasto.";
 const PREPROCESS: &str = "impasto.preprocess";
 const PADDING: &str = "impasto.padding";
 const POOL: &str = "impasto.pool";
+const SIDE: &str = "impasto.side";
 
 impl Network {
     /// Reads a file of the format above. `name` is what errors call it; `preprocess`, where given,
@@ -82,6 +84,7 @@ impl Network {
                 (PREPROCESS, self.preprocess.to_metadata()?),
                 (PADDING, self.padding.name().to_owned()),
                 (POOL, self.pool.name().to_owned()),
+                (SIDE, self.side.name().to_owned()),
             ]),
             tensors: BTreeMap::new(),
         };
@@ -153,6 +156,7 @@ fn read(bytes: &[u8], name: &str, given: Option<Preprocess>) -> Result<Network, 
         colour: None,
         layers: layers(&file, &table)?,
         sides: BTreeMap::new(),
+        side: stated.side,
     };
     if table.colour {
         let colour = conv(&file, "colour")?;
@@ -233,6 +237,7 @@ struct Stated {
     preprocess: Option<Preprocess>,
     padding: Padding,
     pool: Pool,
+    side: Side,
 }
 
 impl Stated {
@@ -246,31 +251,31 @@ impl Stated {
                     stated.preprocess =
                         Some(preprocess.map_err(|what| format!("metadata `{key}`: {what}"))?);
                 }
-                PADDING => {
-                    let known = Padding::ALL.into_iter().find(|padding| padding.name() == value);
-                    stated.padding = known.ok_or_else(|| {
-                        format!(
-                            "metadata `{key}`: unknown padding `{value}`; known are `zero`, \
-                             `reflect` and `replicate`"
-                        )
-                    })?;
-                }
-                POOL => {
-                    let known = Pool::ALL.into_iter().find(|pool| pool.name() == value);
-                    stated.pool = known.ok_or_else(|| {
-                        format!(
-                            "metadata `{key}`: unknown pooling `{value}`; known are `max` and `avg`"
-                        )
-                    })?;
-                }
+                PADDING => stated.padding = choice(key, value, &Padding::ALL, Padding::name)?,
+                POOL => stated.pool = choice(key, value, &Pool::ALL, Pool::name)?,
+                SIDE => stated.side = choice(key, value, &Side::ALL, Side::name)?,
                 _ => {
                     return Err(format!(
-                        "metadata `{key}` is unknown; known are `{PREPROCESS}`, `{PADDING}` and \
-                         `{POOL}`. A newer impasto may have written this file"
+                        "metadata `{key}` is unknown; known are `{PREPROCESS}`, `{PADDING}`, \
+                         `{POOL}` and `{SIDE}`. A newer impasto may have written this file"
                     ));
                 }
             }
         }
         Ok(stated)
     }
+}
+
+/// The one of `all` that is called `value`.
+fn choice<T: Copy>(
+    key: &str,
+    value: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<T, String> {
+    let known = all.iter().copied().find(|one| name(*one) == value);
+    known.ok_or_else(|| {
+        let names: Vec<_> = all.iter().map(|one| format!("`{}`", name(*one))).collect();
+        format!("metadata `{key}`: unknown value `{value}`; known are {}", names.join(", "))
+    })
 }

@@ -44,11 +44,35 @@ impl FromStr for Pool {
     }
 }
 
+/// How side maps end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// In a ReLU, like the tap that they stand for.
+    #[default]
+    Relu,
+    /// In nothing: they give coordinates in a space of features, which may be negative.
+    Linear,
+}
+
+impl Side {
+    /// Both, in the order in which messages list them.
+    pub const ALL: [Self; 2] = [Self::Relu, Self::Linear];
+
+    /// `relu` or `linear`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Linear => "linear",
+        }
+    }
+}
+
 /// A network whose weights are ready to be recorded, any number of times.
 pub struct Graph {
     channels: [Channel; 3],
     padding: Padding,
     pool: Pool,
+    side: Side,
     colour: Option<Weights>,
     rows: Vec<Row>,
 }
@@ -98,7 +122,8 @@ impl Graph {
             });
         }
         let colour = network.colour.map(Weights::new).transpose()?;
-        Ok(Graph { channels, padding: network.padding, pool: network.pool, colour, rows })
+        let Network { padding, pool, side, .. } = network;
+        Ok(Graph { channels, padding, pool, side, colour, rows })
     }
 
     /// That every map of a picture of `width`×`height` px is one that the device can bind; to be
@@ -147,8 +172,8 @@ impl Graph {
     }
 
     /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1), and calls
-    /// `visit` at each tap with what is seen there: C×H'×W' after the ReLU, through the side map where
-    /// there is one. What `visit` records stands between the layers, so that in the backward pass the
+    /// `visit` at each tap with what is seen there: C×H'×W' after the ReLU, or through the side map
+    /// where there is one. What `visit` records stands between the layers, so that in the backward pass the
     /// gradients of a tap are needed only when its layer is reached, and share memory until then.
     ///
     /// # Errors
@@ -180,7 +205,9 @@ impl Graph {
                         missing.retain(|m| m != tap);
                         tape.scope(format!("side {tap}"));
                         let value = match side {
-                            Some(side) => side.record(tape, x, pointwise(true))?,
+                            Some(side) => {
+                                side.record(tape, x, pointwise(self.side == Side::Relu))?
+                            }
                             None => x,
                         };
                         visit(tape, tap, value)?;

@@ -31,8 +31,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use crate::ops::conv2d::Padding;
-pub use default::{DEFAULT_NETWORK_NOTE, default_network};
-pub use graph::{Graph, Pool};
+pub use default::default_network;
+pub use graph::{Graph, Pool, Side};
 pub use preprocess::{Preprocess, PreprocessSource};
 pub use spec::NetworkSpec;
 
@@ -56,9 +56,11 @@ pub struct Network {
     pub colour: Option<Conv>,
     /// The layers in order: `conv1_1` first, a pool wherever the block changes.
     pub layers: Vec<Layer>,
-    /// Tap name → the 1×1 convolution, followed by a ReLU, through which this tap is read. The next
+    /// Tap name → the 1×1 convolution, ended as `side` says, through which this tap is read. The next
     /// layer reads the plain tap.
     pub sides: BTreeMap<String, Conv>,
+    /// How the side maps end.
+    pub side: Side,
 }
 
 /// One row of a [`Network`]'s table.

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::check::Place;
-use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource};
+use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource, Side};
 use crate::error::{Error, Result};
 
 /// VGG-19: convolutions and channels of each block (Simonyan & Zisserman 2014, table 1, E).
@@ -40,6 +40,7 @@ impl Network {
             colour: None,
             layers: table(divisor),
             sides: BTreeMap::new(),
+            side: Side::default(),
         };
         if let Some(last) = last {
             network = network.truncated(&[last])?;

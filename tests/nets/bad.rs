@@ -136,6 +136,7 @@ fn unknown_metadata_is_refused() {
     let with = |key: &str, value: &str| File::small().meta(key, value).load();
     assert_refused(with("impasto.pooling", "max"), &["`impasto.pooling` is unknown", "newer"]);
     assert_refused(with("impasto.pool", "min"), &["`impasto.pool`", "`min`", "`avg`"]);
+    assert_refused(with("impasto.side", "none"), &["`impasto.side`", "`none`", "`linear`"]);
     assert_refused(with("impasto.padding", "same"), &["`impasto.padding`", "`same`", "`reflect`"]);
     assert_refused(with("impasto.preprocess", "keras"), &["`impasto.preprocess`", "`keras`"]);
     for (explicit, part) in [

@@ -1,7 +1,7 @@
 //! Files that load, and what they become.
 
 use half::{bf16, f16};
-use impasto::nets::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource};
+use impasto::nets::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource, Side};
 use safetensors::Dtype;
 
 use crate::build::{File, names};
@@ -109,6 +109,10 @@ fn metadata_is_read() {
     for pool in Pool::ALL {
         let network = File::small().meta("impasto.pool", pool.name()).load().unwrap();
         assert_eq!(network.pool, pool);
+    }
+    for side in Side::ALL {
+        let network = File::small().meta("impasto.side", side.name()).load().unwrap();
+        assert_eq!(network.side, side);
     }
     let foreign = File::small().meta("input", "BGR").meta("impasto", "x");
     assert!(foreign.load().is_ok(), "other programs' keys are ignored");

@@ -2,6 +2,7 @@
 
 mod bad;
 mod build;
+mod default;
 mod good;
 mod hostile;
 #[path = "../common/pruned.rs"]
