@@ -9,13 +9,14 @@ Needs torch, numpy, pillow and safetensors. The method stands in weights/README.
 import argparse
 import json
 import math
+import os
 import time
 
 import numpy as np
 import torch
 
 from data import Data
-from network import CONTENT, FAST, STYLE, TAPS, Student, Teacher, gram, multiply_adds, TEACHER_WIDTHS
+from network import CONTENT, FAST, STYLE, TAPS, TEACHER_WIDTHS, Student, Teacher, gram, multiply_adds
 
 
 class Objective:
@@ -169,11 +170,10 @@ def step(student, teacher, pool, data, a, chosen):
 
     x = pool.x[chosen].contiguous(memory_format=torch.channels_last).requires_grad_(True)
     maps_x = student(x)
-    grams_x = grams_of(maps_x)
-    (gradient,) = torch.autograd.grad(ours(maps_x, grams_x).sum(), x, retain_graph=True)
     with torch.no_grad():
         targets_x = teacher(x)
-    features_x, grams_x_loss, _, wanted_x = match_maps(maps_x, targets_x)
+    features_x, grams_x_loss, grams_x, wanted_x = match_maps(maps_x, targets_x)
+    (gradient,) = torch.autograd.grad(ours(maps_x, grams_x).sum(), x, retain_graph=True)
     # What the optimiser sees is the distance to the style's Gram matrix: its error, over the matrix.
     power = {t: g.square().sum((1, 2)) for t, g in style_true.items()}
     seen = {t: grams_x[t] - style_seen[t] for t in STYLE}
@@ -221,11 +221,8 @@ def main():
     rest = [v for v in student.parameters() if not any(v is w for w in muon)]
     optimisers = [Muon(muon, a.lr), torch.optim.Adam(rest, a.lr, betas=(0.9, 0.98))]
     average, first, pool = {k: v.detach().clone() for k, v in student.state_dict().items()}, 0, None
-    try:
-        saved = torch.load(a.checkpoint, weights_only=True) if a.checkpoint else None
-    except FileNotFoundError:
-        saved = None
-    if saved:
+    if a.checkpoint and os.path.exists(a.checkpoint):
+        saved = torch.load(a.checkpoint, weights_only=True)
         student.load_state_dict(saved["student"])
         average, first = saved["average"], saved["step"]
         teacher.bases = saved["bases"]
