@@ -9,8 +9,8 @@
 // x: planar C x N, f32, any C and N >= 1. y, dy: C x C.
 // partials: [split][tile pair t][tile][tile]. t counts the pairs (ti, tj) with tj >= ti, row by row: y is
 //   symmetric. What belongs to channels that do not exist is never read.
-// packed: [block of 16 rows i][j / 4][row of 16] -> vec4f of four j; zeros where a channel
-//   does not exist; ceil(C / 16) * 16 rows of ceil(C / 4) * 4.
+// packed: [block of 32 rows i][j / 4][row of 32] -> vec4f of four j; zeros where a channel
+//   does not exist; ceil(C / 32) * 32 rows of ceil(C / 4) * 4.
 //
 // partial_products: one workgroup of 256, a pair of 64-channel tiles over `span` pixels, 16 at a time; one
 //   invocation, 4 x 4 pairs of channels (i = 4 row.., j = 4 column..). Grid: (splits, pairs, 1). Writes =.
@@ -131,11 +131,11 @@ fn symmetrize(
     let element = folded(group, groups, lane);
     let n = params.channels;
     let quads = (n + 3u) / 4u;
-    if element >= (n + 15u) / 16u * quads * 64u {
+    if element >= (n + 31u) / 32u * quads * 128u {
         return;
     }
-    let j = element / 64u % quads * 4u + element % 4u;
-    let i = element / 64u / quads * 16u + element / 4u % 16u;
+    let j = element / 128u % quads * 4u + element % 4u;
+    let i = element / 128u / quads * 32u + element / 4u % 32u;
     let a = dy[min(i, n - 1u) * n + min(j, n - 1u)];
     let b = dy[min(j, n - 1u) * n + min(i, n - 1u)];
     packed[element] = select(0.0, (a + b) * params.scale, i < n && j < n);

@@ -2,8 +2,9 @@
 // pass the edge are left out (floor). The gradient goes to the first of several equal maxima in
 // row-major order, as in PyTorch.
 //
-// x: C×H×W, y: C×OH×OW. One invocation computes one element of y (forward) or of dx (backward).
-// forward: y =.   backward: dx = or += (params.accumulate).
+// x: C×H×W, y: C×OH×OW. One invocation computes one element of y (forward) or of dx (backward), or, for windows of 2×2,
+// 2 pixels apart, the 2×2 elements of dx of a window (backward_2x2: one load an element; `count` is C·⌈H/2⌉·⌈W/2⌉).
+// forward: y =.   backward, backward_2x2: dx = or += (params.accumulate).
 
 struct Params {
     count: u32,
@@ -89,4 +90,45 @@ fn backward(
     }
     let before = select(0.0, dx[i], params.accumulate != 0u);
     dx[i] = before + sum;
+}
+
+fn add(at: u32, live: bool, value: f32) {
+    if live {
+        dx[at] = select(0.0, dx[at], params.accumulate != 0u) + value;
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn backward_2x2(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = folded(group, groups, lane);
+    if i >= params.count {
+        return;
+    }
+    let columns = (params.width + 1u) / 2u;
+    let rows = (params.height + 1u) / 2u;
+    let column = i % columns;
+    let row = i / columns % rows;
+    let channel = i / columns / rows;
+    // A last odd row or column belongs to no window; what is loaded for it is not used.
+    let whole = column < params.out_width && row < params.out_height;
+    let right = column * 2u + 1u < params.width;
+    let below = row * 2u + 1u < params.height;
+    let a = (channel * params.height + row * 2u) * params.width + column * 2u;
+    let b = a + select(0u, 1u, right);
+    let c = a + select(0u, params.width, below);
+    let d = c + select(0u, 1u, right);
+    let own = vec4f(x[a], x[b], x[c], x[d]);
+    let largest = vec4f(max(max(own.x, own.y), max(own.z, own.w)));
+    let equal = own == largest;
+    let first = vec4<bool>(equal.x, equal.y && !equal.x, equal.z && !(equal.x || equal.y), equal.w && !(equal.x || equal.y || equal.z));
+    let at = (channel * params.out_height + min(row, params.out_height - 1u)) * params.out_width + min(column, params.out_width - 1u);
+    let value = select(vec4f(), vec4f(dy[at]), first & vec4<bool>(whole));
+    add(a, true, value.x);
+    add(b, right, value.y);
+    add(c, below, value.z);
+    add(d, right && below, value.w);
 }

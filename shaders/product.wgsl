@@ -3,7 +3,7 @@
 //   y[o, p] = act( [y[o, p]] + [bias[o]] + sum over i of m[o, i] * x[i, p] )
 //
 // x: planar C x N, y: planar O x N, f32, any C, O and N >= 1.
-// m: [block of 16 rows o][i / 4][row of 16] -> vec4f of four i; zeros where a channel does not exist; ceil(O / 16) * 16 rows
+// m: [block of 32 rows o][i / 4][row of 32] -> vec4f of four i; zeros where a channel does not exist; ceil(O / 32) * 32 rows
 //   of ceil(C / 4) * 4.
 // One workgroup of 256: 64 output channels x 128 pixels, 16 input channels deep. One invocation: 4 channels x 8 pixels
 //   (columns 4 c.. and 64 + 4 c..). Grid: (ceil(N / 128) folded at 32768 into z, ceil(O / 64), z).
@@ -37,7 +37,7 @@ fn fetch_pixels(j: u32, pixel: u32) -> vec4f {
 fn fetch_matrix(row: u32, quad: u32) -> vec4f {
     let quads = (params.in_channels + 3u) / 4u;
     let none = row >= params.out_channels || quad >= quads;
-    let at = (min(row, params.out_channels - 1u) / 16u * quads + min(quad, quads - 1u)) * 16u + row % 16u;
+    let at = (min(row, params.out_channels - 1u) / 32u * quads + min(quad, quads - 1u)) * 32u + row % 32u;
     return select(m[at], vec4f(0.0), none);
 }
 

@@ -1,13 +1,15 @@
-// A matrix times a map: convolution 1x1, and step 2 of 2 of the Gram matrix's gradient; for adapters that run shaders
-// on the CPU (lavapipe).
+// A matrix times a map: convolution 1x1, step 2 of 2 of the Gram matrix's gradient, and, for a batch of matrices, step 2 of 3
+// of a Winograd convolution; for adapters that run shaders on the CPU (lavapipe).
 //
-//   y[o, p] = act( [y[o, p]] + [bias[o]] + sum over i of m[o, i] * x[i, p] )
+//   y[b, o, p] = act( [y[b, o, p]] + [bias[o]] + sum over i of m[b, o, i] * x[b, i, p] )
 //
-// x: planar C x N, y: planar O x N, f32, N a multiple of 4, bindings 16-byte aligned (any N: product_uniform_any.wgsl).
-// m: a window of 64 KiB of the packed matrix, from the block of 16 rows where this dispatch starts (offset 64 * P bytes a
-//   block, P = ceil(C / 4) * 4: always a multiple of 256): [block of 16 rows][i / 4][row of 16] -> vec4f of four i. C <= 1024.
-// One invocation: 16 pixels x 16 channels. One workgroup: 8 neighbouring runs of 16 pixels (one lane each).
-// Grid: (ceil(N / 128), blocks, 1) with at most floor(1024 / P) blocks a dispatch; N <= 8.3 million.
+// x, y: f32, N a multiple of 4, bindings 16-byte aligned (any N: product_uniform_any.wgsl). Either planar, C x N and O x N, or
+//   a batch in runs of 128 pixels, B x N / 128 x C x 128: a workgroup reads and writes one after the other, which
+//   is half as fast again where rows are long. The strides in `params` say which.
+// m: a window of 64 KiB of the packed matrix, from the block of 32 rows where this dispatch starts (offset 128 * P bytes a
+//   block, P = ceil(C / 4) * 4: always a multiple of 256): [block of 32 rows][i / 4][row of 32] -> vec4f of four i, zeros beyond C. C <= 512.
+// One invocation: 16 pixels x 32 channels. One workgroup: 8 neighbouring runs of 16 pixels (one lane each).
+// Grid: (ceil(N / 128), blocks, 1) with at most floor(512 / P) blocks a dispatch; N <= 8.3 million.
 // Writes `=`, or `+=` where params.accumulate is set.
 // `id.z` is always 0: it keeps lavapipe from compiling a copy of the kernel for every value of a uniform.
 
@@ -15,7 +17,11 @@ struct Params {
     in_channels: u32,
     out_channels: u32,
     pixels: u32,
-    first_out: u32,     // first output channel of the window
+    row: u32,           // vec4f from a channel to the next: N / 4, or 32 in runs
+    run_in: u32,        // vec4f from a workgroup's pixels to the next one's, of x: 32, or 32 C
+    run_out: u32,       // of y: 32, or 32 O
+    first: u32,         // block of 32 rows of the window's first, counted through all matrices
+    blocks: u32,        // of one matrix: ceil(O / 32)
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
@@ -30,17 +36,11 @@ struct Params {
 // Sixteen pixels.
 struct Run { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 
-fn load(channel: u32, quad: u32) -> Run {
-    let quads = params.pixels / 4u;
-    let at = min(channel, params.in_channels - 1u) * quads;
-    let last = quads - 1u;
-    let none = channel >= params.in_channels;
-    return Run(
-        select(x[at + min(quad, last)], vec4f(0.0), none),
-        select(x[at + min(quad + 1u, last)], vec4f(0.0), none),
-        select(x[at + min(quad + 2u, last)], vec4f(0.0), none),
-        select(x[at + min(quad + 3u, last)], vec4f(0.0), none),
-    );
+// A lane's four vec4f of a channel; `at`: where the workgroup's run of x starts, `quad`: the lane's first in it, `last`: the
+// map's last.
+fn load(at: u32, channel: u32, quad: u32, last: u32) -> Run {
+    let row = at + min(channel, params.in_channels - 1u) * params.row;
+    return Run(x[row + min(quad, last)], x[row + min(quad + 1u, last)], x[row + min(quad + 2u, last)], x[row + min(quad + 3u, last)]);
 }
 
 fn rows(r: Run, at: u32, u: Run, v: Run, w: Run, t: Run) -> Run {
@@ -54,7 +54,7 @@ fn rows(r: Run, at: u32, u: Run, v: Run, w: Run, t: Run) -> Run {
 }
 
 // Where an invocation's results go.
-struct Out { channel: u32, quad: u32, accumulate: bool, add_bias: bool }
+struct Out { at: u32, channel: u32, quads: i32, accumulate: bool, add_bias: bool }
 
 fn store_quad(at: u32, live: bool, accumulate: bool, sum: vec4f) {
     if live {
@@ -68,19 +68,23 @@ fn store_quad(at: u32, live: bool, accumulate: bool, sum: vec4f) {
 
 fn store(out: Out, row: u32, r: Run) {
     let channel = out.channel + row;
-    let quads = params.pixels / 4u;
-    let at = channel * quads + out.quad;
-    let live = channel < params.out_channels;
-    let b = select(0.0, bias[select(0u, channel, live & out.add_bias)], out.add_bias);
-    store_quad(at, live && out.quad < quads, out.accumulate, r.a + b);
-    store_quad(at + 1u, live && out.quad + 1u < quads, out.accumulate, r.b + b);
-    store_quad(at + 2u, live && out.quad + 2u < quads, out.accumulate, r.c + b);
-    store_quad(at + 3u, live && out.quad + 3u < quads, out.accumulate, r.d + b);
+    let at = out.at + channel * params.row;
+    let quads = select(0, out.quads, channel < params.out_channels);
+    let b = select(0.0, bias[select(0u, channel, (quads > 0) & out.add_bias)], out.add_bias);
+    store_quad(at, quads > 0, out.accumulate, r.a + b);
+    store_quad(at + 1u, quads > 1, out.accumulate, r.b + b);
+    store_quad(at + 2u, quads > 2, out.accumulate, r.c + b);
+    store_quad(at + 3u, quads > 3, out.accumulate, r.d + b);
 }
 
 @compute @workgroup_size(8)
 fn multiply(@builtin(global_invocation_id) id: vec3u) {
-    let quad = id.x * 4u;
+    let quad = id.x % 8u * 4u;
+    let run = id.x / 8u;
+    let left = params.pixels / 4u - run * 32u;
+    let batch = (params.first + id.y) / params.blocks;
+    let batch_pixels = batch * params.pixels / 4u;
+    let start = batch_pixels * params.in_channels + run * params.run_in;
     let steps = (params.in_channels + 3u) / 4u + id.z;
     var r0 = Run();
     var r1 = Run();
@@ -98,12 +102,28 @@ fn multiply(@builtin(global_invocation_id) id: vec3u) {
     var r13 = Run();
     var r14 = Run();
     var r15 = Run();
-    var at = id.y * steps * 16u;
+    var r16 = Run();
+    var r17 = Run();
+    var r18 = Run();
+    var r19 = Run();
+    var r20 = Run();
+    var r21 = Run();
+    var r22 = Run();
+    var r23 = Run();
+    var r24 = Run();
+    var r25 = Run();
+    var r26 = Run();
+    var r27 = Run();
+    var r28 = Run();
+    var r29 = Run();
+    var r30 = Run();
+    var r31 = Run();
+    var at = id.y * steps * 32u;
     for (var step = 0u; step < steps; step++) {
-        let u = load(step * 4u, quad);
-        let v = load(step * 4u + 1u, quad);
-        let w = load(step * 4u + 2u, quad);
-        let t = load(step * 4u + 3u, quad);
+        let u = load(start, step * 4u, quad, left - 1u);
+        let v = load(start, step * 4u + 1u, quad, left - 1u);
+        let w = load(start, step * 4u + 2u, quad, left - 1u);
+        let t = load(start, step * 4u + 3u, quad, left - 1u);
         r0 = rows(r0, at, u, v, w, t);
         r1 = rows(r1, at + 1u, u, v, w, t);
         r2 = rows(r2, at + 2u, u, v, w, t);
@@ -120,11 +140,29 @@ fn multiply(@builtin(global_invocation_id) id: vec3u) {
         r13 = rows(r13, at + 13u, u, v, w, t);
         r14 = rows(r14, at + 14u, u, v, w, t);
         r15 = rows(r15, at + 15u, u, v, w, t);
-        at += 16u;
+        r16 = rows(r16, at + 16u, u, v, w, t);
+        r17 = rows(r17, at + 17u, u, v, w, t);
+        r18 = rows(r18, at + 18u, u, v, w, t);
+        r19 = rows(r19, at + 19u, u, v, w, t);
+        r20 = rows(r20, at + 20u, u, v, w, t);
+        r21 = rows(r21, at + 21u, u, v, w, t);
+        r22 = rows(r22, at + 22u, u, v, w, t);
+        r23 = rows(r23, at + 23u, u, v, w, t);
+        r24 = rows(r24, at + 24u, u, v, w, t);
+        r25 = rows(r25, at + 25u, u, v, w, t);
+        r26 = rows(r26, at + 26u, u, v, w, t);
+        r27 = rows(r27, at + 27u, u, v, w, t);
+        r28 = rows(r28, at + 28u, u, v, w, t);
+        r29 = rows(r29, at + 29u, u, v, w, t);
+        r30 = rows(r30, at + 30u, u, v, w, t);
+        r31 = rows(r31, at + 31u, u, v, w, t);
+        at += 32u;
     }
     let accumulate = params.accumulate + id.z != 0u;
     let add_bias = params.add_bias + id.z != 0u;
-    let out = Out(params.first_out + id.y * 16u, quad, accumulate, add_bias);
+    let to = batch_pixels * params.out_channels + run * params.run_out + quad;
+    let channel = (params.first + id.y) % params.blocks * 32u;
+    let out = Out(to, channel, i32(left) - i32(quad), accumulate, add_bias);
     store(out, 0u, r0);
     store(out, 1u, r1);
     store(out, 2u, r2);
@@ -141,4 +179,20 @@ fn multiply(@builtin(global_invocation_id) id: vec3u) {
     store(out, 13u, r13);
     store(out, 14u, r14);
     store(out, 15u, r15);
+    store(out, 16u, r16);
+    store(out, 17u, r17);
+    store(out, 18u, r18);
+    store(out, 19u, r19);
+    store(out, 20u, r20);
+    store(out, 21u, r21);
+    store(out, 22u, r22);
+    store(out, 23u, r23);
+    store(out, 24u, r24);
+    store(out, 25u, r25);
+    store(out, 26u, r26);
+    store(out, 27u, r27);
+    store(out, 28u, r28);
+    store(out, 29u, r29);
+    store(out, 30u, r30);
+    store(out, 31u, r31);
 }

@@ -4,10 +4,10 @@
 //   y[o, p] = act( [y[o, p]] + [bias[o]] + sum over i of m[o, i] * x[i, p] )
 //
 // x: planar C x N, y: planar O x N, f32, any N >= 1 (a multiple of 4 runs faster with product_uniform.wgsl).
-// m: a window of 64 KiB of the packed matrix, from the block of 16 rows where this dispatch starts (offset 64 * P bytes a
-//   block, P = ceil(C / 4) * 4: always a multiple of 256): [block of 16 rows][i / 4][row of 16] -> vec4f of four i. C <= 1024.
-// One invocation: 8 pixels x 16 channels. One workgroup: 8 neighbouring runs of 8 pixels (one lane each).
-// Grid: (ceil(N / 64), blocks, 1) with at most floor(1024 / P) blocks a dispatch; N <= 4.1 million.
+// m: a window of 64 KiB of the packed matrix, from the block of 32 rows where this dispatch starts (offset 128 * P bytes a
+//   block, P = ceil(C / 4) * 4: always a multiple of 256): [block of 32 rows][i / 4][row of 32] -> vec4f of four i, zeros beyond C. C <= 512.
+// One invocation: 8 pixels x 32 channels. One workgroup: 8 neighbouring runs of 8 pixels (one lane each).
+// Grid: (ceil(N / 64), blocks, 1) with at most floor(512 / P) blocks a dispatch; N <= 4.1 million.
 // Writes `=`, or `+=` where params.accumulate is set.
 // `id.z` is always 0: it keeps lavapipe from compiling a copy of the kernel for every value of a uniform.
 
@@ -15,7 +15,7 @@ struct Params {
     in_channels: u32,
     out_channels: u32,
     pixels: u32,
-    first_out: u32,     // first output channel of the window
+    first: u32,         // the window's first block of 32 rows
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
@@ -33,7 +33,7 @@ struct Run { a: vec4f, b: vec4f }
 fn load_quad(channel: u32, pixel: u32) -> vec4f {
     let at = min(channel, params.in_channels - 1u) * params.pixels;
     let p = at + min(vec4u(pixel) + vec4u(0u, 1u, 2u, 3u), vec4u(params.pixels - 1u));
-    return select(vec4f(x[p.x], x[p.y], x[p.z], x[p.w]), vec4f(0.0), channel >= params.in_channels);
+    return vec4f(x[p.x], x[p.y], x[p.z], x[p.w]);
 }
 
 fn load(channel: u32, pixel: u32) -> Run {
@@ -98,7 +98,23 @@ fn multiply(@builtin(global_invocation_id) id: vec3u) {
     var r13 = Run();
     var r14 = Run();
     var r15 = Run();
-    var at = id.y * steps * 16u;
+    var r16 = Run();
+    var r17 = Run();
+    var r18 = Run();
+    var r19 = Run();
+    var r20 = Run();
+    var r21 = Run();
+    var r22 = Run();
+    var r23 = Run();
+    var r24 = Run();
+    var r25 = Run();
+    var r26 = Run();
+    var r27 = Run();
+    var r28 = Run();
+    var r29 = Run();
+    var r30 = Run();
+    var r31 = Run();
+    var at = id.y * steps * 32u;
     for (var step = 0u; step < steps; step++) {
         let u = load(step * 4u, pixel);
         let v = load(step * 4u + 1u, pixel);
@@ -120,11 +136,27 @@ fn multiply(@builtin(global_invocation_id) id: vec3u) {
         r13 = rows(r13, at + 13u, u, v, w, t);
         r14 = rows(r14, at + 14u, u, v, w, t);
         r15 = rows(r15, at + 15u, u, v, w, t);
-        at += 16u;
+        r16 = rows(r16, at + 16u, u, v, w, t);
+        r17 = rows(r17, at + 17u, u, v, w, t);
+        r18 = rows(r18, at + 18u, u, v, w, t);
+        r19 = rows(r19, at + 19u, u, v, w, t);
+        r20 = rows(r20, at + 20u, u, v, w, t);
+        r21 = rows(r21, at + 21u, u, v, w, t);
+        r22 = rows(r22, at + 22u, u, v, w, t);
+        r23 = rows(r23, at + 23u, u, v, w, t);
+        r24 = rows(r24, at + 24u, u, v, w, t);
+        r25 = rows(r25, at + 25u, u, v, w, t);
+        r26 = rows(r26, at + 26u, u, v, w, t);
+        r27 = rows(r27, at + 27u, u, v, w, t);
+        r28 = rows(r28, at + 28u, u, v, w, t);
+        r29 = rows(r29, at + 29u, u, v, w, t);
+        r30 = rows(r30, at + 30u, u, v, w, t);
+        r31 = rows(r31, at + 31u, u, v, w, t);
+        at += 32u;
     }
     let accumulate = params.accumulate + id.z != 0u;
     let add_bias = params.add_bias + id.z != 0u;
-    let out = Out(params.first_out + id.y * 16u, pixel, accumulate, add_bias);
+    let out = Out((params.first + id.y) * 32u, pixel, accumulate, add_bias);
     store(out, 0u, r0);
     store(out, 1u, r1);
     store(out, 2u, r2);
@@ -141,4 +173,20 @@ fn multiply(@builtin(global_invocation_id) id: vec3u) {
     store(out, 13u, r13);
     store(out, 14u, r14);
     store(out, 15u, r15);
+    store(out, 16u, r16);
+    store(out, 17u, r17);
+    store(out, 18u, r18);
+    store(out, 19u, r19);
+    store(out, 20u, r20);
+    store(out, 21u, r21);
+    store(out, 22u, r22);
+    store(out, 23u, r23);
+    store(out, 24u, r24);
+    store(out, 25u, r25);
+    store(out, 26u, r26);
+    store(out, 27u, r27);
+    store(out, 28u, r28);
+    store(out, 29u, r29);
+    store(out, 30u, r30);
+    store(out, 31u, r31);
 }

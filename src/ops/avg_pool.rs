@@ -42,7 +42,8 @@ impl Op for AvgPool {
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
-        self.0.backward(&BACKWARD, false, recorder, pass)
+        let count = pass.x[0].shape().elements();
+        self.0.backward(&BACKWARD, count, &[], recorder, pass)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::tensor::Shape;
 static SHADER: Shader = shader!("max_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
+static BACKWARD_2X2: KernelId = KernelId::new(&SHADER, "backward_2x2");
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry { name: "max_pool", shaders: &[&SHADER], cases };
@@ -42,7 +43,14 @@ impl Op for MaxPool {
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
-        self.0.backward(&BACKWARD, true, recorder, pass)
+        let x = &pass.x[0];
+        if let Windows { window: 2, stride: 2 } = self.0 {
+            let [c, h, w] = x.shape().chw("max_pool")?;
+            let cells = c * h.div_ceil(2) * w.div_ceil(2);
+            return self.0.backward(&BACKWARD_2X2, cells, &[("x", x)], recorder, pass);
+        }
+        let values = [("x", x), ("y", pass.y)];
+        self.0.backward(&BACKWARD, x.shape().elements(), &values, recorder, pass)
     }
 }
 

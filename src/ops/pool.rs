@@ -57,20 +57,18 @@ impl Windows {
             .over(count)
     }
 
-    /// Binds what both need; max pooling also reads `x` and `y`.
+    /// Binds what both need, and `values` by name; one invocation for each of `count`.
     pub fn backward(
         self,
         kernel: &KernelId,
-        reads_values: bool,
+        count: usize,
+        values: &[(&str, &Value)],
         recorder: &mut Recorder,
         pass: &Backward<'_>,
     ) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
-        let count = dx.value.shape().elements();
-        let mut call = recorder.kernel(kernel)?.bind("dy", pass.dy).bind("dx", &dx.value);
-        if reads_values {
-            call = call.bind("x", &pass.x[0]).bind("y", pass.y);
-        }
+        let call = recorder.kernel(kernel)?.bind("dy", pass.dy).bind("dx", &dx.value);
+        let call = values.iter().fold(call, |call, (name, value)| call.bind(name, value));
         let call = self.sizes(call, pass.x[0].shape(), pass.y.shape())?;
         call.set("count", count).set("accumulate", dx.accumulate).over(count)
     }

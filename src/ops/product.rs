@@ -1,7 +1,8 @@
-//! A matrix times a map, y = M·x + bias: what a 1×1 convolution and the Gram matrix's gradient share.
+//! A matrix times a map, y = M·x + bias: what a 1×1 convolution and the Gram matrix's gradient share;
+//! and a batch of such products, the middle of a Winograd convolution.
 
 use crate::error::Result;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
+use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shader;
 
 /// For GPUs, through workgroup memory; any shape.
@@ -17,25 +18,30 @@ static MULTIPLY_UNIFORM_ANY: KernelId = KernelId::new(&UNIFORM_ANY, "multiply");
 /// Numbers of a uniform window: 64 KiB.
 const WINDOW: usize = 16_384;
 /// Rows of a block of the packed matrix.
-const BLOCK: usize = 16;
+const BLOCK: usize = 32;
 /// Workgroups along x of the tiled kernel before it folds into z.
 const FOLD: usize = 32_768;
 
-/// y = or += M·x + bias, then optionally max(·, 0). x: C×H×W, y: O×H×W.
+/// Pixels of a run, in which the maps of a batch are cut.
+pub(super) const RUN: usize = 128;
+
+/// y = or += M·x + bias, then optionally max(·, 0). x: C×H×W, y: O×H×W; or a batch, x: B×N/128×C×128,
+/// y: B×N/128×O×128, for which [`fits`].
 pub(super) struct Product<'a> {
     pub x: &'a Value,
     pub y: &'a Value,
-    /// O×C, packed: [`length`] numbers, element (o, i) at [`place`].
+    /// O×C, packed: [`length`] numbers, element (o, i) at [`place`], the next matrix [`blocks_length`]
+    /// later.
     pub matrix: &'a Value,
     pub bias: Option<&'a Value>,
     pub relu: bool,
     pub accumulate: bool,
 }
 
-/// Numbers of a packed matrix: whole blocks, and a window more, because the last block's window is
-/// bound whole, too.
-pub(super) fn length(rows: usize, columns: usize) -> usize {
-    blocks_length(rows, columns) + WINDOW
+/// Numbers of so many packed matrices: whole blocks, and a window more, because the last block's
+/// window is bound whole, too.
+pub(super) fn length(batches: usize, rows: usize, columns: usize) -> usize {
+    batches * blocks_length(rows, columns) + WINDOW
 }
 
 /// Numbers of the blocks alone.
@@ -44,9 +50,15 @@ pub(super) fn blocks_length(rows: usize, columns: usize) -> usize {
 }
 
 /// Where the element of a row and a column stands in a packed matrix with so many columns: by block
-/// of 16 rows, four columns, row, column.
+/// of 32 rows, four columns, row, column.
 pub(super) fn place(row: usize, column: usize, columns: usize) -> usize {
     ((row / BLOCK * columns.div_ceil(4) + column / 4) * BLOCK + row % BLOCK) * 4 + column % 4
+}
+
+/// Whether the uniform kernels take a matrix with so many columns and a map of so many pixels: a
+/// window must hold a whole block, and the grid does not fold.
+pub(super) fn fits(columns: usize, pixels: usize) -> bool {
+    BLOCK * columns.next_multiple_of(4) <= WINDOW && pixels <= run(pixels) * 65_535
 }
 
 /// Pixels of a workgroup of the uniform kernels.
@@ -55,18 +67,18 @@ fn run(pixels: usize) -> usize {
 }
 
 impl Product<'_> {
-    /// Output channels, input channels, pixels.
-    fn extents(&self) -> [usize; 3] {
-        let [x, y] = [self.x.shape().dims(), self.y.shape().dims()];
-        [y[0], x[0], x[1] * x[2]]
+    /// Products in the batch, output channels, input channels, pixels of each.
+    fn extents(&self) -> [usize; 4] {
+        match (self.x.shape().dims(), self.y.shape().dims()) {
+            ([batches, runs, c, run], [_, _, o, _]) => [*batches, *o, *c, runs * run],
+            (x, y) => [1, y[0], x[0], x[1] * x[2]],
+        }
     }
 
     /// Records it, for software drivers or for GPUs.
     pub fn record(&self, recorder: &mut Recorder, uniform: bool) -> Result<()> {
-        let [_, c, n] = self.extents();
-        // A window must hold a whole block, and the grid of the uniform kernel does not fold.
-        let fits = BLOCK * c.next_multiple_of(4) <= WINDOW && n <= run(n) * 65_535;
-        if uniform && fits { self.uniform(recorder) } else { self.tiled(recorder) }
+        let [_, _, c, n] = self.extents();
+        if uniform && fits(c, n) { self.uniform(recorder) } else { self.tiled(recorder) }
     }
 
     /// The bias, or anything: kernels that are told to leave it out bind it all the same.
@@ -75,7 +87,7 @@ impl Product<'_> {
     }
 
     fn tiled(&self, recorder: &mut Recorder) -> Result<()> {
-        let [o, c, n] = self.extents();
+        let [_, o, c, n] = self.extents();
         let call = recorder.kernel(&MULTIPLY_TILED)?.bind("x", self.x).bind("m", self.matrix);
         let call = call.bind("bias", self.bias()).bind("y", self.y);
         let call = call.set("in_channels", c).set("out_channels", o).set("pixels", n);
@@ -86,24 +98,36 @@ impl Product<'_> {
     }
 
     fn uniform(&self, recorder: &mut Recorder) -> Result<()> {
-        let [o, c, n] = self.extents();
+        let [batches, o, c, n] = self.extents();
+        let batch = self.x.shape().dims().len() == 4;
         let kernel = if n % 4 == 0 { &MULTIPLY_UNIFORM } else { &MULTIPLY_UNIFORM_ANY };
         let block = BLOCK * c.next_multiple_of(4);
         let (blocks, together) = (o.div_ceil(BLOCK), WINDOW / block);
-        for first in (0..blocks).step_by(together) {
-            let some = together.min(blocks - first);
+        let all = batches * blocks;
+        for first in (0..all).step_by(together) {
+            let some = together.min(all - first);
             let call = recorder.kernel(kernel)?.bind("x", self.x).bind("y", self.y);
             let (offset, bytes) = (4 * (first * block) as u64, 4 * WINDOW as u64);
             let call = call.bind_window("m", self.matrix, offset, bytes).bind("bias", self.bias());
             let call = call.set("in_channels", c).set("out_channels", o).set("pixels", n);
-            let call = call.set("first_out", first * BLOCK).set("accumulate", self.accumulate);
+            let call = call.set("first", first).set("accumulate", self.accumulate);
             let call = call.set("add_bias", self.bias.is_some()).set("relu", self.relu);
-            let share = (some * BLOCK).min(o - first * BLOCK);
-            let call = call.flops(flops(share, c, n));
+            let call = match n % 4 {
+                0 if batch => strides(call, blocks, [RUN, RUN * c, RUN * o]),
+                0 => strides(call, blocks, [n, RUN, RUN]),
+                _ => call,
+            };
+            let call = call.flops(flops(some * BLOCK, c, n));
             call.groups([n.div_ceil(run(n)) as u32, some as u32, 1])?;
         }
         Ok(())
     }
+}
+
+/// From channel to channel, and from run to run of x and of y, in numbers.
+fn strides(call: Call<'_>, blocks: usize, [row, run_in, run_out]: [usize; 3]) -> Call<'_> {
+    let call = call.set("row", row / 4).set("run_in", run_in / 4).set("run_out", run_out / 4);
+    call.set("blocks", blocks)
 }
 
 /// Multiplications and additions.

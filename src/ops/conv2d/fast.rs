@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Padding, Variant, pointwise, tiled, uniform};
+use super::{Padding, Variant, pointwise, tiled, uniform, winograd};
 use crate::error::Result;
 use crate::gpu::{Recorder, Value};
 use crate::tensor::Frozen;
@@ -31,14 +31,18 @@ impl Pass<'_> {
     /// the baseline.
     pub fn record(&self, recorder: &mut Recorder, variant: Option<Variant>) -> Result<bool> {
         let suited = || match (recorder.gpu().is_cpu(), self.out_channels()) {
+            (true, _) if winograd::pays(self) => Variant::Winograd,
             (true, _) => Variant::Uniform,
             (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
             (false, _) => Variant::Tiled,
         };
         let mut variant = variant.unwrap_or_else(suited);
         if self.kernel() == 1 && variant != Variant::Baseline {
-            pointwise::record(self, recorder, variant == Variant::Uniform)?;
+            pointwise::record(self, recorder, variant != Variant::Tiled)?;
             return Ok(true);
+        }
+        if variant == Variant::Winograd && !winograd::fits(self) {
+            variant = Variant::Uniform;
         }
         if variant == Variant::Uniform && !uniform::fits(self) {
             variant = Variant::Tiled;
@@ -47,6 +51,7 @@ impl Pass<'_> {
             Variant::Baseline => return Ok(false),
             Variant::Uniform => uniform::record(self, recorder)?,
             Variant::Tiled => tiled::record(self, recorder)?,
+            Variant::Winograd => winograd::record(self, recorder)?,
         }
         Ok(true)
     }

@@ -10,6 +10,7 @@ mod pointwise;
 mod reference;
 mod tiled;
 mod uniform;
+mod winograd;
 
 use std::sync::Arc;
 
@@ -23,7 +24,13 @@ use crate::tensor::{Frozen, Shape};
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
     name: "conv2d",
-    shaders: &[&baseline::SHADER, &uniform::SHADER, &uniform::ANY_WIDTH, &tiled::SHADER],
+    shaders: &[
+        &baseline::SHADER,
+        &uniform::SHADER,
+        &uniform::ANY_WIDTH,
+        &tiled::SHADER,
+        &winograd::SHADER,
+    ],
     cases: reference::cases,
 };
 
@@ -68,6 +75,9 @@ pub enum Variant {
     Uniform,
     /// Implicit matrix product through workgroup memory: for GPUs.
     Tiled,
+    /// Winograd's F(4×4, 3×3) with matrix products from a uniform window: for wide layers on
+    /// software drivers.
+    Winograd,
 }
 
 /// Settings of a convolution.

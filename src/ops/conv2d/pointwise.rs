@@ -11,14 +11,13 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder, uniform: bool) ->
     let memory = pass.weight.upload(recorder.gpu(), &pass.packing("product"), pack)?;
     let matrix = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
     let (relu, accumulate) = (pass.relu, pass.accumulate);
-    let product =
-        Product { x: pass.x, y: pass.y, matrix: &matrix, bias: pass.bias, relu, accumulate };
-    product.record(recorder, uniform)
+    let (x, y, bias, matrix) = (pass.x, pass.y, pass.bias, &matrix);
+    Product { x, y, matrix, bias, relu, accumulate }.record(recorder, uniform)
 }
 
 fn pack(pass: &Pass<'_>, numbers: &[f32]) -> Vec<f32> {
     let (c, o) = (pass.in_channels(), pass.out_channels());
-    let mut packed = vec![0.0; product::length(o, c)];
+    let mut packed = vec![0.0; product::length(1, o, c)];
     for (at, (out, i)) in (0..o).flat_map(|out| (0..c).map(move |i| (out, i))).enumerate() {
         // The weights lie O×C, or for the gradient C×O.
         let number = if pass.transposed { numbers[i * o + out] } else { numbers[at] };
