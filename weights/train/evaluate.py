@@ -33,8 +33,10 @@ class Net:
             self.tensors = {k: file.get_tensor(k).float() for k in file.keys()}
             metadata = file.metadata() or {}
         caffe = {"order": "bgr", "scale": [255] * 3, "offset": [-103.939, -116.779, -123.68]}
+        none = {"order": "rgb", "scale": [1] * 3, "offset": [0] * 3}
         told = metadata.get("impasto.preprocess", "caffe")
-        self.preprocess = caffe if told == "caffe" else json.loads(told)
+        self.preprocess = {"caffe": caffe, "none": none}.get(told) or json.loads(told)
+        self.padding = {"zero": "constant", "reflect": "reflect", "replicate": "replicate"}[metadata.get("impasto.padding", "zero")]
         self.linear = metadata.get("impasto.side") == "linear"
         self.pool = metadata.get("impasto.pool", "max")
         for k in list(self.tensors):
@@ -45,13 +47,16 @@ class Net:
         p, out = self.preprocess, {}
         x = x[:, ["rgb".index(c) for c in p["order"]]]
         x = x * x.new_tensor(p["scale"]).view(1, 3, 1, 1) + x.new_tensor(p["offset"]).view(1, 3, 1, 1)
+        if "colour.weight" in self.tensors:
+            x = F.conv2d(x, self.tensors["colour.weight"], self.tensors["colour.bias"])
         for name in PLAN:
             if name == "P":
                 x = F.max_pool2d(x, 2) if self.pool == "max" else F.avg_pool2d(x, 2)
                 continue
             if not taps - out.keys():
                 break
-            x = F.relu(F.conv2d(x, self.tensors[f"conv{name}.weight"], self.tensors[f"conv{name}.bias"], padding=1))
+            x = F.pad(x, (1, 1, 1, 1), mode=self.padding)
+            x = F.relu(F.conv2d(x, self.tensors[f"conv{name}.weight"], self.tensors[f"conv{name}.bias"]))
             if name in taps:
                 side = f"side.relu{name}"
                 out[name] = x
