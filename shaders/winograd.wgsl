@@ -4,15 +4,22 @@
 //
 //   y = Aᵀ [ sum over i of (G w Gᵀ) · (Bᵀ x B) ] A        for every tile of 4 x 4 pixels of y, 6 x 6 of x
 //
-// transform_input: v = Bᵀ x B.  Then 36 matrix products m[k] = u[k] · v[k] (product_uniform.wgsl).  transform_output: y = Aᵀ m A.
-// x, y: planar C x H x W and O x H x W, f32, any size. v, m: 36 x T / 128 x channels x 128, T tiles in runs of 128: a band of the
-//   map's, from `first_tile` on, in row-major order; what lies beyond the map's last tile is neither written nor read.
-// One invocation: 4 tiles (a vec4f's lanes) of one channel. One workgroup: 8 neighbours. Grid: (4 channels, runs, 1): channels
-//   before runs, because that is how v and m lie in memory (runs first: twice the time).
-// transform_output writes `=`, or `+=` where params.accumulate is set.
-// The `_aligned` forms load and store rows of four pixels at once: for W a multiple of 4 and 16-byte aligned bindings; `x4` is `x`.
+// transform_input: v = Bᵀ x B.  Then 36 matrix products (product_uniform.wgsl).  transform_output: y = Aᵀ m A.
+// x, y: planar C x H x W and O x H x W, f32, any size. transform_output writes `=`, or `+=` where params.accumulate is set.
 //
-// Wins: software drivers, wide layers (a quarter of the multiplications).
+// For wide maps the tiles are the products' pixels, m[k] = u[k] · v[k]:
+//   v, m: 36 x T / 128 x channels x 128, T tiles in runs of 128: a band of the map's, from `first_tile` on, in row-major order;
+//   what lies beyond the map's last tile is neither written nor read.
+//   One invocation: 4 tiles (a vec4f's lanes) of one channel. Grid: (4 channels, runs, 1): channels before runs, because that is
+//   how v and m lie in memory (runs first: twice the time).
+//   The `_aligned` forms load and store rows of four pixels at once: for W a multiple of 4 and 16-byte aligned bindings; `x4` is `x`.
+// For deep maps, which have more channels than tiles, the output channels are, m[k] = v[k]ᵀ · u[k]ᵀ (`_deep`):
+//   v: 36 packed matrices of a row for each tile, as product_uniform.wgsl reads them: blocks of 32 tiles x C / 4 x 32 x 4 channels.
+//   m: 36 x O / 128 x tiles x 128 channels. C a multiple of 4, one band.
+//   One invocation: one tile of 4 channels (a vec4f's lanes). Grid: (C, blocks, 1) and (4 tiles, runs of 128 channels, 1).
+// One workgroup: 8 neighbours.
+//
+// Wins: software drivers, 16 channels or more (a quarter of the multiplications).
 // `id.z` is always 0: it keeps lavapipe from compiling a copy of the kernel for every value of a uniform.
 
 struct Params {
@@ -21,9 +28,10 @@ struct Params {
     tiles_x: u32,       // ceil(width / 4)
     tiles: u32,         // tiles_x * ceil(height / 4)
     first_tile: u32,    // where the band starts
-    quads: u32,         // ceil(tiles of the band / 4)
-    plane: u32,         // vec4f of one of the 36: T / 4 * channels
-    channels: u32,      // of x, or of y
+    columns: u32,       // quads of tiles in the band; deep: tiles, or quads of y's channels
+    middle: u32,        // channels of x or y; deep: quads of x's channels, or tiles
+    plane: u32,         // vec4f of one of the 36
+    channels: u32,      // of y
     padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
@@ -82,6 +90,12 @@ fn tiles_of(quad: u32) -> Tiles {
     return Tiles(vec4i(tile % params.tiles_x) * 4, vec4i(tile / params.tiles_x) * 4);
 }
 
+// The same tile four times.
+fn one_tile(number: u32) -> Tiles {
+    let tile = vec4u(min(number, params.tiles - 1u));
+    return Tiles(vec4i(tile % params.tiles_x) * 4, vec4i(tile / params.tiles_x) * 4);
+}
+
 fn pixels(at: vec4i, blank: vec4<bool>) -> vec4f {
     return select(vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), vec4f(), blank);
 }
@@ -96,7 +110,7 @@ fn outside4(i: vec4i, n: i32) -> vec4<bool> {
 }
 
 // Columns x0 - 1 … x0 + 4 of the tiles' row number r, transformed.
-fn row(r: i32, plane: i32, t: Tiles) -> Six {
+fn row(r: i32, plane: vec4i, t: Tiles) -> Six {
     let at = t.y0 + r - 1;
     let base = plane + source4(at, params.height) * params.width;
     let blank = outside4(at, params.height);
@@ -115,7 +129,7 @@ fn row(r: i32, plane: i32, t: Tiles) -> Six {
 }
 
 // The same where the middle four columns of a tile are one aligned load.
-fn row_aligned(r: i32, plane: i32, t: Tiles) -> Six {
+fn row_aligned(r: i32, plane: vec4i, t: Tiles) -> Six {
     let at = t.y0 + r - 1;
     let base = plane + source4(at, params.height) * params.width;
     let blank = outside4(at, params.height);
@@ -159,30 +173,43 @@ fn store_columns(at: u32, live: bool, r0: Six, r1: Six, r2: Six, r3: Six, r4: Si
     }
 }
 
-// Which four tiles of which channel an invocation has, and where they stand in a plane of v or m.
-struct Work { channel: u32, quad: u32, at: u32 }
+// An invocation's place: its column of 32, the row above it, where it stands in a plane of v or m.
+struct Work { column: u32, row: u32, at: u32 }
 
 fn work(id: vec3u) -> Work {
-    return Work(id.x / 32u, id.y * 32u + id.x % 32u, id.y * params.channels * 32u + id.x);
+    return Work(id.y * 32u + id.x % 32u, id.x / 32u, id.y * params.middle * 32u + id.x);
+}
+
+// Where a channel of x begins.
+fn planes(channel: vec4u) -> vec4i {
+    return vec4i(channel) * params.width * params.height;
 }
 
 @compute @workgroup_size(8)
 fn transform_input(@builtin(global_invocation_id) id: vec3u) {
     let own = work(id);
-    let t = tiles_of(own.quad);
-    let plane = i32(own.channel) * params.width * params.height;
-    store_columns(own.at, own.quad < params.quads + id.z,
-        row(0, plane, t), row(1, plane, t), row(2, plane, t), row(3, plane, t), row(4, plane, t), row(5, plane, t));
+    let t = tiles_of(own.column);
+    let p = planes(vec4u(own.row));
+    store_columns(own.at, own.column < params.columns + id.z,
+        row(0, p, t), row(1, p, t), row(2, p, t), row(3, p, t), row(4, p, t), row(5, p, t));
 }
 
 @compute @workgroup_size(8)
 fn transform_input_aligned(@builtin(global_invocation_id) id: vec3u) {
     let own = work(id);
-    let t = tiles_of(own.quad);
-    let plane = i32(own.channel) * params.width * params.height;
-    store_columns(own.at, own.quad < params.quads + id.z,
-        row_aligned(0, plane, t), row_aligned(1, plane, t), row_aligned(2, plane, t),
-        row_aligned(3, plane, t), row_aligned(4, plane, t), row_aligned(5, plane, t));
+    let t = tiles_of(own.column);
+    let p = planes(vec4u(own.row));
+    store_columns(own.at, own.column < params.columns + id.z,
+        row_aligned(0, p, t), row_aligned(1, p, t), row_aligned(2, p, t), row_aligned(3, p, t), row_aligned(4, p, t), row_aligned(5, p, t));
+}
+
+@compute @workgroup_size(8)
+fn transform_input_deep(@builtin(global_invocation_id) id: vec3u) {
+    let own = work(id);
+    let t = one_tile(own.column);
+    let p = planes(vec4u(own.row * 4u) + vec4u(0u, 1u, 2u, 3u));
+    store_columns(own.at, own.column < params.columns + id.z,
+        row(0, p, t), row(1, p, t), row(2, p, t), row(3, p, t), row(4, p, t), row(5, p, t));
 }
 
 // Column j of the products, transformed.
@@ -231,7 +258,7 @@ fn out_of(channel: u32, steer: u32) -> Out {
 
 fn live_tiles(quad: u32) -> vec4<bool> {
     let tile = vec4u(params.first_tile + quad * 4u) + vec4u(0u, 1u, 2u, 3u);
-    return (tile < vec4u(params.tiles)) & vec4<bool>(quad < params.quads);
+    return (tile < vec4u(params.tiles)) & vec4<bool>(quad < params.columns);
 }
 
 fn store(at: i32, live: bool, out: Out, sum: f32) {
@@ -286,9 +313,9 @@ fn store_tile_aligned(x0: i32, y0: i32, live: bool, out: Out, p: Four) {
 fn transform_output(@builtin(global_invocation_id) id: vec3u) {
     let own = work(id);
     let r = results(own.at);
-    let t = tiles_of(own.quad);
-    let live = live_tiles(own.quad);
-    let out = out_of(own.channel, id.z);
+    let t = tiles_of(own.column);
+    let live = live_tiles(own.column);
+    let out = out_of(own.row, id.z);
     store_tile(t.x0.x, t.y0.x, live.x, out, tile(r, 0u));
     store_tile(t.x0.y, t.y0.y, live.y, out, tile(r, 1u));
     store_tile(t.x0.z, t.y0.z, live.z, out, tile(r, 2u));
@@ -299,11 +326,27 @@ fn transform_output(@builtin(global_invocation_id) id: vec3u) {
 fn transform_output_aligned(@builtin(global_invocation_id) id: vec3u) {
     let own = work(id);
     let r = results(own.at);
-    let t = tiles_of(own.quad);
-    let live = live_tiles(own.quad);
-    let out = out_of(own.channel, id.z);
+    let t = tiles_of(own.column);
+    let live = live_tiles(own.column);
+    let out = out_of(own.row, id.z);
     store_tile_aligned(t.x0.x, t.y0.x, live.x, out, tile(r, 0u));
     store_tile_aligned(t.x0.y, t.y0.y, live.y, out, tile(r, 1u));
     store_tile_aligned(t.x0.z, t.y0.z, live.z, out, tile(r, 2u));
     store_tile_aligned(t.x0.w, t.y0.w, live.w, out, tile(r, 3u));
+}
+
+fn store_channel(channel: u32, steer: u32, t: Tiles, p: Four) {
+    let live = channel < params.channels;
+    store_tile(t.x0.x, t.y0.x, live, out_of(min(channel, params.channels - 1u), steer), p);
+}
+
+@compute @workgroup_size(8)
+fn transform_output_deep(@builtin(global_invocation_id) id: vec3u) {
+    let own = work(id);
+    let r = results(own.at);
+    let t = one_tile(own.row);
+    store_channel(own.column * 4u, id.z, t, tile(r, 0u));
+    store_channel(own.column * 4u + 1u, id.z, t, tile(r, 1u));
+    store_channel(own.column * 4u + 2u, id.z, t, tile(r, 2u));
+    store_channel(own.column * 4u + 3u, id.z, t, tile(r, 3u));
 }

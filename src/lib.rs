@@ -30,6 +30,7 @@
 //! The library takes bytes, waits for the GPU only in `async` functions, never prints and never exits.
 //! `docs/ARCHITECTURE.md` has a paragraph for every module.
 #![warn(missing_docs)]
+pub mod bench;
 pub mod demo;
 pub mod error;
 pub mod gpu;
@@ -47,8 +48,13 @@ use gpu::Shader;
 /// Every shader of the crate: those of the operations and those beside them.
 pub fn shaders() -> Vec<&'static Shader> {
     let ops = ops::CATALOGUE.iter().flat_map(|entry| entry.shaders).copied();
-    let others =
-        [&demo::SHADER, &ops::statistics::SHADER, &optim::adam::SHADER, &transfer::ring::SHADER];
+    let others = [
+        &bench::peak::SHADER,
+        &demo::SHADER,
+        &ops::statistics::SHADER,
+        &optim::adam::SHADER,
+        &transfer::ring::SHADER,
+    ];
     let mut all: Vec<&'static Shader> = ops.chain(others).collect();
     all.sort_by_key(|shader| shader.name);
     all.dedup_by_key(|shader| shader.name);

@@ -1,6 +1,5 @@
 //! `impasto devices`: what there is to run on.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,7 +7,7 @@ use impasto::gpu::AdapterReport;
 use impasto::gpu::adapters::{self, NONE_AT_ALL};
 use impasto::{Error, Result};
 
-use super::Common;
+use super::{Common, say};
 
 /// Arguments of `impasto devices`.
 #[derive(Args)]
@@ -45,14 +44,6 @@ pub fn run(common: &Common, args: &DevicesArgs) -> Result<ExitCode> {
         adapters.iter().try_for_each(|report| say(&describe(report)))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints on standard output.
-fn say(text: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{text}").map_err(|e| Error::File {
-        path: "standard output".into(),
-        what: format!("it can't be written ({e})"),
-    })
 }
 
 fn describe(report: &AdapterReport) -> String {

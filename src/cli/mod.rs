@@ -9,6 +9,7 @@ macro_rules! note {
     }};
 }
 
+mod bench;
 mod demo;
 mod devices;
 mod file;
@@ -59,6 +60,8 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Render two pictures and paint one in the style of the other
     Demo(demo::DemoArgs),
+    /// Measure the adapter, the kernels and whole steps
+    Bench(bench::BenchArgs),
 }
 
 impl Common {
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Stylize(args) => stylize::run(&cli.common, &args),
         Command::Devices(args) => devices::run(&cli.common, &args),
         Command::Demo(args) => demo::run(&cli.common, &args),
+        Command::Bench(args) => bench::run(&cli.common, &args),
     };
     match done {
         Ok(code) => code,
@@ -114,6 +118,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
         }
     }
+}
+
+/// Prints a line on standard output.
+fn say(text: &str) -> Result<()> {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "{text}").map_err(|e| Error::File {
+        path: "standard output".into(),
+        what: format!("it can't be written ({e})"),
+    })
 }
 
 /// Puts a suffix between a path's stem and its extension: `a/b.png` → `a/b-SUFFIX.png`.

@@ -121,6 +121,11 @@ impl Program {
         &self.plan
     }
 
+    /// What it dispatches, in order: scope, shader and entry point.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.label.as_str())
+    }
+
     /// Hands one replay to the GPU and returns at once.
     pub fn submit(&self) -> wgpu::SubmissionIndex {
         let budget = if self.gpu.is_cpu() { CPU_SLICE_FLOPS } else { GPU_SLICE_FLOPS };

@@ -18,7 +18,7 @@ static MULTIPLY_UNIFORM_ANY: KernelId = KernelId::new(&UNIFORM_ANY, "multiply");
 /// Numbers of a uniform window: 64 KiB.
 const WINDOW: usize = 16_384;
 /// Rows of a block of the packed matrix.
-const BLOCK: usize = 32;
+pub(super) const BLOCK: usize = 32;
 /// Workgroups along x of the tiled kernel before it folds into z.
 const FOLD: usize = 32_768;
 

@@ -13,6 +13,9 @@ use crate::common::{checked_gpu, gpu, random, relative_error, rng};
 /// f32 sums of up to some thousand products stay well below this.
 const TOLERANCE: f64 = 3e-6;
 
+/// Outputs up to which references are compared with finite differences.
+const LARGEST_DIFFERENCE: usize = 10_000;
+
 /// Inputs of a case and an upstream gradient, all seeded.
 struct Numbers {
     inputs: Vec<Vec<f32>>,
@@ -158,6 +161,10 @@ fn bounds_checks_change_no_bit() {
 #[test]
 fn references_match_finite_differences() {
     each_case(|case, numbers| {
+        // The loops are the same at every size, and a large map has a ReLU's kink everywhere.
+        if numbers.upstream.len() > LARGEST_DIFFERENCE {
+            return Ok(());
+        }
         let (x, mut rng) = (numbers.arrays(case), rng(7));
         let dy = Array::from_fn(case.op.reference(&x).shape, |i| f64::from(numbers.upstream[i]));
         let gradients = case.op.reference_backward(&x, &dy);

@@ -152,14 +152,15 @@ def match_maps(maps, targets):
 def step(student, teacher, pool, data, a, chosen):
     """The losses of one training step, which also moves the chosen pictures of the pool."""
     n = len(chosen)
-    still = torch.cat([pool.style[chosen], data.batch(a.others, a.size)]).contiguous(memory_format=torch.channels_last)
+    still = torch.cat([pool.style[chosen], pool.content[chosen], data.batch(a.others, a.size)])
+    still = still.contiguous(memory_format=torch.channels_last)
     maps = student(still)
     with torch.no_grad():
         targets = teacher(still)
-        content_seen = student(pool.content[chosen].contiguous(memory_format=torch.channels_last))
+    content_seen, content_true = ({t: m[t][n : 2 * n] for t in CONTENT} for m in (maps, targets))
     features, grams_loss, grams, _ = match_maps(maps, targets)
     style_seen, style_true = {t: grams[t][:n] for t in STYLE}, {t: pool.grams[t][chosen] for t in STYLE}
-    ours = Objective(content_seen, detached(style_seen), pool.content_weights[chosen], pool.style_weight[chosen])
+    ours = Objective(detached(content_seen), detached(style_seen), pool.content_weights[chosen], pool.style_weight[chosen])
 
     # Cheap steps first, so that the pictures move on faster than the training does.
     for _ in range(a.advance):
@@ -170,21 +171,25 @@ def step(student, teacher, pool, data, a, chosen):
 
     x = pool.x[chosen].contiguous(memory_format=torch.channels_last).requires_grad_(True)
     maps_x = student(x)
+    grams_x = grams_of(maps_x)
+    (gradient,) = torch.autograd.grad(ours(maps_x, grams_x).sum(), x, retain_graph=True)
     with torch.no_grad():
         targets_x = teacher(x)
-    features_x, grams_x_loss, grams_x, wanted_x = match_maps(maps_x, targets_x)
-    (gradient,) = torch.autograd.grad(ours(maps_x, grams_x).sum(), x, retain_graph=True)
+    features_x, grams_x_loss, _, wanted_x = match_maps(maps_x, targets_x)
     # What the optimiser sees is the distance to the style's Gram matrix: its error, over the matrix.
     power = {t: g.square().sum((1, 2)) for t, g in style_true.items()}
     seen = {t: grams_x[t] - style_seen[t] for t in STYLE}
     true = {t: wanted_x[t] - style_true[t] for t in STYLE}
     share = lambda difference: sum(difference[t].square().sum((1, 2)) / power[t] for t in STYLE) / len(STYLE)
     left = sum((((seen[t] - true[t]).square().sum((1, 2)) / power[t]) + 1e-8).sqrt().mean() for t in STYLE) / len(STYLE)
+    # And the distance to the content's maps.
+    moved = {t: (maps_x[t] - content_seen[t], targets_x[t] - content_true[t]) for t in CONTENT}
+    kept = sum(relative(*moved[t], (1, 2, 3)).clamp(max=2).mean() for t in CONTENT) / len(CONTENT)
     pool.advance(chosen, gradient.detach())
     pool.retire(chosen)
-    loss = features + grams_loss + features_x + grams_x_loss + a.left * left
-    return loss, dict(features=features, grams=grams_loss, features_x=features_x, grams_x=grams_x_loss, left=left,
-                style_true=share(true).mean(), style_seen=share(seen).mean())
+    loss = features + grams_loss + features_x + grams_x_loss + a.left * left + a.kept * kept
+    return loss, dict(features=features, grams=grams_loss, features_x=features_x, grams_x=grams_x_loss, left=left, kept=kept,
+                      style_true=share(true).mean(), style_seen=share(seen).mean())
 
 
 def main():
@@ -193,15 +198,16 @@ def main():
     p.add_argument("--photos", required=True)
     p.add_argument("--paintings", required=True)
     p.add_argument("--output", required=True)
-    p.add_argument("--widths", type=int, nargs=4, default=[24, 48, 112, 224], help="channels of the four blocks")
+    p.add_argument("--widths", type=int, nargs=4, default=[32, 64, 128, 256], help="channels of the four blocks")
     p.add_argument("--steps", type=int, default=6000)
     p.add_argument("--warm", type=int, default=300, help="steps on features and Gram matrices alone")
     p.add_argument("--size", type=int, default=128, help="pictures of SIZE×SIZE px")
     p.add_argument("--pool", type=int, default=64, help="pictures being optimised")
     p.add_argument("--chosen", type=int, default=8, help="of which so many take part in a step")
-    p.add_argument("--others", type=int, default=4, help="fresh pictures in a step")
+    p.add_argument("--others", type=int, default=2, help="fresh pictures in a step")
     p.add_argument("--advance", type=int, default=2, help="cheap steps of the chosen pictures besides the one in the loss")
-    p.add_argument("--left", type=float, default=2.0, help="weight of the distance to the style")
+    p.add_argument("--left", type=float, default=3.0, help="weight of the distance to the style")
+    p.add_argument("--kept", type=float, default=2.0, help="weight of the distance to the content")
     p.add_argument("--lr", type=float, default=5e-3)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--checkpoint", help="written every 250 steps, and gone on from where it exists")

@@ -69,8 +69,6 @@ impl Padding {
 /// How the sums are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variant {
-    /// One invocation an element: anything, anywhere.
-    Baseline,
     /// Register tiles with weights from a uniform window: for software drivers.
     Uniform,
     /// Implicit matrix product through workgroup memory: for GPUs.
@@ -78,6 +76,23 @@ pub enum Variant {
     /// Winograd's F(4×4, 3×3) with matrix products from a uniform window: for wide layers on
     /// software drivers.
     Winograd,
+    /// One invocation an element: anything, anywhere.
+    Baseline,
+}
+
+impl Variant {
+    /// All of them, the baseline last.
+    pub const ALL: [Self; 4] = [Self::Uniform, Self::Tiled, Self::Winograd, Self::Baseline];
+
+    /// As benches call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Tiled => "tiled",
+            Self::Winograd => "winograd",
+            Self::Baseline => "baseline",
+        }
+    }
 }
 
 /// Settings of a convolution.

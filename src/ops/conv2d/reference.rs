@@ -99,7 +99,7 @@ pub(super) fn cases() -> Vec<Case> {
 fn fast_cases(variant: Variant) -> Vec<Case> {
     use Padding::{Reflect, Replicate, Zero};
     let sizes = [[1, 1], [1, 2], [2, 3], [13, 13], [127, 5], [5, 127], [1, 8], [13, 12], [33, 40]];
-    let channels = [(1, 1), (3, 5), (13, 64), (64, 3), (180, 9), (13, 130)];
+    let channels = [(1, 1), (3, 5), (13, 64), (64, 3), (180, 9), (13, 130), (36, 140)];
     let mut cases = Vec::new();
     for (i, [h, w]) in sizes.into_iter().enumerate() {
         for (j, (c, o)) in channels.into_iter().enumerate() {

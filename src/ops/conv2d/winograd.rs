@@ -1,6 +1,9 @@
 //! Winograd's minimal filtering F(4×4, 3×3): a quarter of the multiplications, in three stages: the
-//! input's transform, 36 matrix products, the output's transform. The map goes through them in bands,
-//! so that the workspace stays small at any size.
+//! input's transform, 36 matrix products, the output's transform.
+//!
+//! The products run fastest over long rows of pixels, with few rows in the matrix. So where there are more
+//! tiles than channels, the tiles are the pixels and the weights the matrix, and the map goes through in
+//! bands, so that the workspace stays small at any size. Where there are fewer, it is the other way round.
 
 use super::fast::Pass;
 use crate::error::Result;
@@ -12,23 +15,27 @@ use crate::shader;
 pub(super) static SHADER: Shader = shader!("winograd");
 static TRANSFORM_INPUT: KernelId = KernelId::new(&SHADER, "transform_input");
 static TRANSFORM_INPUT_ALIGNED: KernelId = KernelId::new(&SHADER, "transform_input_aligned");
+static TRANSFORM_INPUT_DEEP: KernelId = KernelId::new(&SHADER, "transform_input_deep");
 static TRANSFORM_OUTPUT: KernelId = KernelId::new(&SHADER, "transform_output");
 static TRANSFORM_OUTPUT_ALIGNED: KernelId = KernelId::new(&SHADER, "transform_output_aligned");
+static TRANSFORM_OUTPUT_DEEP: KernelId = KernelId::new(&SHADER, "transform_output_deep");
 
 /// Products of a tile: 6×6.
 const POINTS: usize = 36;
 /// Pixels of y along a tile's side.
 const SIDE: usize = 4;
-/// Tiles of an invocation.
+/// Tiles, or channels of a deep map, of an invocation.
 const QUAD: usize = 4;
 /// Invocations of a workgroup.
 const LANES: usize = 8;
+/// Columns of the grid: quads of a run.
+const COLUMNS: usize = RUN / QUAD;
 /// Most numbers of a band's workspace, transformed inputs and products together: 64 MiB.
 const WORKSPACE: usize = 16 << 20;
-/// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the products' runs
-/// would be mostly empty.
+/// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the products' rows and
+/// runs would be mostly empty.
 const LEAST_CHANNELS: usize = 16;
-const LEAST_TILES: usize = 96;
+const LEAST_TILES: usize = 12;
 
 /// Tiles along x and in all.
 fn tiles(pass: &Pass<'_>) -> [usize; 2] {
@@ -44,10 +51,15 @@ fn band(pass: &Pass<'_>) -> usize {
     tiles.div_ceil(bands).next_multiple_of(RUN)
 }
 
+/// Whether the output channels are the products' pixels.
+fn deep(pass: &Pass<'_>) -> bool {
+    let few = tiles(pass)[1].next_multiple_of(product::BLOCK) < pass.out_channels();
+    few && pass.in_channels().is_multiple_of(QUAD)
+}
+
 /// Whether the products and the grids take this layer.
 pub(super) fn fits(pass: &Pass<'_>) -> bool {
-    let channels = pass.in_channels().max(pass.out_channels());
-    product::fits(channels, band(pass))
+    product::fits(pass.in_channels(), band(pass)) && band(pass) <= RUN * 65_535
 }
 
 /// Whether it is faster than the direct kernel on software drivers.
@@ -57,65 +69,91 @@ pub(super) fn pays(pass: &Pass<'_>) -> bool {
 }
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
-    let (c, o, band) = (pass.in_channels(), pass.out_channels(), band(pass));
-    let pack = |numbers: &[f32]| pack(pass, numbers);
-    let memory = pass.weight.upload(recorder.gpu(), &pass.packing("winograd"), pack)?;
-    let matrix = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
+    if deep(pass) { record_deep(pass, recorder) } else { record_wide(pass, recorder) }
+}
+
+/// The weights are the matrices, the tiles the pixels; in bands.
+fn record_wide(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
+    let (c, o, [_, tiles], band) =
+        (pass.in_channels(), pass.out_channels(), tiles(pass), band(pass));
+    let (length, matrix) = (product::length(POINTS, o, c), product::blocks_length(o, c));
+    let place = |point, out, i| point * matrix + product::place(out, i, c);
+    let u = upload(pass, recorder, "winograd", length, place)?;
     let v = recorder.temporary([POINTS, band / RUN, c, RUN]);
     let m = recorder.temporary([POINTS, band / RUN, o, RUN]);
-    for first in (0..tiles(pass)[1]).step_by(band) {
-        let band = Band { pass, first, tiles: band };
-        band.transform_input(recorder, &v)?;
-        let (matrix, relu, accumulate) = (&matrix, false, false);
-        Product { x: &v, y: &m, matrix, bias: None, relu, accumulate }.record(recorder, true)?;
-        band.transform_output(recorder, &m)?;
+    let aligned = pass.size()[1].is_multiple_of(4);
+    for first in (0..tiles).step_by(band) {
+        let columns = band.min(tiles - first).div_ceil(QUAD);
+        let grid = |middle| Grid { first, columns, middle, plane: band / QUAD * middle };
+        let call = match aligned {
+            true => recorder.kernel(&TRANSFORM_INPUT_ALIGNED)?.bind("x4", pass.x),
+            false => recorder.kernel(&TRANSFORM_INPUT)?,
+        };
+        grid(c).transform_input(pass, call, &v)?;
+        products(recorder, &v, &u, &m)?;
+        let call = match aligned {
+            true => recorder.kernel(&TRANSFORM_OUTPUT_ALIGNED)?.bind("y4", pass.y),
+            false => recorder.kernel(&TRANSFORM_OUTPUT)?.bind("y", pass.y),
+        };
+        grid(o).transform_output(pass, call, &m)?;
     }
     Ok(())
 }
 
-/// A part of the map's tiles on its way through the stages.
-struct Band<'a> {
-    pass: &'a Pass<'a>,
-    first: usize,
-    /// Tiles of the workspace; the last band may have fewer.
-    tiles: usize,
+/// The tiles are the rows of the matrices, the output channels the pixels.
+fn record_deep(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
+    let (c, o, [_, tiles]) = (pass.in_channels(), pass.out_channels(), tiles(pass));
+    let runs = o.div_ceil(RUN);
+    let place = |point, out, i| ((point * runs + out / RUN) * c + i) * RUN + out % RUN;
+    let mut u = upload(pass, recorder, "deep winograd", POINTS * runs * c * RUN, place)?;
+    u.shape = [POINTS, runs, c, RUN].into();
+    let v = recorder.temporary([product::length(POINTS, tiles, c)]);
+    let m = recorder.temporary([POINTS, runs, tiles, RUN]);
+
+    let plane = product::blocks_length(tiles, c) / QUAD;
+    let grid = Grid { first: 0, columns: tiles, middle: c / QUAD, plane };
+    grid.transform_input(pass, recorder.kernel(&TRANSFORM_INPUT_DEEP)?, &v)?;
+    products(recorder, &u, &v, &m)?;
+    let plane = runs * tiles * COLUMNS;
+    let grid = Grid { first: 0, columns: o.div_ceil(QUAD), middle: tiles, plane };
+    let call = recorder.kernel(&TRANSFORM_OUTPUT_DEEP)?.bind("y", pass.y);
+    grid.transform_output(pass, call, &m)
 }
 
-impl Band<'_> {
-    /// Rows of four pixels can be loaded and stored at once.
-    fn aligned(&self) -> bool {
-        self.pass.size()[1].is_multiple_of(4)
+fn products(recorder: &mut Recorder, x: &Value, matrix: &Value, y: &Value) -> Result<()> {
+    let (bias, relu, accumulate) = (None, false, false);
+    Product { x, y, matrix, bias, relu, accumulate }.record(recorder, true)
+}
+
+/// The invocations of a transform, as `winograd.wgsl` counts them.
+struct Grid {
+    /// First tile.
+    first: usize,
+    columns: usize,
+    middle: usize,
+    plane: usize,
+}
+
+impl Grid {
+    fn transform_input(&self, pass: &Pass<'_>, call: Call<'_>, v: &Value) -> Result<()> {
+        let call = call.bind("x", pass.x).bind("v", v).set("accumulate", false);
+        self.dispatch(pass, call.set("add_bias", false).set("relu", false))
     }
 
-    fn transform_input(&self, recorder: &mut Recorder, v: &Value) -> Result<()> {
-        let (x, c) = (self.pass.x, self.pass.in_channels());
-        let call = match self.aligned() {
-            true => recorder.kernel(&TRANSFORM_INPUT_ALIGNED)?.bind("x4", x),
-            false => recorder.kernel(&TRANSFORM_INPUT)?,
-        };
-        let call = call.bind("x", x).bind("v", v).set("accumulate", false).set("add_bias", false);
-        self.dispatch(call.set("relu", false), c)
-    }
-
-    fn transform_output(&self, recorder: &mut Recorder, m: &Value) -> Result<()> {
-        let (pass, o) = (self.pass, self.pass.out_channels());
-        let call = match self.aligned() {
-            true => recorder.kernel(&TRANSFORM_OUTPUT_ALIGNED)?.bind("y4", pass.y),
-            false => recorder.kernel(&TRANSFORM_OUTPUT)?.bind("y", pass.y),
-        };
+    fn transform_output(&self, pass: &Pass<'_>, call: Call<'_>, m: &Value) -> Result<()> {
         let call = call.bind("m", m).bind("bias", pass.bias()).set("accumulate", pass.accumulate);
-        self.dispatch(call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu), o)
+        self.dispatch(pass, call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu))
     }
 
-    /// Four tiles of a channel an invocation, channels before runs.
-    fn dispatch(&self, call: Call<'_>, channels: usize) -> Result<()> {
-        let ([h, w], [tiles_x, tiles]) = (self.pass.size(), tiles(self.pass));
-        let own = self.tiles.min(tiles - self.first);
+    fn dispatch(&self, pass: &Pass<'_>, call: Call<'_>) -> Result<()> {
+        let ([h, w], [tiles_x, tiles]) = (pass.size(), tiles(pass));
         let call = call.set("width", w).set("height", h).set("tiles_x", tiles_x);
         let call = call.set("tiles", tiles).set("first_tile", self.first);
-        let call = call.set("quads", own.div_ceil(QUAD)).set("plane", self.tiles / QUAD * channels);
-        let call = call.set("channels", channels).set("padding", self.pass.mode.code());
-        call.groups([(RUN / QUAD / LANES * channels) as u32, own.div_ceil(RUN) as u32, 1])
+        let call = call.set("columns", self.columns).set("middle", self.middle);
+        let call = call.set("plane", self.plane).set("channels", pass.out_channels());
+        let call = call.set("padding", pass.mode.code());
+        let rows = self.columns.div_ceil(COLUMNS);
+        call.groups([(COLUMNS / LANES * self.middle) as u32, rows as u32, 1])
     }
 }
 
@@ -135,24 +173,33 @@ fn filter_transform() -> [[f64; 3]; 6] {
     ]
 }
 
-/// G w Gᵀ for every pair of channels, in f64: 36 packed matrices.
-fn pack(pass: &Pass<'_>, numbers: &[f32]) -> Vec<f32> {
-    let (c, o, g) = (pass.in_channels(), pass.out_channels(), filter_transform());
-    let mut packed = vec![0.0; product::length(POINTS, o, c)];
-    let matrix = product::blocks_length(o, c);
-    for out in 0..o {
-        for i in 0..c {
-            let tap = |row, column| f64::from(pass.tap(numbers, out, i, row, column));
-            let place = product::place(out, i, c);
-            for (k, row) in g.iter().enumerate() {
-                let line: [f64; 3] =
-                    std::array::from_fn(|column| (0..3).map(|r| row[r] * tap(r, column)).sum());
-                for (l, column) in g.iter().enumerate() {
-                    let sum: f64 = (0..3).map(|s| line[s] * column[s]).sum();
-                    packed[(6 * k + l) * matrix + place] = sum as f32;
+/// G w Gᵀ for every pair of channels, in f64: `length` numbers on the GPU, that of a point, an output
+/// channel and an input channel at `place`.
+fn upload(
+    pass: &Pass<'_>,
+    recorder: &Recorder,
+    name: &str,
+    length: usize,
+    place: impl Fn(usize, usize, usize) -> usize,
+) -> Result<Value> {
+    let g = filter_transform();
+    let pack = |numbers: &[f32]| {
+        let mut packed = vec![0.0; length];
+        for out in 0..pass.out_channels() {
+            for i in 0..pass.in_channels() {
+                let tap = |row, column| f64::from(pass.tap(numbers, out, i, row, column));
+                for (k, row) in g.iter().enumerate() {
+                    let line: [f64; 3] =
+                        std::array::from_fn(|column| (0..3).map(|r| row[r] * tap(r, column)).sum());
+                    for (l, column) in g.iter().enumerate() {
+                        let sum: f64 = (0..3).map(|s| line[s] * column[s]).sum();
+                        packed[place(6 * k + l, out, i)] = sum as f32;
+                    }
                 }
             }
         }
-    }
-    packed
+        packed
+    };
+    let memory = pass.weight.upload(recorder.gpu(), &pass.packing(name), pack)?;
+    Ok(Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) })
 }

@@ -33,6 +33,19 @@ pub enum Variant {
     Uniform,
 }
 
+impl Variant {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Uniform, Self::Tiled];
+
+    /// As benches call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Tiled => "tiled",
+        }
+    }
+}
+
 /// G = F·Fᵀ / N of a feature map F with C channels and N = H·W pixels (Gatys et al. 2016, eq. 3, over
 /// N). C×H×W → C×C.
 ///
@@ -42,10 +55,11 @@ pub fn gram(tape: &mut Tape, x: Var) -> Result<Var> {
     tape.record(Gram { variant: None }, &[x])
 }
 
-#[derive(Clone)]
-struct Gram {
+/// Settings of a Gram matrix.
+#[derive(Clone, Debug, Default)]
+pub struct Gram {
     /// Set to force a variant; by default the device decides.
-    variant: Option<Variant>,
+    pub variant: Option<Variant>,
 }
 
 impl Gram {

@@ -1,0 +1,102 @@
+//! Whole steps: forward, losses, gradient to the picture, Adam.
+
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use super::{median, numbers};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::nets::{Graph, Network, NetworkSpec};
+use crate::picture::{Depth, Picture};
+use crate::transfer::{Job, LayerWeight, LossSettings, Painter, Start, Verdict};
+
+/// Seconds of a lap: long enough that its start and end do not count.
+const LAP: f64 = 0.25;
+/// Laps that are measured.
+const LAPS: usize = 7;
+
+/// A step at one size.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StepRow {
+    /// The picture is so many px wide and high.
+    pub size: u32,
+    /// As the command line names it.
+    pub network: String,
+    /// `f32`.
+    pub precision: String,
+    /// Median of the laps.
+    pub seconds_per_step: f64,
+    /// The fastest and the slowest lap's.
+    pub spread: [f64; 2],
+    /// What direct convolutions would compute, forward and to the picture, over the time: losses and
+    /// the optimiser take time but do not count.
+    pub effective_gflops: f64,
+    /// All buffers that live while it steps.
+    pub buffer_bytes: u64,
+}
+
+/// The losses that are timed: style at relu1_1 … relu5_1 and content at relu4_2 for the random VGG-19, which
+/// has these layers (Gatys et al. 2016), the defaults for any other network.
+pub fn loss_of(spec: &NetworkSpec) -> LossSettings {
+    let layer = |name: &str| LayerWeight { layer: name.into(), weight: 1.0 };
+    match spec {
+        NetworkSpec::Random { .. } => LossSettings {
+            content_layers: vec![layer("relu4_2")],
+            style_layers: (1..=5).map(|block| layer(&format!("relu{block}_1"))).collect(),
+            ..LossSettings::default()
+        },
+        _ => LossSettings::default(),
+    }
+}
+
+/// Times steps at a size. `network` must have the layers of [`loss_of`].
+///
+/// # Errors
+/// When the picture is too small or too large for the network or the adapter, and whatever the driver
+/// reports.
+pub async fn measure(
+    gpu: &Gpu,
+    spec: &NetworkSpec,
+    network: &Network,
+    size: u32,
+) -> Result<StepRow> {
+    let before = gpu.allocated_bytes();
+    let loss = loss_of(spec);
+    let network = network.clone().truncated(&loss.taps())?;
+    let macs = network.macs_per_pixel(network.layers.len());
+    let graph = Graph::new(network)?;
+    let (content, style) = (picture(size, 0)?, picture(size, 7)?);
+    let styles = [(style, 1.0)];
+    let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
+    let mut painter = Painter::new(gpu, &graph, &job).await?;
+    let mut lap = async |steps: u64| -> Result<f64> {
+        let start = Instant::now();
+        painter.paint(steps, None, &mut |_| Verdict::Continue).await?;
+        Ok(start.elapsed().as_secs_f64() / steps as f64)
+    };
+    // The first steps compile and allocate.
+    lap(2).await?;
+    let steps = (LAP / lap(1).await?).ceil().clamp(1.0, 1000.0) as u64;
+    let mut laps = Vec::with_capacity(LAPS);
+    for _ in 0..LAPS {
+        laps.push(lap(steps).await?);
+    }
+    let seconds = median(&mut laps);
+    let flops = 4.0 * macs * f64::from(size) * f64::from(size);
+    Ok(StepRow {
+        size,
+        network: spec.to_string(),
+        precision: "f32".into(),
+        seconds_per_step: seconds,
+        spread: [laps[0], laps[LAPS - 1]],
+        effective_gflops: flops / seconds / 1e9,
+        buffer_bytes: gpu.allocated_bytes() - before,
+    })
+}
+
+/// A noisy picture.
+fn picture(size: u32, shift: usize) -> Result<Picture> {
+    let count = 3 * (size as usize) * (size as usize);
+    let rgb = numbers(count + shift).split_off(shift).iter().map(|v| v + 0.5).collect();
+    Picture::from_planes((size, size), rgb, None, Depth::Eight)
+}

@@ -1,0 +1,124 @@
+//! `impasto bench` as a user meets it: rows, reports, comparisons, errors.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use impasto::bench::kernels::{Direction, KernelRow};
+use impasto::bench::{Report, Row, compare};
+
+/// `impasto bench …` in a folder, on the device that the other tests run on.
+fn bench(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
+    for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")] {
+        if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
+            command.arg(flag).arg(value);
+        }
+    }
+    command.current_dir(folder).arg("bench").args(args).output().expect("impasto runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn report(folder: &Path, name: &str) -> Report {
+    let text = std::fs::read_to_string(folder.join(name)).expect("a report");
+    compare::read(&text).expect("rows")
+}
+
+fn kernels(report: &Report) -> Vec<&KernelRow> {
+    let rows = report.rows.iter();
+    rows.filter_map(|row| if let Row::Kernels(row) = row { Some(row) } else { None }).collect()
+}
+
+#[test]
+fn steps_are_rows_that_can_be_compared() {
+    let folder = folder();
+    let args = ["step", "--size", "32,48", "--network", "random:vgg19/16", "--json", "a.json"];
+    let out = bench(folder.path(), &args);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let report = report(folder.path(), "a.json");
+    assert!(!report.adapter.is_empty() && !report.driver.is_empty());
+    assert_eq!(report.rows.len(), 2);
+    for (row, size) in report.rows.iter().zip([32_u32, 48]) {
+        let Row::Step(row) = row else { panic!("{row:?}") };
+        assert_eq!((row.size, row.network.as_str()), (size, "random:vgg19/16"));
+        assert!(row.seconds_per_step > 0.0 && row.buffer_bytes > 4 * 3 * u64::from(size * size));
+        assert!(row.spread[0] <= row.seconds_per_step && row.seconds_per_step <= row.spread[1]);
+        // VGG-19's multiply-adds a pixel to conv5_1, all but the first layer's over 16², there and back.
+        let macs = f64::from(3 * 64 * 9) / 16.0 + f64::from(361_152 - 3 * 64 * 9) / 256.0;
+        let gflops = 4.0 * macs * f64::from(size * size) / row.seconds_per_step / 1e9;
+        assert!((row.effective_gflops / gflops - 1.0).abs() < 1e-6, "{row:?}, not {gflops}");
+    }
+    let out = bench(folder.path(), &["compare", "a.json", "a.json"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert_eq!(text(&out.stdout).matches("1.00× as fast").count(), 2, "{}", text(&out.stdout));
+}
+
+#[test]
+fn every_variant_is_checked_and_one_is_chosen() {
+    let folder = folder();
+    let args = "kernels --size 48 --network random:vgg19/16 --json k.json --html k.html";
+    let out = bench(folder.path(), &args.split(' ').collect::<Vec<_>>());
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let report = report(folder.path(), "k.json");
+    let rows = kernels(&report);
+    for row in &rows {
+        assert!(row.error < 1e-5, "{row:?}");
+        assert!(row.median_us > 0.0 && row.gflops > 0.0 && row.ceiling_share > 0.0, "{row:?}");
+    }
+    for direction in [Direction::Forward, Direction::Backward] {
+        for (op, layer) in [("conv2d", "conv1_1"), ("conv2d", "conv4_4"), ("gram", "conv3_1")] {
+            let same = rows.iter().filter(|r| (r.op.as_str(), r.layer.as_str()) == (op, layer));
+            let same: Vec<_> = same.filter(|r| r.direction == direction).collect();
+            assert!(same.len() > 1, "{op} {layer} {direction:?}: {same:?}");
+            assert_eq!(same.iter().filter(|r| r.chosen).count(), 1, "{same:?}");
+        }
+    }
+    let page = std::fs::read_to_string(folder.path().join("k.html")).expect("a page");
+    assert_eq!(page.matches("<svg").count(), 3);
+    assert!(page.contains("conv4_4") && !page.contains("src=") && !page.contains("NaN"));
+}
+
+#[test]
+fn ceilings_are_measured() {
+    let folder = folder();
+    let out = bench(folder.path(), &["peak", "--json", "p.json"]);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    let report = report(folder.path(), "p.json");
+    assert_eq!(report.rows.len(), 3);
+    for row in &report.rows {
+        assert!(
+            matches!(row, Row::Peak(row) if row.value.is_finite() && row.value > 0.0),
+            "{row:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_report_is_refused_by_name() {
+    let folder = folder();
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    write("good.json", r#"{"adapter":"a","driver":"d","rows":[{"bench":"novel","x":1}]}"#);
+    write("bad.json", r#"{"adapter":"a"}"#);
+    let cases = [
+        (vec!["compare", "good.json", "bad.json"], 1, "bad.json"),
+        (vec!["compare", "good.json", "none.json"], 1, "none.json"),
+        (vec!["compare", "good.json", "good.json"], 2, "no row in common"),
+        (vec!["kernels", "--op", "fold"], 2, "conv2d, gram"),
+        (vec!["step", "--size", "0"], 2, "--size"),
+        (vec!["step", "--network", "none.safetensors"], 1, "none.safetensors"),
+        (vec!["peak", "--json", "none/p.json"], 1, "none"),
+    ];
+    for (args, code, word) in cases {
+        let out = bench(folder.path(), &args);
+        let message = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {message}");
+        assert!(message.contains(word), "{args:?}: {message}");
+    }
+}
