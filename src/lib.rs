@@ -41,6 +41,7 @@ pub mod picture;
 pub mod tape;
 pub mod tensor;
 pub mod transfer;
+pub mod tune;
 pub use error::{Error, Result};
 
 use gpu::Shader;

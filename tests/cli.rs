@@ -10,6 +10,8 @@ use impasto::picture::{Depth, Format, Picture};
 
 fn impasto() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
+    // tests/tune.rs has the tuner.
+    command.arg("--no-tune");
     // The device that the other tests run on.
     for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")] {
         if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {

@@ -13,11 +13,14 @@ mod common;
 mod pruned;
 
 use common::gpu;
+use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
+use impasto::ops::conv2d::Variant;
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
 use impasto::transfer::loss::Targets;
 use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
+use impasto::{Result, tune};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -166,6 +169,7 @@ fn twenty_steps_follow_the_reference() {
     }
 }
 
+/// With the device's own variants, and with every one that the tuner may choose, on every layer that takes it.
 #[test]
 fn the_first_gradient_is_the_references() {
     for pair in pairs() {
@@ -176,29 +180,37 @@ fn the_first_gradient_is_the_references() {
             .chunks_exact(4)
             .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
             .collect();
-        let (gpu, settings) = (gpu(), settings());
         let graph = Graph::new(network).expect("a graph");
-        let tensor = |p: &Picture| {
-            gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb()).expect("a tensor")
-        };
-        let (content, style) = (tensor(&pair.content), tensor(&pair.style));
-        let gradient = pollster::block_on(async {
-            let styles = [(style, 1.0)];
-            let targets = Targets::measure(gpu, &graph, &settings, &content, &styles).await?;
-            let mut tape = Tape::new(gpu);
-            let x = tape.variable(&content);
-            let losses = targets.record(&mut tape, &graph, &settings, x)?;
-            let gradients = tape.backward(losses.total)?;
-            let gradient = tape.gradient(&gradients, x).expect("the loss depends on x");
-            let gradient = tape.keep(gradient)?;
-            let program = tape.finish()?;
-            program.poison();
-            program.run().await?;
-            gpu.read(&gradient).await
-        });
-        let error = common::relative_error(&gradient.expect("a gradient"), &expected);
-        assert!(error < 1e-3, "{}: the gradient is off by {error:.1e}", pair.name);
+        for variant in [None, Some(Variant::Uniform), Some(Variant::Tiled), Some(Variant::Winograd)]
+        {
+            let gpu = pollster::block_on(Gpu::open(&common::choice())).expect("a GPU");
+            for size in [pair.content.size(), pair.style.size()] {
+                let classes = tune::classes(&graph, size);
+                variant.iter().for_each(|v| classes.iter().for_each(|c| tune::choose(&gpu, c, *v)));
+            }
+            let gradient = pollster::block_on(first_gradient(&gpu, &graph, &pair));
+            let error = common::relative_error(&gradient.expect("a gradient"), &expected);
+            assert!(error < 1e-3, "{}, {variant:?}: the gradient is off by {error:.1e}", pair.name);
+        }
     }
+}
+
+async fn first_gradient(gpu: &Gpu, graph: &Graph, pair: &Pair) -> Result<Vec<f32>> {
+    let settings = settings();
+    let tensor = |p: &Picture| gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb());
+    let (content, style) = (tensor(&pair.content)?, tensor(&pair.style)?);
+    let styles = [(style, 1.0)];
+    let targets = Targets::measure(gpu, graph, &settings, &content, &styles).await?;
+    let mut tape = Tape::new(gpu);
+    let x = tape.variable(&content);
+    let losses = targets.record(&mut tape, graph, &settings, x)?;
+    let gradients = tape.backward(losses.total)?;
+    let gradient = tape.gradient(&gradients, x).expect("the loss depends on x");
+    let gradient = tape.keep(gradient)?;
+    let program = tape.finish()?;
+    program.poison();
+    program.run().await?;
+    gpu.read(&gradient).await
 }
 
 #[test]

@@ -17,33 +17,35 @@ pub struct Ratio {
 
 /// Pairs the rows of two reports, in the first one's order; rows that only one has are left out.
 pub fn compare(a: &Report, b: &Report) -> Vec<Ratio> {
-    let others: Vec<(String, f64, bool)> = b.rows.iter().map(key).collect();
-    let pair = |row: &Row| {
-        let (name, first, more_is_better) = key(row);
+    let others: Vec<(String, f64, bool)> = b.rows.iter().flat_map(measured).collect();
+    let pair = |(name, first, more_is_better): (String, f64, bool)| {
         let (_, second, _) = others.iter().find(|(other, ..)| *other == name)?;
         let speedup = if more_is_better { second / first } else { first / second };
         Some(Ratio { name, values: [first, *second], speedup })
     };
-    a.rows.iter().filter_map(pair).collect()
+    a.rows.iter().flat_map(measured).filter_map(pair).collect()
 }
 
-/// What a row measures, its value, and whether more of it is better.
-fn key(row: &Row) -> (String, f64, bool) {
+/// What a row measures, each value, and whether more of it is better.
+fn measured(row: &Row) -> Vec<(String, f64, bool)> {
     match row {
         Row::Peak(row) => {
             let name = format!("peak {} {} [{}]", row.name, row.precision, row.unit);
-            (name, row.value, row.unit.ends_with("/s"))
+            vec![(name, row.value, row.unit.ends_with("/s"))]
         }
         Row::Step(row) => {
-            let name = format!("step {} {}² {} [s]", row.network, row.size, row.precision);
-            (name, row.seconds_per_step, false)
+            let name = |what| format!("{what} {} {}² {} [s]", row.network, row.size, row.precision);
+            // An engine that has no gradient has no step.
+            let values = [("step", row.seconds_per_step), ("forward", row.forward_seconds)];
+            let there = values.into_iter().filter(|(_, seconds)| *seconds > 0.0);
+            there.map(|(what, seconds)| (name(what), seconds, false)).collect()
         }
         Row::Kernels(row) => {
             let [c, o, h, w] = row.shape;
             let direction = format!("{:?}", row.direction).to_lowercase();
             let (op, layer, variant) = (&row.op, &row.layer, &row.variant);
             let name = format!("{op} {layer} {c}→{o} {h}×{w} {direction} {variant} [µs]");
-            (name, row.median_us, false)
+            vec![(name, row.median_us, false)]
         }
     }
 }

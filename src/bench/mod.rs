@@ -56,7 +56,7 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Numbers between −0.5 and 0.5 that are neither zero nor regular: zeros can run faster than real data.
-fn numbers(count: usize) -> Vec<f32> {
+pub(crate) fn numbers(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i % (1 << 20)) as f32 * 0.618_034).fract() - 0.5).collect()
 }
 

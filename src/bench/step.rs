@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::nets::{Graph, Network, NetworkSpec};
 use crate::picture::{Depth, Picture};
+use crate::tape::Tape;
 use crate::transfer::{Job, LayerWeight, LossSettings, Painter, Start, Verdict};
 
 /// Seconds of a lap: long enough that its start and end do not count.
@@ -28,6 +29,8 @@ pub struct StepRow {
     pub seconds_per_step: f64,
     /// The fastest and the slowest lap's.
     pub spread: [f64; 2],
+    /// The network's forward pass alone, without losses: the median.
+    pub forward_seconds: f64,
     /// What direct convolutions would compute, forward and to the picture, over the time: losses and
     /// the optimiser take time but do not count.
     pub effective_gflops: f64,
@@ -64,6 +67,7 @@ pub async fn measure(
     let loss = loss_of(spec);
     let network = network.clone().truncated(&loss.taps())?;
     let macs = network.macs_per_pixel(network.layers.len());
+    let deepest = loss.taps().into_iter().max().unwrap_or_default();
     let graph = Graph::new(network)?;
     let (content, style) = (picture(size, 0)?, picture(size, 7)?);
     let styles = [(style, 1.0)];
@@ -82,6 +86,9 @@ pub async fn measure(
         laps.push(lap(steps).await?);
     }
     let seconds = median(&mut laps);
+    let buffer_bytes = gpu.allocated_bytes() - before;
+    drop(painter);
+    let forward_seconds = forward(gpu, &graph, &content, &deepest).await?;
     let flops = 4.0 * macs * f64::from(size) * f64::from(size);
     Ok(StepRow {
         size,
@@ -89,9 +96,34 @@ pub async fn measure(
         precision: "f32".into(),
         seconds_per_step: seconds,
         spread: [laps[0], laps[LAPS - 1]],
+        forward_seconds,
         effective_gflops: flops / seconds / 1e9,
-        buffer_bytes: gpu.allocated_bytes() - before,
+        buffer_bytes,
     })
+}
+
+/// Seconds of the forward pass to a tap, handed over in as many replays as make a lap.
+async fn forward(gpu: &Gpu, graph: &Graph, content: &Picture, tap: &str) -> Result<f64> {
+    let shape = [3, content.height() as usize, content.width() as usize];
+    let mut tape = Tape::new(gpu);
+    let x = tape.constant(&gpu.tensor(shape, content.rgb())?);
+    graph.record(&mut tape, x, &[tap], &mut |tape, _, value| tape.keep(value).map(|_| ()))?;
+    let program = tape.finish()?;
+    let lap = async |replays: usize| -> Result<f64> {
+        let start = Instant::now();
+        for _ in 1..replays {
+            program.submit();
+        }
+        program.run().await?;
+        Ok(start.elapsed().as_secs_f64() / replays as f64)
+    };
+    lap(2).await?;
+    let replays = (LAP / lap(1).await?).ceil().clamp(1.0, 1000.0) as usize;
+    let mut laps = Vec::with_capacity(LAPS);
+    for _ in 0..LAPS {
+        laps.push(lap(replays).await?);
+    }
+    Ok(median(&mut laps))
 }
 
 /// A noisy picture.

@@ -13,7 +13,7 @@ use impasto::nets::{Network, NetworkSpec, default_network};
 use impasto::{Error, Result};
 use pollster::block_on;
 
-use super::{Common, file, say};
+use super::{Common, file, say, tune};
 
 /// Arguments of `impasto bench`.
 #[derive(Args)]
@@ -176,16 +176,17 @@ fn step(common: &Common, args: &StepArgs) -> Result<()> {
     args.size.iter().try_for_each(check)?;
     let gpu = open(common)?;
     let mut report = Report::new(&gpu);
-    say("size        s a step   fastest … slowest    GFLOP/s   buffers")?;
+    say("size        s a step   fastest … slowest    GFLOP/s   buffers   forward alone")?;
     for size in &args.size {
         let row = block_on(step::measure(&gpu, &args.network, &network, *size))?;
         let [fastest, slowest] = row.spread;
         say(&format!(
-            "{:<10} {:>9.4}   {fastest:.4} … {slowest:.4}   {:>8.1}  {:>5.0} MB",
+            "{:<10} {:>9.4}   {fastest:.4} … {slowest:.4}   {:>8.1}  {:>5.0} MB   {:>11.4} s",
             format!("{size}×{size}"),
             row.seconds_per_step,
             row.effective_gflops,
             row.buffer_bytes as f64 / 1e6,
+            row.forward_seconds,
         ))?;
         report.rows.push(Row::Step(row));
     }
@@ -218,7 +219,8 @@ fn compare_files(args: &CompareArgs) -> Result<()> {
     })
 }
 
-fn network(spec: &NetworkSpec) -> Result<Network> {
+/// The network of that name, as far as VGG-19's conv5_1.
+pub fn network(spec: &NetworkSpec) -> Result<Network> {
     match spec {
         NetworkSpec::Default => default_network(None),
         NetworkSpec::Random { divide } => Network::random(*divide, 0, Some("relu5_1")),
@@ -231,6 +233,7 @@ fn network(spec: &NetworkSpec) -> Result<Network> {
 /// Opens the device and says which it is: figures without it mean nothing.
 fn open(common: &Common) -> Result<Gpu> {
     let gpu = common.open_gpu()?;
+    tune::load(common, &gpu);
     let report = Report::new(&gpu);
     say(&format!("{} ({})", report.adapter, report.driver))?;
     Ok(gpu)

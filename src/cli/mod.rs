@@ -17,6 +17,7 @@ mod interrupt;
 mod paint;
 mod progress;
 mod stylize;
+mod tune;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ pub struct Common {
     /// Say more; twice, GPU time by dispatch as well
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common")]
     verbose: u8,
+    /// Do not measure which kernels are fastest on this GPU; use the defaults for its kind
+    #[arg(long, global = true, help_heading = "Common")]
+    no_tune: bool,
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common")]
     quiet: bool,
@@ -62,6 +66,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Measure the adapter, the kernels and whole steps
     Bench(bench::BenchArgs),
+    /// Measure now which kernels are fastest on this GPU, and remember
+    Tune(tune::TuneArgs),
 }
 
 impl Common {
@@ -110,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&cli.common, &args),
         Command::Demo(args) => demo::run(&cli.common, &args),
         Command::Bench(args) => bench::run(&cli.common, &args),
+        Command::Tune(args) => tune::run(&cli.common, &args),
     };
     match done {
         Ok(code) => code,

@@ -11,7 +11,7 @@ use impasto::{Error, Result};
 
 use super::interrupt::Interrupt;
 use super::progress::Progress;
-use super::{Common, beside, file};
+use super::{Common, beside, file, tune};
 
 /// What to write, and when.
 pub struct Order<'a> {
@@ -30,6 +30,7 @@ pub fn paint(
     job: &Job<'_>,
     order: &Order<'_>,
 ) -> Result<ExitCode> {
+    tune::prepare(common, gpu, graph, job.content.size())?;
     let interrupt = Interrupt::listen()?;
     let mut painter = pollster::block_on(Painter::new(gpu, graph, job))?;
     common.say(|| plan(&painter, gpu.allocated_bytes()));

@@ -1,6 +1,6 @@
 //! One opened device: memory, errors, waiting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +23,8 @@ struct Inner {
     /// its consequence.
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelId, Arc<Kernel>>>,
+    /// What [`crate::tune`] chose: variants by class of work.
+    choices: Mutex<BTreeMap<String, String>>,
     allocated: Arc<AtomicU64>,
 }
 
@@ -108,6 +110,7 @@ impl Gpu {
             checked,
             fault,
             kernels: Mutex::default(),
+            choices: Mutex::default(),
             allocated: Arc::default(),
         })))
     }
@@ -135,6 +138,16 @@ impl Gpu {
     /// The device's limits.
     pub fn limits(&self) -> &wgpu::Limits {
         &self.0.limits
+    }
+
+    /// The variant that was chosen for a class of work, if one was.
+    pub(crate) fn choice(&self, class: &str) -> Option<String> {
+        lock(&self.0.choices).get(class).cloned()
+    }
+
+    /// All choices.
+    pub(crate) fn choices(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        lock(&self.0.choices)
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {

@@ -151,6 +151,17 @@ impl Graph {
         )))
     }
 
+    /// Output and input channels of every 3×3 convolution; `None` where a pool halves the map.
+    pub(crate) fn convolutions(&self) -> impl Iterator<Item = Option<[usize; 2]>> {
+        self.rows.iter().map(|row| match row {
+            Row::Conv { weights, .. } => {
+                let dims = weights.weight.shape().dims();
+                Some([dims[0], dims[1]])
+            }
+            Row::Pool { .. } => None,
+        })
+    }
+
     /// Bytes of the largest map of a picture of that size, and its layer.
     fn largest_map(&self, (width, height): (u32, u32)) -> (f64, &str) {
         let mut pixels = f64::from(width) * f64::from(height);

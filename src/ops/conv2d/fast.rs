@@ -1,6 +1,7 @@
 //! One pass of a convolution that keeps the map's size, 3×3 with padding 1 or 1×1 without, forward or
 //! to the input, and which variant takes it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Padding, Variant, pointwise, tiled, uniform, winograd};
@@ -26,6 +27,29 @@ pub(super) struct Pass<'a> {
     pub accumulate: bool,
 }
 
+/// Passes of 3×3 convolutions that the tuner takes for the same work: as many channels, the same direction,
+/// and about as many pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Class {
+    /// Channels that go in.
+    pub inputs: usize,
+    /// Channels that come out.
+    pub outputs: usize,
+    /// The gradient to the input.
+    pub transposed: bool,
+    /// Height and width of the maps; classes differ by the power of two of their product.
+    pub size: [usize; 2],
+}
+
+/// Its name in the tuner's cache.
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.transposed { "backward" } else { "forward" };
+        let pixels = self.size.iter().product::<usize>().max(1).ilog2();
+        write!(f, "conv2d {}→{} 2^{pixels} {direction}", self.inputs, self.outputs)
+    }
+}
+
 impl Pass<'_> {
     /// Records it with the variant asked for, or the one that suits the device; `false` when that is
     /// the baseline.
@@ -36,7 +60,8 @@ impl Pass<'_> {
             (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
             (false, _) => Variant::Tiled,
         };
-        let mut variant = variant.unwrap_or_else(suited);
+        let tuned = || Variant::from_name(&recorder.gpu().choice(&self.class().to_string())?);
+        let mut variant = variant.or_else(tuned).unwrap_or_else(suited);
         if self.kernel() == 1 && variant != Variant::Baseline {
             pointwise::record(self, recorder, variant != Variant::Tiled)?;
             return Ok(true);
@@ -54,6 +79,13 @@ impl Pass<'_> {
             Variant::Winograd => winograd::record(self, recorder)?,
         }
         Ok(true)
+    }
+
+    /// What the tuner knows it by.
+    fn class(&self) -> Class {
+        let [h, w] = self.size();
+        let (inputs, outputs) = (self.in_channels(), self.out_channels());
+        Class { inputs, outputs, transposed: self.transposed, size: [h, w] }
     }
 
     /// Height and width of both maps.

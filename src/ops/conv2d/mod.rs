@@ -14,10 +14,12 @@ mod winograd;
 
 use std::sync::Arc;
 
+pub use fast::Class;
+
 use super::relu;
 use super::{Case, Entry};
 use crate::error::{Error, Result};
-use crate::gpu::{Recorder, Value};
+use crate::gpu::{Gpu, Recorder, Value};
 use crate::tape::{Backward, Gradient, Op, Tape, Var};
 use crate::tensor::{Frozen, Shape};
 
@@ -92,6 +94,16 @@ impl Variant {
             Self::Winograd => "winograd",
             Self::Baseline => "baseline",
         }
+    }
+
+    /// The variant of that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.name() == name)
+    }
+
+    /// Those that may be the fastest on a device.
+    pub(crate) fn candidates(gpu: &Gpu) -> &'static [Self] {
+        if gpu.is_cpu() { &[Self::Uniform, Self::Winograd] } else { &[Self::Tiled, Self::Baseline] }
     }
 }
 

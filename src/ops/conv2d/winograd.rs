@@ -32,6 +32,8 @@ const LANES: usize = 8;
 const COLUMNS: usize = RUN / QUAD;
 /// Most numbers of a band's workspace, transformed inputs and products together: 64 MiB.
 const WORKSPACE: usize = 16 << 20;
+/// Most bytes of transformed weights: every adapter binds 128 MiB at once.
+const MOST_WEIGHTS: usize = 127 << 20;
 /// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the products' rows and
 /// runs would be mostly empty.
 const LEAST_CHANNELS: usize = 16;
@@ -57,9 +59,11 @@ fn deep(pass: &Pass<'_>) -> bool {
     few && pass.in_channels().is_multiple_of(QUAD)
 }
 
-/// Whether the products and the grids take this layer.
+/// Whether the products, the grids and one binding take this layer.
 pub(super) fn fits(pass: &Pass<'_>) -> bool {
-    product::fits(pass.in_channels(), band(pass)) && band(pass) <= RUN * 65_535
+    let (c, o) = (pass.in_channels(), pass.out_channels());
+    let weights = 4 * POINTS * o.next_multiple_of(RUN) * c.next_multiple_of(QUAD);
+    product::fits(c, band(pass)) && band(pass) <= RUN * 65_535 && weights <= MOST_WEIGHTS
 }
 
 /// Whether it is faster than the direct kernel on software drivers.

@@ -1,0 +1,151 @@
+//! Which variant of a convolution is fastest here: measured once for every adapter, driver and class of layers,
+//! and remembered.
+//!
+//! A device without choices uses sound defaults for its kind. Choices do not change what is computed, only
+//! how: results agree to rounding, and the same choices give the same bits.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::{Deserialize, Serialize};
+use web_time::Instant;
+
+use crate::bench::numbers;
+use crate::error::Result;
+use crate::gpu::{Gpu, Program};
+use crate::nets::Graph;
+pub use crate::ops::conv2d::Class;
+use crate::ops::conv2d::{Conv2d, Variant, conv2d};
+use crate::tape::Tape;
+use crate::tensor::Frozen;
+
+/// A replay that takes longer is not repeated.
+const LONG_SECONDS: f64 = 0.2;
+/// Replays of a shorter one; the fastest counts.
+const REPLAYS: usize = 3;
+/// Another variant must be so much faster than the default: noise is no reason.
+const GAIN: f64 = 1.05;
+
+/// What was chosen, and for which device and kernels.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Choices {
+    /// [`key`] of the device.
+    key: String,
+    /// Variants by class of layers.
+    variants: BTreeMap<String, String>,
+}
+
+/// What choices are valid for: adapter, driver, API, and the text of all shaders.
+pub fn key(gpu: &Gpu) -> String {
+    let mut hasher = DefaultHasher::new();
+    crate::shaders().iter().for_each(|shader| shader.text().hash(&mut hasher));
+    let report = gpu.report();
+    let backend = report.backend.map_or("other".into(), |b| b.to_string());
+    format!("{} | {} | {backend} | {:016x}", report.name, report.driver, hasher.finish())
+}
+
+/// The choices in use on a device, as text to be kept.
+pub fn to_json(gpu: &Gpu) -> String {
+    let choices = Choices { key: key(gpu), variants: gpu.choices().clone() };
+    // Strings in a map: this can't fail.
+    serde_json::to_string_pretty(&choices).unwrap_or_default() + "\n"
+}
+
+/// Uses what [`to_json`] gave; `false`, and nothing happens, when that is damaged or meant for another device
+/// or other kernels.
+pub fn use_json(gpu: &Gpu, text: &str) -> bool {
+    let choices = serde_json::from_str(text).ok().filter(|c: &Choices| c.key == key(gpu));
+    let Some(choices) = choices else { return false };
+    gpu.choices().extend(choices.variants);
+    true
+}
+
+/// The classes of a network's layers, for pictures of that width and height.
+pub fn classes(graph: &Graph, (width, height): (u32, u32)) -> Vec<Class> {
+    let (mut size, mut classes) = ([height as usize, width as usize], BTreeMap::new());
+    for layer in graph.convolutions() {
+        let Some([o, c]) = layer else {
+            size = size.map(|extent| extent / 2);
+            continue;
+        };
+        for (inputs, outputs, transposed) in [(c, o, false), (o, c, true)] {
+            let class = Class { inputs, outputs, transposed, size };
+            classes.entry(class.to_string()).or_insert(class);
+        }
+    }
+    classes.into_values().collect()
+}
+
+/// The variant that was chosen for a class.
+pub fn chosen(gpu: &Gpu, class: &Class) -> Option<String> {
+    gpu.choice(&class.to_string())
+}
+
+/// Measures the variants for a class and chooses.
+///
+/// # Errors
+/// Whatever the driver reports.
+pub async fn tune(gpu: &Gpu, class: Class) -> Result<()> {
+    gpu.choices().remove(&class.to_string());
+    let default = record(gpu, class, None)?;
+    let shaders = |program: &Program| program.labels().map(str::to_owned).collect::<Vec<_>>();
+    let (mut best, mut fastest) = (None, f64::INFINITY);
+    for variant in Variant::candidates(gpu) {
+        let program = record(gpu, class, Some(*variant))?;
+        let mut seconds = replay(gpu, &program).await?;
+        if shaders(&program) == shaders(&default) {
+            seconds /= GAIN;
+        }
+        if seconds < fastest {
+            (best, fastest) = (Some(*variant), seconds);
+        }
+    }
+    if let Some(best) = best {
+        choose(gpu, &class, best);
+    }
+    Ok(())
+}
+
+/// Has a class computed with a variant from now on, where that can take it.
+pub fn choose(gpu: &Gpu, class: &Class, variant: Variant) {
+    gpu.choices().insert(class.to_string(), variant.name().into());
+}
+
+/// Seconds of the fastest of some replays, after one that compiles.
+async fn replay(gpu: &Gpu, program: &Program) -> Result<f64> {
+    let mut fastest = f64::INFINITY;
+    program.run().await?;
+    for _ in 0..REPLAYS {
+        let lap = if gpu.report().timestamps {
+            program.profile().await?.iter().map(|timing| timing.time.as_secs_f64()).sum()
+        } else {
+            let start = Instant::now();
+            program.run().await?;
+            start.elapsed().as_secs_f64()
+        };
+        fastest = fastest.min(lap);
+        if lap > LONG_SECONDS {
+            break;
+        }
+    }
+    Ok(fastest)
+}
+
+/// A pass of the class.
+fn record(gpu: &Gpu, class: Class, variant: Option<Variant>) -> Result<Program> {
+    let Class { inputs, outputs, transposed, size: [h, w] } = class;
+    // The layer's own channels: the gradient goes from its outputs to its inputs.
+    let (c, o) = if transposed { (outputs, inputs) } else { (inputs, outputs) };
+    let mut tape = Tape::new(gpu);
+    let x = tape.variable(&gpu.tensor([c, h, w], &numbers(c * h * w))?);
+    let weight = tape.frozen(&Frozen::new([o, c, 3, 3], numbers(o * c * 9))?);
+    let y = conv2d(&mut tape, x, weight, None, Conv2d { variant, ..Conv2d::default() })?;
+    let mut result = y;
+    if transposed {
+        let upstream = tape.constant(&gpu.tensor([o, h, w], &numbers(o * h * w))?);
+        let gradients = tape.backward_from(y, upstream)?;
+        result = tape.gradient(&gradients, x).unwrap_or(y);
+    }
+    tape.keep(result)?;
+    tape.finish()
+}
