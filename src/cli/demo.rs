@@ -21,7 +21,7 @@ pub struct DemoArgs {
     output: PathBuf,
 }
 
-/// Size of the pictures, and steps: under three minutes on two cores with a software driver.
+/// Size of the pictures, and steps: three to four minutes on two cores with a software driver.
 const SIZE: (u32, u32) = (512, 384);
 const STEPS: u64 = 150;
 

@@ -192,6 +192,17 @@ def step(student, teacher, pool, data, a, chosen):
                       style_true=share(true).mean(), style_seen=share(seen).mean())
 
 
+@torch.no_grad()
+def centre(student, data, size):
+    """Moves the origin of relu3_3's components by half their mean, which changes no distance between maps.
+
+    The content loss is relative to the content map's variance, and weighs about 1.8 times as much afterwards: the student sees
+    two fifths of the distance that VGG sees (weights/README.md has the measurement)."""
+    pictures = torch.stack([data.photo(size) for _ in range(64)]).contiguous(memory_format=torch.channels_last)
+    maps = student(pictures, ["3_3"])["3_3"]
+    student.side_biases["3_3"] -= 0.5 * maps.float().mean((0, 2, 3))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--teacher", required=True)
@@ -274,6 +285,7 @@ def main():
                                 optimisers=[o.state_dict() for o in optimisers]), a.checkpoint)
             final = Student(widths, dtype)
             final.load_state_dict(average)
+            centre(final, data, a.size)
             final.save(a.output)
 
 

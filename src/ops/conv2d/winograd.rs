@@ -31,7 +31,7 @@ const LANES: usize = 8;
 /// Columns of the grid: quads of a run.
 const COLUMNS: usize = RUN / QUAD;
 /// Most numbers of a band's workspace, transformed inputs and products together: 64 MiB.
-const WORKSPACE: usize = 16 << 20;
+const WORKSPACE: usize = 4 << 20;
 /// Most bytes of transformed weights: every adapter binds 128 MiB at once.
 const MOST_WEIGHTS: usize = 127 << 20;
 /// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the products' rows and
