@@ -4,6 +4,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use impasto::Result;
+use impasto::bench::numbers;
 use impasto::gpu::{Choice, Gpu, Program};
 use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
@@ -17,11 +18,6 @@ fn gpu() -> Gpu {
     let var = |name| std::env::var(name).ok().filter(|v: &String| !v.is_empty());
     let backend = var("IMPASTO_BACKEND").and_then(|b| b.parse().ok());
     block_on(Gpu::open(&Choice { adapter: var("IMPASTO_ADAPTER"), backend })).expect("a GPU")
-}
-
-/// Numbers that are neither zero nor regular: zeros can run faster than real data.
-fn numbers(count: usize) -> Vec<f32> {
-    (0..count).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect()
 }
 
 /// A layer of VGG-19 at a 256² picture, forward.

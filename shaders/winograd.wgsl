@@ -85,15 +85,18 @@ fn gather(p: Six) -> Four {
 // The four tiles of an invocation: where they start.
 struct Tiles { x0: vec4i, y0: vec4i }
 
-fn tiles_of(quad: u32) -> Tiles {
-    let tile = min(vec4u(params.first_tile + quad * 4u) + vec4u(0u, 1u, 2u, 3u), vec4u(params.tiles - 1u));
+fn starts(numbers: vec4u) -> Tiles {
+    let tile = min(numbers, vec4u(params.tiles - 1u));
     return Tiles(vec4i(tile % params.tiles_x) * 4, vec4i(tile / params.tiles_x) * 4);
+}
+
+fn tiles_of(quad: u32) -> Tiles {
+    return starts(vec4u(params.first_tile + quad * 4u) + vec4u(0u, 1u, 2u, 3u));
 }
 
 // The same tile four times.
 fn one_tile(number: u32) -> Tiles {
-    let tile = vec4u(min(number, params.tiles - 1u));
-    return Tiles(vec4i(tile % params.tiles_x) * 4, vec4i(tile / params.tiles_x) * 4);
+    return starts(vec4u(number));
 }
 
 fn pixels(at: vec4i, blank: vec4<bool>) -> vec4f {

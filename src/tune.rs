@@ -8,40 +8,41 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
-use web_time::Instant;
 
-use crate::bench::numbers;
+use crate::bench::{numbers, record, timed};
 use crate::error::Result;
 use crate::gpu::{Gpu, Program};
 use crate::nets::Graph;
 pub use crate::ops::conv2d::Class;
 use crate::ops::conv2d::{Conv2d, Variant, conv2d};
-use crate::tape::Tape;
-use crate::tensor::Frozen;
+use crate::tensor::{Frozen, Tensor};
 
-/// A replay that takes longer is not repeated.
-const LONG_SECONDS: f64 = 0.2;
-/// Replays of a shorter one; the fastest counts.
-const REPLAYS: usize = 3;
+/// Seconds for which a variant is replayed; the fastest replay counts.
+const BUDGET: f64 = 0.1;
 /// Another variant must be so much faster than the default: noise is no reason.
 const GAIN: f64 = 1.05;
 
 /// What was chosen, and for which device and kernels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Choices {
-    /// [`key`] of the device.
+struct Choices {
+    /// `key` of the device.
     key: String,
     /// Variants by class of layers.
     variants: BTreeMap<String, String>,
 }
 
-/// What choices are valid for: adapter, driver, API, and the text of all shaders.
-pub fn key(gpu: &Gpu) -> String {
-    let mut hasher = DefaultHasher::new();
-    crate::shaders().iter().for_each(|shader| shader.text().hash(&mut hasher));
+/// Adapter, driver and API.
+pub fn device(gpu: &Gpu) -> String {
     let report = gpu.report();
     let backend = report.backend.map_or("other".into(), |b| b.to_string());
-    format!("{} | {} | {backend} | {:016x}", report.name, report.driver, hasher.finish())
+    format!("{} | {} | {backend}", report.name, report.driver)
+}
+
+/// What choices are valid for: the device, and the text of all shaders.
+fn key(gpu: &Gpu) -> String {
+    let mut hasher = DefaultHasher::new();
+    crate::shaders().iter().for_each(|shader| shader.text().hash(&mut hasher));
+    format!("{} | {:016x}", device(gpu), hasher.finish())
 }
 
 /// The choices in use on a device, as text to be kept.
@@ -81,19 +82,23 @@ pub fn chosen(gpu: &Gpu, class: &Class) -> Option<String> {
     gpu.choice(&class.to_string())
 }
 
+/// Whether there is anything to choose: more than one variant that may be the fastest, and none chosen yet.
+pub fn is_open(gpu: &Gpu, class: &Class) -> bool {
+    Variant::candidates(gpu, class).len() > 1 && chosen(gpu, class).is_none()
+}
+
 /// Measures the variants for a class and chooses.
 ///
 /// # Errors
 /// Whatever the driver reports.
 pub async fn tune(gpu: &Gpu, class: Class) -> Result<()> {
     gpu.choices().remove(&class.to_string());
-    let default = record(gpu, class, None)?;
-    let shaders = |program: &Program| program.labels().map(str::to_owned).collect::<Vec<_>>();
+    let (default, _) = pass(gpu, class, None)?;
     let (mut best, mut fastest) = (None, f64::INFINITY);
-    for variant in Variant::candidates(gpu) {
-        let program = record(gpu, class, Some(*variant))?;
-        let mut seconds = replay(gpu, &program).await?;
-        if shaders(&program) == shaders(&default) {
+    for variant in Variant::candidates(gpu, &class) {
+        let (program, _) = pass(gpu, class, Some(*variant))?;
+        let mut seconds = timed(gpu, &program, BUDGET).await?[0];
+        if program.labels().eq(default.labels()) {
             seconds /= GAIN;
         }
         if seconds < fastest {
@@ -111,41 +116,13 @@ pub fn choose(gpu: &Gpu, class: &Class, variant: Variant) {
     gpu.choices().insert(class.to_string(), variant.name().into());
 }
 
-/// Seconds of the fastest of some replays, after one that compiles.
-async fn replay(gpu: &Gpu, program: &Program) -> Result<f64> {
-    let mut fastest = f64::INFINITY;
-    program.run().await?;
-    for _ in 0..REPLAYS {
-        let lap = if gpu.report().timestamps {
-            program.profile().await?.iter().map(|timing| timing.time.as_secs_f64()).sum()
-        } else {
-            let start = Instant::now();
-            program.run().await?;
-            start.elapsed().as_secs_f64()
-        };
-        fastest = fastest.min(lap);
-        if lap > LONG_SECONDS {
-            break;
-        }
-    }
-    Ok(fastest)
-}
-
 /// A pass of the class.
-fn record(gpu: &Gpu, class: Class, variant: Option<Variant>) -> Result<Program> {
+fn pass(gpu: &Gpu, class: Class, variant: Option<Variant>) -> Result<(Program, Tensor)> {
     let Class { inputs, outputs, transposed, size: [h, w] } = class;
     // The layer's own channels: the gradient goes from its outputs to its inputs.
     let (c, o) = if transposed { (outputs, inputs) } else { (inputs, outputs) };
-    let mut tape = Tape::new(gpu);
-    let x = tape.variable(&gpu.tensor([c, h, w], &numbers(c * h * w))?);
-    let weight = tape.frozen(&Frozen::new([o, c, 3, 3], numbers(o * c * 9))?);
-    let y = conv2d(&mut tape, x, weight, None, Conv2d { variant, ..Conv2d::default() })?;
-    let mut result = y;
-    if transposed {
-        let upstream = tape.constant(&gpu.tensor([o, h, w], &numbers(o * h * w))?);
-        let gradients = tape.backward_from(y, upstream)?;
-        result = tape.gradient(&gradients, x).unwrap_or(y);
-    }
-    tape.keep(result)?;
-    tape.finish()
+    record(gpu, [c, h, w], transposed, |tape, x| {
+        let weight = tape.frozen(&Frozen::new([o, c, 3, 3], numbers(o * c * 9))?);
+        conv2d(tape, x, weight, None, Conv2d { variant, ..Conv2d::default() })
+    })
 }

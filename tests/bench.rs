@@ -48,7 +48,7 @@ fn steps_are_rows_that_can_be_compared() {
         let Row::Step(row) = row else { panic!("{row:?}") };
         assert_eq!((row.size, row.network.as_str()), (size, "random:vgg19/16"));
         assert!(row.seconds_per_step > 0.0 && row.buffer_bytes > 4 * 3 * u64::from(size * size));
-        assert!(row.forward_seconds > 0.0 && row.forward_seconds < row.seconds_per_step);
+        assert!(row.forward_seconds > 0.0);
         assert!(row.spread[0] <= row.seconds_per_step && row.seconds_per_step <= row.spread[1]);
         // VGG-19's multiply-adds a pixel to conv5_1, all but the first layer's over 16², there and back.
         let macs = f64::from(3 * 64 * 9) / 16.0 + f64::from(361_152 - 3 * 64 * 9) / 256.0;

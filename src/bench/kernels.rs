@@ -4,18 +4,17 @@ use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::peak::Ceilings;
-use super::{numbers, replay_seconds};
+use super::{median, numbers, record, timed};
 use crate::error::Result;
 use crate::gpu::{Gpu, Program};
 use crate::nets::{Conv, Layer, Network};
 use crate::ops::conv2d::{self, Conv2d, conv2d};
 use crate::ops::gram::{self, Gram};
-use crate::tape::{Tape, Var};
 use crate::tensor::{Frozen, Tensor};
 
 /// Results that are checked against f64 on the host.
 const SAMPLES: usize = 64;
-/// Seconds that a kernel is timed for, after a replay to check it and warm up.
+/// Seconds that a kernel is timed for.
 const BUDGET: f64 = 0.3;
 /// Kernels so many times slower than another variant are timed once.
 const HOPELESS: f64 = 10.0;
@@ -166,7 +165,7 @@ impl Work<'_> {
         rows: &mut Vec<KernelRow>,
         watch: &mut dyn FnMut(&KernelRow),
     ) -> Result<()> {
-        let chosen = labels(&self.record(gpu, direction, None)?.0);
+        let (chosen, _) = self.record(gpu, direction, None)?;
         let mut best = f64::INFINITY;
         for (index, variant) in self.op.variants().into_iter().enumerate() {
             let (program, result) = self.record(gpu, direction, Some(index))?;
@@ -179,13 +178,9 @@ impl Work<'_> {
             let mut laps = vec![start.elapsed().as_secs_f64()];
             let error = self.error(direction, &gpu.read(&result).await?);
             if laps[0] < HOPELESS * best {
-                laps = vec![replay_seconds(gpu, &program).await?];
-                while laps.len() < 3 || (laps.len() < 20 && laps.iter().sum::<f64>() < BUDGET) {
-                    laps.push(replay_seconds(gpu, &program).await?);
-                }
+                laps = timed(gpu, &program, BUDGET).await?;
             }
-            laps.sort_by(f64::total_cmp);
-            let seconds = laps[(laps.len() - 1) / 2];
+            let seconds = median(&mut laps);
             best = best.min(seconds);
             let ([c, o], flops) = (self.channels(), self.flops());
             let row = KernelRow {
@@ -194,7 +189,7 @@ impl Work<'_> {
                 shape: [c, o, self.side, self.side],
                 direction,
                 variant: variant.into(),
-                chosen: labels(&program) == chosen,
+                chosen: program.labels().eq(chosen.labels()),
                 median_us: 1e6 * seconds,
                 spread_us: [1e6 * laps[0], 1e6 * laps[laps.len() - 1]],
                 gflops: flops / seconds / 1e9,
@@ -208,19 +203,17 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whether a program runs the variant of that name.
+    /// Whether a program runs the variant of that name: whether it dispatches a shader of that variant's.
     fn is(&self, variant: &str, program: &Program) -> bool {
-        let shader = match (self.op, variant) {
-            (Op::Conv2d, "baseline") => "conv2d.",
-            (Op::Conv2d, "uniform") => "conv2d_uniform",
-            (Op::Conv2d, "tiled") => "conv2d_tiled.",
-            (Op::Conv2d, _) => "winograd.",
-            (Op::Gram, "uniform") => "_uniform",
-            (Op::Gram, _) => {
-                return !program.labels().any(|l| l.contains("_split") || l.contains("_uniform"));
-            }
+        let shaders: &[&str] = match (self.op, variant) {
+            (Op::Conv2d, "baseline") => &["conv2d."],
+            (Op::Conv2d, "tiled") => &["conv2d_tiled."],
+            (Op::Conv2d, "uniform") => &["conv2d_uniform.", "conv2d_uniform_any."],
+            (Op::Conv2d, _) => &["winograd."],
+            (Op::Gram, "tiled") => &["gram.partial_products", "product."],
+            (Op::Gram, _) => &["gram_split.", "product_uniform.", "product_uniform_any."],
         };
-        program.labels().any(|label| label.contains(shader) || label.contains("gram_split."))
+        program.labels().any(|label| shaders.iter().any(|shader| label.contains(shader)))
     }
 
     /// The program, and where its result is.
@@ -230,30 +223,16 @@ impl Work<'_> {
         direction: Direction,
         variant: Option<usize>,
     ) -> Result<(Program, Tensor)> {
-        let ([c, _], side, [inputs, outputs]) = (self.channels(), self.side, self.elements());
-        let mut tape = Tape::new(gpu);
-        let x = tape.variable(&gpu.tensor([c, side, side], &numbers(inputs))?);
-        let y = self.record_op(&mut tape, x, variant)?;
-        let result = match direction {
-            Direction::Forward => y,
-            Direction::Backward => {
-                let upstream = gpu.tensor(tape.shape(y).clone(), &numbers(outputs))?;
-                let upstream = tape.constant(&upstream);
-                let gradients = tape.backward_from(y, upstream)?;
-                tape.gradient(&gradients, x).unwrap_or(y)
+        let shape = [self.channels()[0], self.side, self.side];
+        record(gpu, shape, direction == Direction::Backward, |tape, x| match self.op {
+            Op::Gram => tape.record(Gram { variant: variant.map(|v| gram::Variant::ALL[v]) }, &[x]),
+            Op::Conv2d => {
+                let weight = Frozen::new(self.conv.shape(), self.conv.weight.clone())?;
+                let weight = tape.frozen(&weight);
+                let variant = variant.map(|v| conv2d::Variant::ALL[v]);
+                conv2d(tape, x, weight, None, Conv2d { variant, ..Conv2d::default() })
             }
-        };
-        let result = tape.keep(result)?;
-        Ok((tape.finish()?, result))
-    }
-
-    fn record_op(&self, tape: &mut Tape, x: Var, variant: Option<usize>) -> Result<Var> {
-        if self.op == Op::Gram {
-            return tape.record(Gram { variant: variant.map(|v| gram::Variant::ALL[v]) }, &[x]);
-        }
-        let weight = tape.frozen(&Frozen::new(self.conv.shape(), self.conv.weight.clone())?);
-        let variant = variant.map(|v| conv2d::Variant::ALL[v]);
-        conv2d(tape, x, weight, None, Conv2d { variant, ..Conv2d::default() })
+        })
     }
 
     /// The error of some results, spread over all of them.
@@ -265,8 +244,7 @@ impl Work<'_> {
             let at = match sample {
                 0 => 0,
                 1 => results.len() - 1,
-                _ => (sample as f64 * 0.618_033_988_7).fract().mul_add(results.len() as f64, 0.0)
-                    as usize,
+                _ => ((sample as f64 * 0.618_033_988_75).fract() * results.len() as f64) as usize,
             };
             let exact = match (self.op, direction) {
                 (Op::Conv2d, Direction::Forward) => self.conv_at(&inputs, at, false),
@@ -316,9 +294,4 @@ impl Work<'_> {
         let slope = |j: usize| f64::from(dy[i * c + j]) + f64::from(dy[j * c + i]);
         (0..c).map(|j| slope(j) * f64::from(x[j * pixels + pixel])).sum::<f64>() / pixels as f64
     }
-}
-
-/// What a program runs.
-fn labels(program: &Program) -> Vec<String> {
-    program.labels().map(str::to_owned).collect()
 }

@@ -13,8 +13,10 @@ pub mod step;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program};
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
 
 /// What a bench found, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,8 +58,31 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Numbers between −0.5 and 0.5 that are neither zero nor regular: zeros can run faster than real data.
-pub(crate) fn numbers(count: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i % (1 << 20)) as f32 * 0.618_034).fract() - 0.5).collect()
+pub fn numbers(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i as f64 * 0.618_033_988_75).fract() - 0.5) as f32).collect()
+}
+
+/// An operation on a map of [`numbers`], forward or, for an upstream gradient of such numbers, to its input;
+/// and where the result is.
+pub(crate) fn record(
+    gpu: &Gpu,
+    shape: [usize; 3],
+    backward: bool,
+    op: impl FnOnce(&mut Tape, Var) -> Result<Var>,
+) -> Result<(Program, Tensor)> {
+    let mut tape = Tape::new(gpu);
+    let x = tape.variable(&gpu.tensor(shape, &numbers(shape.iter().product()))?);
+    let mut result = op(&mut tape, x)?;
+    if backward {
+        let shape = tape.shape(result).clone();
+        let upstream = gpu.tensor(shape.clone(), &numbers(shape.elements()))?;
+        let upstream = tape.constant(&upstream);
+        let gradients = tape.backward_from(result, upstream)?;
+        let none = || Error::Gpu("the operation has no gradient to its input".into());
+        result = tape.gradient(&gradients, x).ok_or_else(none)?;
+    }
+    let result = tape.keep(result)?;
+    Ok((tape.finish()?, result))
 }
 
 /// Seconds of one replay: GPU time where the adapter has timestamps, otherwise until it is known to be done.
@@ -72,7 +97,7 @@ async fn replay_seconds(gpu: &Gpu, program: &Program) -> Result<f64> {
 
 /// Replays a program once to warm up, then until it has taken `budget` seconds, 3 to 20 times (once, where a
 /// single replay takes longer than the budget); the seconds of each, in ascending order.
-async fn timed(gpu: &Gpu, program: &Program, budget: f64) -> Result<Vec<f64>> {
+pub(crate) async fn timed(gpu: &Gpu, program: &Program, budget: f64) -> Result<Vec<f64>> {
     program.run().await?;
     let mut laps = vec![replay_seconds(gpu, program).await?];
     while laps[0] < budget

@@ -63,7 +63,7 @@ pub fn prepare(common: &Common, gpu: &Gpu, graph: &Graph, size: (u32, u32)) -> R
     }
     load(common, gpu);
     let mut classes = tune::classes(graph, size);
-    classes.retain(|class| tune::chosen(gpu, class).is_none());
+    classes.retain(|class| tune::is_open(gpu, class));
     if classes.is_empty() {
         return Ok(());
     }
@@ -85,7 +85,8 @@ pub fn prepare(common: &Common, gpu: &Gpu, graph: &Graph, size: (u32, u32)) -> R
     Ok(())
 }
 
-/// Uses what is remembered for the device. A damaged file counts for nothing and will be written anew.
+/// Uses what is remembered for the device. A file that is damaged or meant for other kernels counts for nothing
+/// and will be written anew.
 pub fn load(common: &Common, gpu: &Gpu) {
     let text =
         path(gpu).filter(|_| !common.no_tune).and_then(|path| std::fs::read_to_string(path).ok());
@@ -93,7 +94,7 @@ pub fn load(common: &Common, gpu: &Gpu) {
         && !tune::use_json(gpu, &text)
     {
         common
-            .say(|| "the remembered choices of kernels are damaged and are measured again".into());
+            .say(|| "the remembered choices of kernels are damaged or another version's: they are measured again".into());
     }
 }
 
@@ -108,6 +109,6 @@ fn save(gpu: &Gpu) -> Option<PathBuf> {
 /// The device's file in the user's cache folder.
 fn path(gpu: &Gpu) -> Option<PathBuf> {
     let mut hasher = DefaultHasher::new();
-    tune::key(gpu).hash(&mut hasher);
+    tune::device(gpu).hash(&mut hasher);
     Some(dirs::cache_dir()?.join("impasto").join(format!("kernels-{:016x}.json", hasher.finish())))
 }

@@ -11,7 +11,7 @@ use crate::tensor::Frozen;
 
 /// On GPUs, results with fewer channels would leave most of a tile empty: the gradient to the
 /// picture, which has three.
-const LEAST_TILED_CHANNELS: usize = 8;
+pub(super) const LEAST_TILED_CHANNELS: usize = 8;
 
 /// y = or += x ∗ weight + bias, then optionally max(·, 0).
 pub(super) struct Pass<'a> {

@@ -2,7 +2,9 @@
 //!
 //! The baseline computes any size, stride and padding. Frozen 3×3 weights at stride 1 and padding 1,
 //! which is nearly all of VGG, and 1×1 weights, which are matrix products, take a fast variant:
-//! [`Variant::Uniform`] on software drivers, [`Variant::Tiled`] on GPUs. The gradient to the input is the same convolution of `dy` with flipped, transposed weights.
+//! [`Variant::Winograd`] or, where layers are narrow, [`Variant::Uniform`] on software drivers,
+//! [`Variant::Tiled`] on GPUs, or what the tuner chose. The gradient to the input is the same
+//! convolution of `dy` with flipped, transposed weights.
 
 mod baseline;
 mod fast;
@@ -101,9 +103,14 @@ impl Variant {
         Self::ALL.into_iter().find(|variant| variant.name() == name)
     }
 
-    /// Those that may be the fastest on a device.
-    pub(crate) fn candidates(gpu: &Gpu) -> &'static [Self] {
-        if gpu.is_cpu() { &[Self::Uniform, Self::Winograd] } else { &[Self::Tiled, Self::Baseline] }
+    /// Those that may be the fastest on a device. On GPUs the baseline is tried only where it is the default
+    /// too: a wide layer would keep a slow one busy until its watchdog bites.
+    pub(crate) fn candidates(gpu: &Gpu, class: &Class) -> &'static [Self] {
+        match (gpu.is_cpu(), class.outputs < fast::LEAST_TILED_CHANNELS) {
+            (true, _) => &[Self::Uniform, Self::Winograd],
+            (false, true) => &[Self::Tiled, Self::Baseline],
+            (false, false) => &[Self::Tiled],
+        }
     }
 }
 

@@ -30,10 +30,10 @@ const QUAD: usize = 4;
 const LANES: usize = 8;
 /// Columns of the grid: quads of a run.
 const COLUMNS: usize = RUN / QUAD;
-/// Most numbers of a band's workspace, transformed inputs and products together: 64 MiB.
+/// Numbers of a band's workspace, transformed inputs and products together: 16 MiB, or a run's.
 const WORKSPACE: usize = 4 << 20;
-/// Most bytes of transformed weights: every adapter binds 128 MiB at once.
-const MOST_WEIGHTS: usize = 127 << 20;
+/// Most bytes of a buffer: every adapter binds 128 MiB at once.
+const MOST_BYTES: usize = 127 << 20;
 /// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the products' rows and
 /// runs would be mostly empty.
 const LEAST_CHANNELS: usize = 16;
@@ -53,17 +53,23 @@ fn band(pass: &Pass<'_>) -> usize {
     tiles.div_ceil(bands).next_multiple_of(RUN)
 }
 
+/// Whether a buffer of so many rows and columns for each point can be bound.
+fn binds(rows: usize, columns: usize) -> bool {
+    4 * POINTS * rows * columns <= MOST_BYTES
+}
+
 /// Whether the output channels are the products' pixels.
 fn deep(pass: &Pass<'_>) -> bool {
-    let few = tiles(pass)[1].next_multiple_of(product::BLOCK) < pass.out_channels();
-    few && pass.in_channels().is_multiple_of(QUAD)
+    let (c, o) = (pass.in_channels(), pass.out_channels());
+    let rows = tiles(pass)[1].next_multiple_of(product::BLOCK);
+    rows < o && c.is_multiple_of(QUAD) && binds(rows, c.max(o.next_multiple_of(RUN)))
 }
 
 /// Whether the products, the grids and one binding take this layer.
 pub(super) fn fits(pass: &Pass<'_>) -> bool {
     let (c, o) = (pass.in_channels(), pass.out_channels());
-    let weights = 4 * POINTS * o.next_multiple_of(RUN) * c.next_multiple_of(QUAD);
-    product::fits(c, band(pass)) && band(pass) <= RUN * 65_535 && weights <= MOST_WEIGHTS
+    let weights = binds(o.next_multiple_of(RUN), c.next_multiple_of(QUAD));
+    weights && binds(RUN, c.max(o)) && product::fits(c, band(pass)) && band(pass) <= RUN * 65_535
 }
 
 /// Whether it is faster than the direct kernel on software drivers.
