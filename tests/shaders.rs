@@ -10,13 +10,21 @@ use naga::proc::BoundsCheckPolicies;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 
+/// Kernels that are only for devices with subgroup operations say so in their file's name.
+fn needs_subgroups(shader: &str) -> bool {
+    shader.ends_with("_broadcast")
+}
+
 fn parsed(shader: &Shader) -> (Module, ModuleInfo) {
     let text = shader.text();
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&text)));
-    // No capability: nothing beyond what every WebGPU device has.
-    let capabilities = Capabilities::empty();
+    // No other capability: nothing beyond what every WebGPU device has.
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, needs_subgroups(shader.name));
     let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&text)));
     (module, info)
@@ -57,7 +65,9 @@ fn spirv() {
     each_entry(|shader, entry, module, info| {
         let options =
             spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
-        let words = spv::write_vec(module, info, &spv::Options::default(), Some(&options))
+        let lang_version = if needs_subgroups(shader) { (1, 3) } else { (1, 0) };
+        let settings = spv::Options { lang_version, ..Default::default() };
+        let words = spv::write_vec(module, info, &settings, Some(&options))
             .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
         assert!(words.len() > 100);
     });
@@ -73,7 +83,8 @@ fn metal() {
             vertex_buffer_mappings: Vec::new(),
             binding_array_length_map: Default::default(),
         };
-        let settings = msl::Options { lang_version: (2, 0), ..Default::default() };
+        let lang_version = if needs_subgroups(shader) { (2, 1) } else { (2, 0) };
+        let settings = msl::Options { lang_version, ..Default::default() };
         let (text, _) = msl::write_string(module, info, &settings, &options)
             .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
         assert!(text.contains("kernel void"), "{shader}::{entry}");
@@ -106,8 +117,11 @@ fn glsl() {
             entry_point: entry.into(),
             multiview: None,
         };
-        let settings =
-            glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+        let version = match needs_subgroups(shader) {
+            true => glsl::Version::Desktop(430),
+            false => glsl::Version::new_gles(310),
+        };
+        let settings = glsl::Options { version, ..Default::default() };
         let mut text = String::new();
         let policies = BoundsCheckPolicies::default();
         glsl::Writer::new(&mut text, module, info, &settings, &options, policies)

@@ -207,11 +207,14 @@ impl Work<'_> {
     fn is(&self, variant: &str, program: &Program) -> bool {
         let shaders: &[&str] = match (self.op, variant) {
             (Op::Conv2d, "baseline") => &["conv2d."],
+            (Op::Conv2d, "broadcast") => &["conv2d_broadcast."],
             (Op::Conv2d, "tiled") => &["conv2d_tiled."],
             (Op::Conv2d, "uniform") => &["conv2d_uniform.", "conv2d_uniform_any."],
             (Op::Conv2d, _) => &["winograd."],
             (Op::Gram, "tiled") => &["gram.partial_products", "product."],
-            (Op::Gram, _) => &["gram_split.", "product_uniform.", "product_uniform_any."],
+            (Op::Gram, _) => {
+                &["gram_split.", "product_uniform.", "product_uniform_any.", "product_broadcast."]
+            }
         };
         program.labels().any(|label| shaders.iter().any(|shader| label.contains(shader)))
     }

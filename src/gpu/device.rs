@@ -125,6 +125,13 @@ impl Gpu {
         self.0.report.kind == "cpu"
     }
 
+    /// A software driver whose subgroups are workgroups of 8: lanes can hand numbers to each other, which
+    /// costs less there than loading them.
+    pub fn broadcasts(&self) -> bool {
+        let report = self.report();
+        self.is_cpu() && report.subgroups && report.subgroup_sizes == [8, 8]
+    }
+
     /// Bytes of buffers that live now.
     pub fn allocated_bytes(&self) -> u64 {
         self.0.allocated.load(Ordering::Relaxed)

@@ -11,6 +11,9 @@ pub(super) static TILED: Shader = shader!("product");
 pub(super) static UNIFORM: Shader = shader!("product_uniform");
 /// Maps with any number of pixels are not aligned to vec4.
 pub(super) static UNIFORM_ANY: Shader = shader!("product_uniform_any");
+/// As [`UNIFORM`], where lanes can hand pixels to each other.
+pub(super) static BROADCAST: Shader = shader!("product_broadcast");
+static MULTIPLY_BROADCAST: KernelId = KernelId::new(&BROADCAST, "multiply");
 static MULTIPLY_TILED: KernelId = KernelId::new(&TILED, "multiply");
 static MULTIPLY_UNIFORM: KernelId = KernelId::new(&UNIFORM, "multiply");
 static MULTIPLY_UNIFORM_ANY: KernelId = KernelId::new(&UNIFORM_ANY, "multiply");
@@ -58,12 +61,7 @@ pub(super) fn place(row: usize, column: usize, columns: usize) -> usize {
 /// Whether the uniform kernels take a matrix with so many columns and a map of so many pixels: a
 /// window must hold a whole block, and the grid does not fold.
 pub(super) fn fits(columns: usize, pixels: usize) -> bool {
-    BLOCK * columns.next_multiple_of(4) <= WINDOW && pixels <= run(pixels) * 65_535
-}
-
-/// Pixels of a workgroup of the uniform kernels.
-fn run(pixels: usize) -> usize {
-    if pixels.is_multiple_of(4) { 128 } else { 64 }
+    BLOCK * columns.next_multiple_of(4) <= WINDOW && pixels <= RUN / 2 * 65_535
 }
 
 impl Product<'_> {
@@ -100,7 +98,11 @@ impl Product<'_> {
     fn uniform(&self, recorder: &mut Recorder) -> Result<()> {
         let [batches, o, c, n] = self.extents();
         let batch = self.x.shape().dims().len() == 4;
-        let kernel = if n % 4 == 0 { &MULTIPLY_UNIFORM } else { &MULTIPLY_UNIFORM_ANY };
+        let (kernel, run) = match n % 4 {
+            0 if recorder.gpu().broadcasts() => (&MULTIPLY_BROADCAST, RUN / 2),
+            0 => (&MULTIPLY_UNIFORM, RUN),
+            _ => (&MULTIPLY_UNIFORM_ANY, 64),
+        };
         let block = BLOCK * c.next_multiple_of(4);
         let (blocks, together) = (o.div_ceil(BLOCK), WINDOW / block);
         let all = batches * blocks;
@@ -118,7 +120,7 @@ impl Product<'_> {
                 _ => call,
             };
             let call = call.flops(flops(some * BLOCK, c, n));
-            call.groups([n.div_ceil(run(n)) as u32, some as u32, 1])?;
+            call.groups([n.div_ceil(run) as u32, some as u32, 1])?;
         }
         Ok(())
     }

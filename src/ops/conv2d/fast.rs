@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Padding, Variant, pointwise, tiled, uniform, winograd};
+use super::{Padding, Variant, broadcast, pointwise, tiled, uniform, winograd};
 use crate::error::Result;
 use crate::gpu::{Recorder, Value};
 use crate::tensor::Frozen;
@@ -55,7 +55,8 @@ impl Pass<'_> {
     /// the baseline.
     pub fn record(&self, recorder: &mut Recorder, variant: Option<Variant>) -> Result<bool> {
         let suited = || match (recorder.gpu().is_cpu(), self.out_channels()) {
-            (true, _) if winograd::pays(self) => Variant::Winograd,
+            (true, _) if winograd::pays(recorder.gpu(), self) => Variant::Winograd,
+            (true, _) if broadcast::pays(recorder.gpu(), self) => Variant::Broadcast,
             (true, _) => Variant::Uniform,
             (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
             (false, _) => Variant::Tiled,
@@ -69,12 +70,16 @@ impl Pass<'_> {
         if variant == Variant::Winograd && !winograd::fits(self) {
             variant = Variant::Uniform;
         }
+        if variant == Variant::Broadcast && !broadcast::fits(recorder.gpu(), self) {
+            variant = Variant::Uniform;
+        }
         if variant == Variant::Uniform && !uniform::fits(self) {
             variant = Variant::Tiled;
         }
         match variant {
             Variant::Baseline => return Ok(false),
             Variant::Uniform => uniform::record(self, recorder)?,
+            Variant::Broadcast => broadcast::record(self, recorder)?,
             Variant::Tiled => tiled::record(self, recorder)?,
             Variant::Winograd => winograd::record(self, recorder)?,
         }

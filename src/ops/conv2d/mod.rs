@@ -7,11 +7,13 @@
 //! convolution of `dy` with flipped, transposed weights.
 
 mod baseline;
+mod broadcast;
 mod fast;
 mod pointwise;
 mod reference;
 mod tiled;
 mod uniform;
+mod windows;
 mod winograd;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub const ENTRY: Entry = Entry {
         &baseline::SHADER,
         &uniform::SHADER,
         &uniform::ANY_WIDTH,
+        &broadcast::SHADER,
         &tiled::SHADER,
         &winograd::SHADER,
     ],
@@ -75,6 +78,8 @@ impl Padding {
 pub enum Variant {
     /// Register tiles with weights from a uniform window: for software drivers.
     Uniform,
+    /// Lanes are output channels and hand pixels to each other: for software drivers with subgroups of 8.
+    Broadcast,
     /// Implicit matrix product through workgroup memory: for GPUs.
     Tiled,
     /// Winograd's F(4×4, 3×3) with matrix products from a uniform window: for wide layers on
@@ -86,12 +91,14 @@ pub enum Variant {
 
 impl Variant {
     /// All of them, the baseline last.
-    pub const ALL: [Self; 4] = [Self::Uniform, Self::Tiled, Self::Winograd, Self::Baseline];
+    pub const ALL: [Self; 5] =
+        [Self::Broadcast, Self::Uniform, Self::Tiled, Self::Winograd, Self::Baseline];
 
     /// As benches call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
+            Self::Broadcast => "broadcast",
             Self::Tiled => "tiled",
             Self::Winograd => "winograd",
             Self::Baseline => "baseline",
@@ -107,6 +114,7 @@ impl Variant {
     /// too: a wide layer would keep a slow one busy until its watchdog bites.
     pub(crate) fn candidates(gpu: &Gpu, class: &Class) -> &'static [Self] {
         match (gpu.is_cpu(), class.outputs < fast::LEAST_TILED_CHANNELS) {
+            (true, _) if gpu.broadcasts() => &[Self::Broadcast, Self::Winograd, Self::Uniform],
             (true, _) => &[Self::Uniform, Self::Winograd],
             (false, true) => &[Self::Tiled, Self::Baseline],
             (false, false) => &[Self::Tiled],

@@ -88,7 +88,7 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(case(conv, [3, 7, 10], 4, kernel, ""));
         }
     }
-    for variant in [Variant::Uniform, Variant::Tiled, Variant::Winograd] {
+    for variant in [Variant::Uniform, Variant::Broadcast, Variant::Tiled, Variant::Winograd] {
         cases.extend(fast_cases(variant));
     }
     cases
@@ -103,13 +103,17 @@ fn fast_cases(variant: Variant) -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, [h, w]) in sizes.into_iter().enumerate() {
         for (j, (c, o)) in channels.into_iter().enumerate() {
+            // A single number's relative error would say how its own products cancel.
+            if variant == Variant::Winograd && h * w * o.min(c) == 1 {
+                continue;
+            }
             let mode = [Zero, Reflect, Replicate][(i + j) % 3];
             let mode = if mode == Reflect && h.min(w) < 2 { Zero } else { mode };
             let relu = (i + j) % 2 == 0;
             let conv = Conv2d { mode, relu, variant: Some(variant), ..Conv2d::default() };
             let note = format!("{variant:?}");
             cases.push(case(conv, [c, h, w], o, 3, &note).frozen(&[1, 2]));
-            if variant != Variant::Winograd {
+            if !matches!(variant, Variant::Winograd | Variant::Broadcast) {
                 let pointwise = Conv2d { padding: 0, ..conv };
                 cases.push(case(pointwise, [c, h, w], o, 1, &note).frozen(&[1, 2]));
             }

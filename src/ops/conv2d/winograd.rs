@@ -8,7 +8,7 @@
 use super::fast::Pass;
 use crate::error::Result;
 use crate::gpu::recorder::Storage;
-use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
+use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
 use crate::ops::product::{self, Product, RUN};
 use crate::shader;
 
@@ -34,9 +34,11 @@ const COLUMNS: usize = RUN / QUAD;
 const WORKSPACE: usize = 4 << 20;
 /// Most bytes of a buffer: every adapter binds 128 MiB at once.
 const MOST_BYTES: usize = 127 << 20;
-/// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the products' rows and
-/// runs would be mostly empty.
+/// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the transforms cost what
+/// the products save, and the products' rows and runs would be mostly empty.
 const LEAST_CHANNELS: usize = 16;
+/// The same beside the broadcast kernel, which is faster than the uniform one.
+const LEAST_CHANNELS_BESIDE_BROADCAST: usize = 64;
 const LEAST_TILES: usize = 12;
 
 /// Tiles along x and in all.
@@ -72,10 +74,12 @@ pub(super) fn fits(pass: &Pass<'_>) -> bool {
     weights && binds(RUN, c.max(o)) && product::fits(c, band(pass)) && band(pass) <= RUN * 65_535
 }
 
-/// Whether it is faster than the direct kernel on software drivers.
-pub(super) fn pays(pass: &Pass<'_>) -> bool {
-    let wide = pass.in_channels().min(pass.out_channels()) >= LEAST_CHANNELS;
-    wide && tiles(pass)[1] >= LEAST_TILES && fits(pass)
+/// Whether it is faster than the direct kernels on software drivers.
+pub(super) fn pays(gpu: &Gpu, pass: &Pass<'_>) -> bool {
+    let least = if gpu.broadcasts() { LEAST_CHANNELS_BESIDE_BROADCAST } else { LEAST_CHANNELS };
+    pass.in_channels().min(pass.out_channels()) >= least
+        && tiles(pass)[1] >= LEAST_TILES
+        && fits(pass)
 }
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {

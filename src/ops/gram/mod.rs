@@ -20,7 +20,14 @@ static SHADER: Shader = shader!("gram");
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
     name: "gram",
-    shaders: &[&SHADER, &forward::SPLIT, &product::TILED, &product::UNIFORM, &product::UNIFORM_ANY],
+    shaders: &[
+        &SHADER,
+        &forward::SPLIT,
+        &product::TILED,
+        &product::UNIFORM,
+        &product::UNIFORM_ANY,
+        &product::BROADCAST,
+    ],
     cases,
 };
 
