@@ -4,16 +4,13 @@
 //
 // x, y: planar C x H x W, f32, rows without padding. convolve_aligned: W is a multiple of 4 and y 16-byte aligned;
 //   convolve: any W.
-// weight: a window of at most 64 KiB of the packed weights, at a 256-byte aligned offset:
-//   [block of 32 output channels][input channel of this dispatch][tap of 9][lane] -> the lane's four output channels.
+// weight: packed, [block of 32 output channels][input channel][tap of 9][lane] -> the lane's four output channels.
 // One invocation: four output channels x a tile of 8 x 8 pixels. One workgroup: 32 output channels x the tile, one lane
-//   for every four channels. Grid: (ceil(W / 8), ceil(H / 8), blocks of the window).
-// Writes `=`, or `+=` where params.accumulate is set. A layer larger than a window is several
-//   dispatches over chunks of input channels: bias on the first, `+=` from the second, relu on the last.
-//
+//   for every four channels. Grid: (ceil(W / 8), ceil(H / 8), blocks).
+// Writes `=`, or `+=` where params.accumulate is set.
 // Why: lavapipe loads from storage buffers in a loop over the lanes, about 20 cycles each, so no number is loaded by more
 //   than one lane: every lane brings 13 of the tile's 10 x 10 pixels, and broadcasts, a permutation each, hand them to
-//   all. What is left, the weights, comes from a uniform window, whose loads cost a third.
+//   all.
 // `zero` is always 0: added to a uniform that steers control flow, it keeps lavapipe from compiling a
 //   copy of the kernel for every value of that uniform (its uniform inlining, one compilation a dispatch).
 
@@ -21,9 +18,7 @@ struct Params {
     width: i32,
     height: i32,
     out_channels: u32,  // channels of y
-    first_out: u32,     // output channel of the window's first block
-    first_in: u32,      // input channel where this chunk starts
-    chunk: u32,         // input channels in this dispatch
+    in_channels: u32,   // of x
     padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
@@ -32,7 +27,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<uniform> weight: array<vec4f, 4096>;
+@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y4: array<vec4f>;
@@ -99,9 +94,9 @@ fn sums(group: vec3u, lane: u32, zero: u32) -> Tile {
     let at11 = place(corner, min(4u + lane / 2u, 9u), 8u + lane % 2u);
     let at12 = place(corner, min(8u + lane / 2u, 9u), 8u + lane % 2u);
     var t = Tile();
-    var base = i32(params.first_in) * params.height * params.width;
-    var at = group.z * params.chunk * 72u + lane;
-    for (var i = 0u; i < params.chunk + zero; i++) {
+    var base = 0;
+    var at = group.z * params.in_channels * 72u + lane;
+    for (var i = 0u; i < params.in_channels + zero; i++) {
         let e0 = load(base, at10);
         let e1 = load(base, at11);
         let e2 = load(base, at12);
@@ -134,7 +129,7 @@ fn sums(group: vec3u, lane: u32, zero: u32) -> Tile {
 struct Target { channel: u32, live: u32, x0: i32, steer: u32 }
 
 fn target_of(group: vec3u, lane: u32, steer: u32) -> Target {
-    let channel = params.first_out + group.z * 32u + lane * 4u;
+    let channel = group.z * 32u + lane * 4u;
     return Target(channel, params.out_channels - min(channel, params.out_channels), i32(group.x) * 8, steer);
 }
 

@@ -5,12 +5,13 @@
 //
 // x, y: f32, N a multiple of 4, bindings 16-byte aligned (any N: product_uniform_any.wgsl). Either planar, C x N and O x N, or
 //   a batch in runs of 128 pixels, B x N / 128 x C x 128. The strides in `params` say which.
-// m: a window of 64 KiB of the packed matrix, from the block of 32 rows where this dispatch starts (offset 128 * P bytes a
-//   block, P = ceil(C / 4) * 4: always a multiple of 256): [block of 32 rows][i / 4][row of 32] -> vec4f of four i, zeros beyond C. C <= 512.
+// m: the packed matrices, one after the other: [block of 32 rows][i / 4][row of 32] -> vec4f of four i, zeros beyond C.
 // One invocation: 4 rows x 64 pixels. One workgroup: 32 rows x 64 pixels, a lane for every four rows.
-// Grid: (2 ceil(N / 128), blocks, 1) with at most floor(512 / P) blocks a dispatch; N <= 4.1 million.
+// Grid: (ceil(N / 64), blocks of all matrices, 1), 65,535 each at most.
 // Writes `=`, or `+=` where params.accumulate is set.
 // Why: as in conv2d_broadcast.wgsl: no pixel is loaded by more than one lane.
+//   The matrix from windows of uniform memory, whose loads cost a third of a storage buffer's, was slower or as fast
+//   everywhere: a dispatch costs lavapipe 33 us, and a window of 64 KiB is soon through.
 // `id.z` is always 0: it keeps lavapipe from compiling a copy of the kernel for every value of a uniform.
 
 struct Params {
@@ -20,7 +21,6 @@ struct Params {
     row: u32,           // vec4f from a channel to the next: N / 4, or 32 in runs
     run_in: u32,        // vec4f from a run of 128 pixels to the next one, of x: 32, or 32 C
     run_out: u32,       // of y: 32, or 32 O
-    first: u32,         // block of 32 rows of the window's first, counted through all matrices
     blocks: u32,        // of one matrix: ceil(O / 32)
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
@@ -29,7 +29,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<uniform> m: array<vec4f, 4096>;
+@group(0) @binding(2) var<storage, read> m: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
@@ -43,7 +43,7 @@ fn load(start: u32, channel: u32, quad: u32, last: u32) -> vec4f {
     return x[start + min(channel, params.in_channels - 1u) * params.row + min(quad, last)];
 }
 
-// Four channels' weights of a row, turned: a row of each channel.
+// Four channels' weights of four rows, turned: a row of each channel.
 fn turned(a: vec4f, b: vec4f, c: vec4f, d: vec4f) -> Quad {
     return Quad(vec4f(a.x, b.x, c.x, d.x), vec4f(a.y, b.y, c.y, d.y), vec4f(a.z, b.z, c.z, d.z), vec4f(a.w, b.w, c.w, d.w));
 }
@@ -147,7 +147,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
     let run = group.x / 2u;
     let quad = group.x % 2u * 16u;
     let last = params.pixels / 4u - run * 32u - 1u;
-    let batch = (params.first + group.y) / params.blocks;
+    let batch = group.y / params.blocks;
     let batch_pixels = batch * params.pixels / 4u;
     let start = batch_pixels * params.in_channels + run * params.run_in;
     let steps = (params.in_channels + 3u) / 4u + id.z;
@@ -164,7 +164,7 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         at += 32u;
     }
     let to = batch_pixels * params.out_channels + run * params.run_out + quad;
-    let channel = (params.first + group.y) % params.blocks * 32u + lane * 4u;
+    let channel = group.y % params.blocks * 32u + lane * 4u;
     store_half(to, last, quad, channel, id.z, left);
     store_half(to + 8u, last, quad + 8u, channel, id.z, right);
 }

@@ -74,9 +74,17 @@ impl Product<'_> {
     }
 
     /// Records it, for software drivers or for GPUs.
-    pub fn record(&self, recorder: &mut Recorder, uniform: bool) -> Result<()> {
-        let [_, _, c, n] = self.extents();
-        if uniform && fits(c, n) { self.uniform(recorder) } else { self.tiled(recorder) }
+    pub fn record(&self, recorder: &mut Recorder, software: bool) -> Result<()> {
+        let [batches, o, c, n] = self.extents();
+        let grid = [n.div_ceil(RUN / 2), batches * o.div_ceil(BLOCK)];
+        let fits_grid = grid.iter().all(|groups| *groups <= 65_535);
+        match software {
+            true if recorder.gpu().broadcasts() && n % 4 == 0 && fits_grid => {
+                self.broadcast(recorder, grid)
+            }
+            true if fits(c, n) => self.uniform(recorder),
+            _ => self.tiled(recorder),
+        }
     }
 
     /// The bias, or anything: kernels that are told to leave it out bind it all the same.
@@ -95,34 +103,42 @@ impl Product<'_> {
         call.groups([groups.min(FOLD), o.div_ceil(64), groups.div_ceil(FOLD)].map(|g| g as u32))
     }
 
+    fn broadcast(&self, recorder: &mut Recorder, [runs, blocks]: [usize; 2]) -> Result<()> {
+        let [_, _, c, n] = self.extents();
+        let call = recorder.kernel(&MULTIPLY_BROADCAST)?.bind("m", self.matrix);
+        let call = self.prepared(call).flops(flops(blocks * BLOCK, c, n));
+        call.groups([runs as u32, blocks as u32, 1])
+    }
+
     fn uniform(&self, recorder: &mut Recorder) -> Result<()> {
         let [batches, o, c, n] = self.extents();
-        let batch = self.x.shape().dims().len() == 4;
-        let (kernel, run) = match n % 4 {
-            0 if recorder.gpu().broadcasts() => (&MULTIPLY_BROADCAST, RUN / 2),
-            0 => (&MULTIPLY_UNIFORM, RUN),
-            _ => (&MULTIPLY_UNIFORM_ANY, 64),
-        };
+        let (kernel, run) =
+            if n % 4 == 0 { (&MULTIPLY_UNIFORM, RUN) } else { (&MULTIPLY_UNIFORM_ANY, RUN / 2) };
         let block = BLOCK * c.next_multiple_of(4);
-        let (blocks, together) = (o.div_ceil(BLOCK), WINDOW / block);
-        let all = batches * blocks;
+        let (all, together) = (batches * o.div_ceil(BLOCK), WINDOW / block);
         for first in (0..all).step_by(together) {
             let some = together.min(all - first);
-            let call = recorder.kernel(kernel)?.bind("x", self.x).bind("y", self.y);
             let (offset, bytes) = (4 * (first * block) as u64, 4 * WINDOW as u64);
-            let call = call.bind_window("m", self.matrix, offset, bytes).bind("bias", self.bias());
-            let call = call.set("in_channels", c).set("out_channels", o).set("pixels", n);
-            let call = call.set("first", first).set("accumulate", self.accumulate);
-            let call = call.set("add_bias", self.bias.is_some()).set("relu", self.relu);
-            let call = match n % 4 {
-                0 if batch => strides(call, blocks, [RUN, RUN * c, RUN * o]),
-                0 => strides(call, blocks, [n, RUN, RUN]),
-                _ => call,
-            };
-            let call = call.flops(flops(some * BLOCK, c, n));
+            let call = recorder.kernel(kernel)?.bind_window("m", self.matrix, offset, bytes);
+            let call = self.prepared(call).set("first", first).flops(flops(some * BLOCK, c, n));
             call.groups([n.div_ceil(run) as u32, some as u32, 1])?;
         }
         Ok(())
+    }
+
+    /// Everything but the matrix.
+    fn prepared<'r>(&self, call: Call<'r>) -> Call<'r> {
+        let [_, o, c, n] = self.extents();
+        let call = call.bind("x", self.x).bind("y", self.y).bind("bias", self.bias());
+        let call = call.set("in_channels", c).set("out_channels", o).set("pixels", n);
+        let call = call.set("accumulate", self.accumulate);
+        let call = call.set("add_bias", self.bias.is_some()).set("relu", self.relu);
+        let blocks = o.div_ceil(BLOCK);
+        match n % 4 {
+            0 if self.x.shape().dims().len() == 4 => strides(call, blocks, [RUN, RUN * c, RUN * o]),
+            0 => strides(call, blocks, [n, RUN, RUN]),
+            _ => call,
+        }
     }
 }
 

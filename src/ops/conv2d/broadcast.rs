@@ -1,19 +1,18 @@
 //! The variant for software drivers with subgroups: lanes are output channels, and pixels are handed from lane
-//! to lane, so that none is loaded twice; weights from uniform windows.
+//! to lane, so that none is loaded twice.
 
 use super::fast::Pass;
-use super::windows::Layout;
 use crate::error::Result;
-use crate::gpu::{Gpu, KernelId, Recorder, Shader};
+use crate::gpu::recorder::Storage;
+use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
 use crate::shader;
 
 pub(super) static SHADER: Shader = shader!("conv2d_broadcast");
 static CONVOLVE: KernelId = KernelId::new(&SHADER, "convolve");
 static CONVOLVE_ALIGNED: KernelId = KernelId::new(&SHADER, "convolve_aligned");
 
-/// By tap, output.
-const LAYOUT: Layout =
-    Layout { name: "broadcast", block: 32, unit: 72, place: |out, tap| 32 * tap + out };
+/// Output channels of a workgroup.
+const BLOCK: usize = 32;
 /// Pixels of a tile's side.
 const TILE: usize = 8;
 /// With fewer output channels, most lanes would idle.
@@ -30,19 +29,33 @@ pub(super) fn pays(gpu: &Gpu, pass: &Pass<'_>) -> bool {
 }
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
-    let [h, w] = pass.size();
-    let [x, y] = [w.div_ceil(TILE), h.div_ceil(TILE)];
-    let aligned = w % 4 == 0;
-    let kernel = if aligned { &CONVOLVE_ALIGNED } else { &CONVOLVE };
-    LAYOUT.record(
-        pass,
-        recorder,
-        kernel,
-        x * y,
-        |blocks| [x, y, blocks],
-        |call| {
-            let call = call.bind("x", pass.x).bind(if aligned { "y4" } else { "y" }, pass.y);
-            call.set("width", w).set("height", h)
-        },
-    )
+    let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
+    let packing = pass.packing("broadcast");
+    let memory = pass.weight.upload(recorder.gpu(), &packing, |numbers| pack(pass, numbers))?;
+    let weight = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
+    let call = match w % 4 {
+        0 => recorder.kernel(&CONVOLVE_ALIGNED)?.bind("y4", pass.y),
+        _ => recorder.kernel(&CONVOLVE)?.bind("y", pass.y),
+    };
+    let call = call.bind("x", pass.x).bind("weight", &weight).bind("bias", pass.bias());
+    let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
+    let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
+    let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
+    let grid = [w.div_ceil(TILE), h.div_ceil(TILE), o.div_ceil(BLOCK)];
+    call.flops(pass.flops(o, c)).groups(grid.map(|n| n as u32))
+}
+
+/// By block of 32 outputs, input, tap, output of 32.
+fn pack(pass: &Pass<'_>, numbers: &[f32]) -> Vec<f32> {
+    let (c, o) = (pass.in_channels(), pass.out_channels());
+    let mut packed = vec![0.0; o.div_ceil(BLOCK) * c * 9 * BLOCK];
+    for out in 0..o {
+        for i in 0..c {
+            for tap in 0..9 {
+                let at = ((out / BLOCK * c + i) * 9 + tap) * BLOCK + out % BLOCK;
+                packed[at] = pass.tap(numbers, out, i, tap / 3, tap % 3);
+            }
+        }
+    }
+    packed
 }

@@ -13,7 +13,6 @@ mod pointwise;
 mod reference;
 mod tiled;
 mod uniform;
-mod windows;
 mod winograd;
 
 use std::sync::Arc;

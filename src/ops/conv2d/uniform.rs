@@ -1,9 +1,12 @@
-//! The variant for software drivers: register tiles, a lane each, and weights from uniform windows.
+//! The variant for software drivers: register tiles, and weights from a uniform window.
+//!
+//! A uniform buffer binds 64 KiB at most, so a layer is cut into windows: some blocks of eight output
+//! channels times a chunk of input channels, one dispatch each.
 
 use super::fast::Pass;
-use super::windows::Layout;
 use crate::error::Result;
-use crate::gpu::{KernelId, Recorder, Shader};
+use crate::gpu::recorder::Storage;
+use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 
 pub(super) static SHADER: Shader = shader!("conv2d_uniform");
@@ -12,15 +15,51 @@ pub(super) static ANY_WIDTH: Shader = shader!("conv2d_uniform_any");
 static CONVOLVE: KernelId = KernelId::new(&SHADER, "convolve");
 static CONVOLVE_ANY_WIDTH: KernelId = KernelId::new(&ANY_WIDTH, "convolve");
 
-/// By output, row of taps: three columns and a 0.
-const LAYOUT: Layout = Layout {
-    name: "uniform",
-    block: 8,
-    unit: 24,
-    place: |out, tap| 12 * out + tap / 3 * 4 + tap % 3,
-};
+/// vec4 of a window: 64 KiB.
+const WINDOW: usize = 4096;
+/// Output channels of a block.
+const BLOCK: usize = 8;
+/// vec4 that hold a block's weights for one input channel: a row of taps each.
+const UNIT: usize = 3 * BLOCK;
+/// Offsets of bindings are multiples of 256 bytes, in vec4.
+const ALIGNMENT: usize = 16;
 /// Invocations of a workgroup, a tile of pixels each.
 const LANES: usize = 8;
+/// Workgroups that a dispatch should have, so that every core has work.
+const WORKGROUPS: usize = 4;
+
+/// One dispatch's share of the weights.
+struct Piece {
+    first_out: usize,
+    blocks: usize,
+    first_in: usize,
+    chunk: usize,
+    /// Where its window begins, in vec4.
+    offset: usize,
+}
+
+/// Cuts a layer into pieces, and says how many vec4 they take together. A dispatch has as many
+/// blocks as it takes to occupy the cores, but no more: longer chunks read y less often again.
+fn pieces(pass: &Pass<'_>, blocks_at_least: usize) -> (Vec<Piece>, usize) {
+    let (c, blocks) = (pass.in_channels(), pass.out_channels().div_ceil(BLOCK));
+    let most = WINDOW / UNIT;
+    let wanted = blocks_at_least.min(blocks);
+    let chunks = c.div_ceil(most / wanted);
+    let chunk = c.div_ceil(chunks);
+    let together = if chunks == 1 { (most / chunk).clamp(1, blocks) } else { wanted };
+    let (mut pieces, mut end) = (Vec::new(), 0);
+    for first in (0..blocks).step_by(together) {
+        let blocks = together.min(blocks - first);
+        for first_in in (0..c).step_by(chunk) {
+            let chunk = chunk.min(c - first_in);
+            pieces.push(Piece { first_out: first * BLOCK, blocks, first_in, chunk, offset: end });
+            end += (blocks * chunk * UNIT).next_multiple_of(ALIGNMENT);
+        }
+    }
+    // The last window is bound whole, too.
+    let length = pieces.last().map_or(0, |piece| piece.offset) + WINDOW;
+    (pieces, length)
+}
 
 /// Tiles along x, tiles in all, and workgroups, for a map of that size.
 fn grid([h, w]: [usize; 2]) -> [usize; 3] {
@@ -35,20 +74,53 @@ pub(super) fn fits(pass: &Pass<'_>) -> bool {
 }
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
-    let [h, w] = pass.size();
+    let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
     let aligned = w % 4 == 0;
     let [tiles_x, tiles, groups] = grid(pass.size());
-    let kernel = if aligned { &CONVOLVE } else { &CONVOLVE_ANY_WIDTH };
-    LAYOUT.record(
-        pass,
-        recorder,
-        kernel,
-        groups,
-        |blocks| [groups, blocks, 1],
-        |call| {
-            let call = if aligned { call.bind("x4", pass.x) } else { call };
-            let call = call.bind("x", pass.x).bind("y", pass.y).set("width", w).set("height", h);
-            call.set("tiles_x", tiles_x).set("tiles", tiles)
-        },
-    )
+    let blocks_at_least = WORKGROUPS.div_ceil(groups);
+    let (pieces, length) = pieces(pass, blocks_at_least);
+
+    let packing = pass.packing(&format!("uniform, {blocks_at_least} blocks"));
+    let pack = |numbers: &[f32]| pack(pass, &pieces, length, numbers);
+    let memory = pass.weight.upload(recorder.gpu(), &packing, pack)?;
+    let weight = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
+    for piece in &pieces {
+        let (first, last) = (piece.first_in == 0, piece.first_in + piece.chunk == c);
+        let call = recorder.kernel(if aligned { &CONVOLVE } else { &CONVOLVE_ANY_WIDTH })?;
+        let call = call.bind("x", pass.x).bind("bias", pass.bias()).bind("y", pass.y);
+        let call = if aligned { call.bind("x4", pass.x) } else { call };
+        let call =
+            call.bind_window("weight", &weight, 16 * piece.offset as u64, 16 * WINDOW as u64);
+        let call =
+            call.set("width", w).set("height", h).set("tiles_x", tiles_x).set("tiles", tiles);
+        let call = call.set("out_channels", o).set("first_out", piece.first_out);
+        let call = call.set("first_in", piece.first_in).set("chunk", piece.chunk);
+        let call =
+            call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate || !first);
+        let call = call.set("add_bias", pass.bias.is_some() && first);
+        let call = call.set("relu", pass.relu && last);
+        let outputs = (piece.blocks * BLOCK).min(o - piece.first_out);
+        let call = call.flops(pass.flops(outputs, piece.chunk));
+        call.groups([groups as u32, piece.blocks as u32, 1])?;
+    }
+    Ok(())
+}
+
+/// By piece, block of 8 outputs, input of the chunk, output of 8, row: three columns and a 0.
+fn pack(pass: &Pass<'_>, pieces: &[Piece], length: usize, numbers: &[f32]) -> Vec<f32> {
+    let mut packed = vec![0.0; 4 * length];
+    for piece in pieces {
+        let outputs = (piece.blocks * BLOCK).min(pass.out_channels() - piece.first_out);
+        for out in 0..outputs {
+            for i in 0..piece.chunk {
+                let unit = piece.offset + (out / BLOCK * piece.chunk + i) * UNIT + out % BLOCK * 3;
+                for tap in 0..9 {
+                    let (o, input) = (piece.first_out + out, piece.first_in + i);
+                    packed[4 * (unit + tap / 3) + tap % 3] =
+                        pass.tap(numbers, o, input, tap / 3, tap % 3);
+                }
+            }
+        }
+    }
+    packed
 }
