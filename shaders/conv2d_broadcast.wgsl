@@ -7,6 +7,7 @@
 // weight: packed, [block of 32 output channels][input channel][tap of 9][lane] -> the lane's four output channels.
 // One invocation: four output channels x a tile of 8 x 8 pixels. One workgroup: 32 output channels x the tile, one lane
 //   for every four channels. Grid: (ceil(W / 8), ceil(H / 8), blocks).
+// gate: of y's shape; where params.mask is set, results count only where it is above 0 (the ReLU of a gradient's place).
 // Writes `=`, or `+=` where params.accumulate is set.
 // Why: lavapipe loads from storage buffers in a loop over the lanes, about 20 cycles each, so no number is loaded by more
 //   than one lane: every lane brings 13 of the tile's 10 x 10 pixels, and broadcasts, a permutation each, hand them to
@@ -23,6 +24,7 @@ struct Params {
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
+    mask: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -31,6 +33,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y4: array<vec4f>;
+@group(0) @binding(6) var<storage, read> gate: array<f32>;
+@group(0) @binding(7) var<storage, read> gate4: array<vec4f>;
 
 // Ten pixels of a row of the window.
 struct Row { a: vec4f, b: vec4f, c: vec2f }
@@ -147,6 +151,9 @@ fn store_quad(at: i32, live: bool, steer: u32, sum: vec4f) {
         if params.accumulate + steer != 0u {
             s += y4[at];
         }
+        if params.mask + steer != 0u {
+            s = select(vec4f(), s, gate4[at] > vec4f());
+        }
         y4[at] = select(s, max(s, vec4f()), params.relu != 0u);
     }
 }
@@ -172,6 +179,9 @@ fn store_number(at: i32, live: bool, steer: u32, sum: f32) {
         var s = sum;
         if params.accumulate + steer != 0u {
             s += y[at];
+        }
+        if params.mask + steer != 0u {
+            s = select(0.0, s, gate[at] > 0.0);
         }
         y[at] = select(s, max(s, 0.0), params.relu != 0u);
     }

@@ -4,7 +4,8 @@
 //
 // x: C×H×W, y: C×OH×OW. One invocation computes one element of y (forward) or of dx (backward), or, for windows of 2×2,
 // 2 pixels apart, the 2×2 elements of dx of a window (backward_2x2: one load an element; `count` is C·⌈H/2⌉·⌈W/2⌉).
-// forward: y =.   backward, backward_2x2: dx = or += (params.accumulate).
+// forward: y =.   backward, backward_2x2: dx = or += (params.accumulate); backward_2x2 with params.mask: and only where x > 0
+// (the ReLU that x ends in).
 
 struct Params {
     count: u32,
@@ -15,6 +16,7 @@ struct Params {
     window: u32,
     stride: u32,
     accumulate: u32,
+    mask: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -92,9 +94,10 @@ fn backward(
     dx[i] = before + sum;
 }
 
-fn add(at: u32, live: bool, value: f32) {
+fn add(at: u32, live: bool, value: f32, own: f32) {
     if live {
-        dx[at] = select(0.0, dx[at], params.accumulate != 0u) + value;
+        let sum = select(0.0, dx[at], params.accumulate != 0u) + value;
+        dx[at] = select(sum, 0.0, (params.mask != 0u) & !(own > 0.0));
     }
 }
 
@@ -127,8 +130,8 @@ fn backward_2x2(
     let first = vec4<bool>(equal.x, equal.y && !equal.x, equal.z && !(equal.x || equal.y), equal.w && !(equal.x || equal.y || equal.z));
     let at = (channel * params.out_height + min(row, params.out_height - 1u)) * params.out_width + min(column, params.out_width - 1u);
     let value = select(vec4f(), vec4f(dy[at]), first & vec4<bool>(whole));
-    add(a, true, value.x);
-    add(b, right, value.y);
-    add(c, below, value.z);
-    add(d, right && below, value.w);
+    add(a, true, value.x, own.x);
+    add(b, right, value.y, own.y);
+    add(c, below, value.z, own.z);
+    add(d, right && below, value.w, own.w);
 }

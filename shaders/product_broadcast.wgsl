@@ -8,6 +8,7 @@
 // m: the packed matrices, one after the other: [block of 32 rows][i / 4][row of 32] -> vec4f of four i, zeros beyond C.
 // One invocation: 4 rows x 64 pixels. One workgroup: 32 rows x 64 pixels, a lane for every four rows.
 // Grid: (ceil(N / 64), blocks of all matrices, 1), 65,535 each at most.
+// gate: of y's shape; where params.mask is set, results count only where it is above 0 (the ReLU of a gradient's place).
 // Writes `=`, or `+=` where params.accumulate is set.
 // Why: as in conv2d_broadcast.wgsl: no pixel is loaded by more than one lane.
 //   The matrix from windows of uniform memory, whose loads cost a third of a storage buffer's, was slower or as fast
@@ -25,6 +26,7 @@ struct Params {
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
+    mask: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,6 +34,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> m: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(5) var<storage, read> gate: array<vec4f>;
 
 // Four rows' sums at four pixels: a component a row.
 struct Quad { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
@@ -78,6 +81,9 @@ fn store_quad(to: Target, offset: u32, sum: vec4f) {
         var v = sum + to.bias;
         if params.accumulate + to.steer != 0u {
             v += y[to.at + offset];
+        }
+        if params.mask + to.steer != 0u {
+            v = select(vec4f(), v, gate[to.at + offset] > vec4f());
         }
         y[to.at + offset] = select(v, max(v, vec4f()), params.relu != 0u);
     }

@@ -4,8 +4,9 @@
 //
 //   y = Aᵀ [ sum over i of (G w Gᵀ) · (Bᵀ x B) ] A        for every tile of 4 x 4 pixels of y, 6 x 6 of x
 //
-// transform_input: v = Bᵀ x B.  Then 36 matrix products (product_uniform.wgsl).  transform_output: y = Aᵀ m A.
+// transform_input: v = Bᵀ x B.  Then 36 matrix products (product_broadcast.wgsl or product_uniform.wgsl).  transform_output: y = Aᵀ m A.
 // x, y: planar C x H x W and O x H x W, f32, any size. transform_output writes `=`, or `+=` where params.accumulate is set.
+// gate: of y's shape; where params.mask is set, results count only where it is above 0 (the ReLU of a gradient's place).
 //
 // For wide maps the tiles are the products' pixels, m[k] = u[k] · v[k]:
 //   v, m: 36 x T / 128 x channels x 128, T tiles in runs of 128: a band of the map's, from `first_tile` on, in row-major order;
@@ -14,7 +15,7 @@
 //   how v and m lie in memory (runs first: twice the time).
 //   The `_aligned` forms load and store rows of four pixels at once: for W a multiple of 4 and 16-byte aligned bindings; `x4` is `x`.
 // For deep maps, which have more channels than tiles, the output channels are, m[k] = v[k]ᵀ · u[k]ᵀ (`_deep`):
-//   v: 36 packed matrices of a row for each tile, as product_uniform.wgsl reads them: blocks of 32 tiles x C / 4 x 32 x 4 channels.
+//   v: 36 packed matrices of a row for each tile, as these read them: blocks of 32 tiles x C / 4 x 32 x 4 channels.
 //   m: 36 x O / 128 x tiles x 128 channels. C a multiple of 4, one band.
 //   One invocation: one tile of 4 channels (a vec4f's lanes). Grid: (C, blocks, 1) and (4 tiles, runs of 128 channels, 1).
 // One workgroup: 8 neighbours.
@@ -36,6 +37,7 @@ struct Params {
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
+    mask: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -46,6 +48,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 @group(0) @binding(6) var<storage, read> x4: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> y4: array<vec4f>;
+@group(0) @binding(8) var<storage, read> gate: array<f32>;
+@group(0) @binding(9) var<storage, read> gate4: array<vec4f>;
 
 const ROOT = 1.41421356237;      // √2
 const HALF_ROOT = 0.70710678119; // 1/√2
@@ -251,12 +255,12 @@ fn tile(r: Results, n: u32) -> Four {
 }
 
 // What an invocation's stores share.
-struct Out { plane: i32, accumulate: bool, bias: f32 }
+struct Out { plane: i32, accumulate: bool, mask: bool, bias: f32 }
 
 fn out_of(channel: u32, steer: u32) -> Out {
     let add_bias = params.add_bias + steer != 0u;
     let b = select(0.0, bias[select(0u, channel, add_bias)], add_bias);
-    return Out(i32(channel) * params.height, params.accumulate + steer != 0u, b);
+    return Out(i32(channel) * params.height, params.accumulate + steer != 0u, params.mask + steer != 0u, b);
 }
 
 fn live_tiles(quad: u32) -> vec4<bool> {
@@ -269,6 +273,9 @@ fn store(at: i32, live: bool, out: Out, sum: f32) {
         var s = sum + out.bias;
         if out.accumulate {
             s += y[at];
+        }
+        if out.mask {
+            s = select(0.0, s, gate[at] > 0.0);
         }
         y[at] = select(s, max(s, 0.0), params.relu != 0u);
     }
@@ -297,6 +304,9 @@ fn store_row_aligned(at: i32, live: bool, out: Out, p: vec4f) {
         var s = p + out.bias;
         if out.accumulate {
             s += y4[at];
+        }
+        if out.mask {
+            s = select(vec4f(), s, gate4[at] > vec4f());
         }
         y4[at] = select(s, max(s, vec4f()), params.relu != 0u);
     }

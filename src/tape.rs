@@ -8,6 +8,8 @@
 //! value. The tape gives each backward dispatch the buffer of the gradient and says whether to write
 //! (`=`, the first use) or to add (`+=`, every later one). When a node's own backward runs, all
 //! later uses have been added; from then on its gradient is scratch memory that it may overwrite.
+//! Where an operation ends in a ReLU ([`Op::rectified`]), its gradient counts only where its value is above 0:
+//! the last use masks it in passing where it can ([`Op::masks`]), otherwise the tape does.
 //! Frozen inputs have no gradient and cost nothing; nodes that the result does not depend on are
 //! skipped.
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program, Recorder, Value};
+use crate::ops::relu;
 use crate::ops::scale::scaled;
 use crate::tensor::{Frozen, Shape, Tensor};
 
@@ -29,6 +32,8 @@ pub struct Gradient {
     pub value: Value,
     /// Add to what is there (`+=`) instead of replacing it (`=`).
     pub accumulate: bool,
+    /// What is there in the end counts only where the input is above 0; for operations that say they mask.
+    pub mask: bool,
 }
 
 /// What an operation's backward pass gets.
@@ -37,7 +42,7 @@ pub struct Backward<'a> {
     pub x: &'a [Value],
     /// The output.
     pub y: &'a Value,
-    /// The output's gradient; may be overwritten.
+    /// The output's gradient, masked where the operation is rectified; may be overwritten.
     pub dy: &'a Value,
     /// For every input, where its gradient goes; `None` for frozen ones. An input that occurs twice
     /// is served in this order.
@@ -54,6 +59,16 @@ pub trait Op {
     /// # Errors
     /// [`Error::Shape`] when the inputs do not fit.
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape>;
+
+    /// Whether the output is max(·, 0) of something.
+    fn rectified(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Op::backward`] heeds [`Gradient::mask`].
+    fn masks(&self) -> bool {
+        false
+    }
 
     /// Records the dispatches that compute `y` from `x`.
     ///
@@ -73,6 +88,12 @@ struct Node {
     /// A variable or a result that depends on one.
     needs_gradient: bool,
     source: Option<Source>,
+}
+
+impl Node {
+    fn rectified(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.op.rectified())
+    }
 }
 
 /// The operation that made a node.
@@ -208,6 +229,8 @@ impl Tape {
         scaled(&mut self.recorder, &self.nodes[upstream.0].value, 1.0, &start, false)?;
         let mut gradients: Vec<Option<Value>> = vec![None; self.nodes.len()];
         gradients[result.0] = Some(start);
+        let mut uses = self.uses(result);
+        let mut masked = vec![false; self.nodes.len()];
         for at in (0..=result.0).rev() {
             let node = &self.nodes[at];
             let Some(source) = node.source.as_ref().filter(|_| node.needs_gradient) else {
@@ -215,6 +238,9 @@ impl Tape {
             };
             let Some(dy) = gradients[at].take() else { continue };
             self.recorder.scope = source.scope.clone();
+            if source.op.rectified() && !masked[at] {
+                relu::mask(&mut self.recorder, &node.value, &dy)?;
+            }
             let mut x = Vec::with_capacity(source.inputs.len());
             let mut dx = Vec::with_capacity(source.inputs.len());
             for input in &source.inputs {
@@ -225,13 +251,30 @@ impl Tape {
                     let value = gradients[input.0].get_or_insert_with(|| {
                         self.recorder.temporary(input_node.value.shape.clone())
                     });
-                    Gradient { value: value.clone(), accumulate }
+                    uses[input.0] -= 1;
+                    let mask = uses[input.0] == 0 && source.op.masks() && input_node.rectified();
+                    masked[input.0] = mask;
+                    Gradient { value: value.clone(), accumulate, mask }
                 }));
             }
             let pass = Backward { x: &x, y: &node.value, dy: &dy, dx: &dx };
             source.op.backward(&mut self.recorder, &pass)?;
         }
         Ok(Gradients(gradients))
+    }
+
+    /// How often each value is used on the way to `result`, where gradients flow.
+    fn uses(&self, result: Var) -> Vec<usize> {
+        let mut uses = vec![0; self.nodes.len()];
+        for at in (0..=result.0).rev().filter(|at| self.nodes[*at].needs_gradient) {
+            // What no later value uses does not matter to the result.
+            if let Some(source) =
+                self.nodes[at].source.as_ref().filter(|_| at == result.0 || uses[at] > 0)
+            {
+                source.inputs.iter().for_each(|input| uses[input.0] += 1);
+            }
+        }
+        uses
     }
 
     /// The gradient of a variable, or `None` when the result does not depend on it. Gradients of

@@ -38,12 +38,12 @@ impl Op for AvgPool {
     }
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        self.0.forward(&FORWARD, recorder, &x[0], y)
+        self.0.forward(&FORWARD, &[], recorder, &x[0], y)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let count = pass.x[0].shape().elements();
-        self.0.backward(&BACKWARD, count, &[], recorder, pass)
+        self.0.backward(&BACKWARD, count, &[], &[], recorder, pass)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::pool::{self, Windows};
 use super::reference::{Array, Reference};
-use super::{Case, Entry};
+use super::{Case, Entry, relu};
 use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
@@ -38,19 +38,36 @@ impl Op for MaxPool {
         self.0.shape("max_pool", inputs[0])
     }
 
+    fn masks(&self) -> bool {
+        true
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        self.0.forward(&FORWARD, recorder, &x[0], y)
+        self.0.forward(&FORWARD, &[("mask", false)], recorder, &x[0], y)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let x = &pass.x[0];
+        let mask = pass.dx[0].as_ref().is_some_and(|dx| dx.mask);
         if let Windows { window: 2, stride: 2 } = self.0 {
             let [c, h, w] = x.shape().chw("max_pool")?;
             let cells = c * h.div_ceil(2) * w.div_ceil(2);
-            return self.0.backward(&BACKWARD_2X2, cells, &[("x", x)], recorder, pass);
+            let values = [("x", x)];
+            return self.0.backward(
+                &BACKWARD_2X2,
+                cells,
+                &values,
+                &[("mask", mask)],
+                recorder,
+                pass,
+            );
         }
-        let values = [("x", x), ("y", pass.y)];
-        self.0.backward(&BACKWARD, x.shape().elements(), &values, recorder, pass)
+        let (values, settings) = ([("x", x), ("y", pass.y)], [("mask", false)]);
+        self.0.backward(&BACKWARD, x.shape().elements(), &values, &settings, recorder, pass)?;
+        match &pass.dx[0] {
+            Some(dx) if mask => relu::mask(recorder, x, &dx.value),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -42,33 +42,38 @@ impl Windows {
         }
     }
 
+    /// `settings` are parameters that only one of the kernels has.
     pub fn forward(
         self,
         kernel: &KernelId,
+        settings: &[(&str, bool)],
         recorder: &mut Recorder,
         x: &Value,
         y: &Value,
     ) -> Result<()> {
         let count = y.shape().elements();
         let call = recorder.kernel(kernel)?.bind("x", x).bind("y", y);
+        let call = settings.iter().fold(call, |call, (name, value)| call.set(name, *value));
         self.sizes(call, x.shape(), y.shape())?
             .set("count", count)
             .set("accumulate", false)
             .over(count)
     }
 
-    /// Binds what both need, and `values` by name; one invocation for each of `count`.
+    /// Binds what both need, and `values` by name, and sets `settings`; one invocation for each of `count`.
     pub fn backward(
         self,
         kernel: &KernelId,
         count: usize,
         values: &[(&str, &Value)],
+        settings: &[(&str, bool)],
         recorder: &mut Recorder,
         pass: &Backward<'_>,
     ) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let call = recorder.kernel(kernel)?.bind("dy", pass.dy).bind("dx", &dx.value);
         let call = values.iter().fold(call, |call, (name, value)| call.bind(name, value));
+        let call = settings.iter().fold(call, |call, (name, value)| call.set(name, *value));
         let call = self.sizes(call, pass.x[0].shape(), pass.y.shape())?;
         call.set("count", count).set("accumulate", dx.accumulate).over(count)
     }

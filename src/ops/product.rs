@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
+use crate::ops::relu;
 use crate::shader;
 
 /// For GPUs, through workgroup memory; any shape.
@@ -39,6 +40,8 @@ pub(super) struct Product<'a> {
     pub bias: Option<&'a Value>,
     pub relu: bool,
     pub accumulate: bool,
+    /// Where this is not above 0, y becomes 0 in the end.
+    pub mask: Option<&'a Value>,
 }
 
 /// Numbers of so many packed matrices: whole blocks, and a window more, because the last block's
@@ -82,8 +85,14 @@ impl Product<'_> {
             true if recorder.gpu().broadcasts() && n % 4 == 0 && fits_grid => {
                 self.broadcast(recorder, grid)
             }
-            true if fits(c, n) => self.uniform(recorder),
-            _ => self.tiled(recorder),
+            true if fits(c, n) => {
+                self.uniform(recorder)?;
+                relu::masked(recorder, self.mask, self.y)
+            }
+            _ => {
+                self.tiled(recorder)?;
+                relu::masked(recorder, self.mask, self.y)
+            }
         }
     }
 
@@ -106,7 +115,9 @@ impl Product<'_> {
     fn broadcast(&self, recorder: &mut Recorder, [runs, blocks]: [usize; 2]) -> Result<()> {
         let [_, _, c, n] = self.extents();
         let call = recorder.kernel(&MULTIPLY_BROADCAST)?.bind("m", self.matrix);
-        let call = self.prepared(call).flops(flops(blocks * BLOCK, c, n));
+        let call = call.bind("gate", self.mask.unwrap_or(self.x));
+        let call =
+            self.prepared(call).set("mask", self.mask.is_some()).flops(flops(blocks * BLOCK, c, n));
         call.groups([runs as u32, blocks as u32, 1])
     }
 

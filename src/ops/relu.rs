@@ -50,14 +50,22 @@ impl Op for Relu {
     }
 }
 
-/// Sets `dy` to 0 where `y` is: the backward pass of a ReLU that another operation ends in.
+/// Sets `dy` to 0 where `y` is not above 0: the backward pass of a ReLU that another operation ends in.
 ///
 /// # Errors
 /// As [`Recorder::kernel`].
-pub(super) fn mask(recorder: &mut Recorder, y: &Value, dy: &Value) -> Result<()> {
+pub(crate) fn mask(recorder: &mut Recorder, y: &Value, dy: &Value) -> Result<()> {
     let count = y.shape().elements();
     let call = recorder.kernel(&MASK)?.bind("y", y).bind("dy", dy);
     call.set("count", count).set("accumulate", false).over(count)
+}
+
+/// [`mask`] by a value, if there is one.
+///
+/// # Errors
+/// As [`mask`].
+pub(super) fn masked(recorder: &mut Recorder, y: Option<&Value>, dy: &Value) -> Result<()> {
+    y.map_or(Ok(()), |y| mask(recorder, y, dy))
 }
 
 impl Reference for Relu {

@@ -2,8 +2,10 @@
 
 use impasto::Result;
 use impasto::ops::conv2d::Variant;
-use impasto::ops::{Conv2d, Padding, absolute_error, conv2d, gram, relu, weighted_sum};
-use impasto::tape::Tape;
+use impasto::ops::{
+    Conv2d, Padding, absolute_error, add, avg_pool, conv2d, gram, max_pool, relu, weighted_sum,
+};
+use impasto::tape::{Tape, Var};
 use impasto::tensor::Frozen;
 
 use crate::common::{gpu, random, relative_error, rng};
@@ -112,5 +114,77 @@ fn a_fused_relu_masks_once_all_uses_have_added() -> Result<()> {
     let expected: Vec<f64> = gradient(false)?.into_iter().map(f64::from).collect();
     let error = relative_error(&gradient(true)?, &expected);
     assert!(error < 1e-6, "off by {error:.1e}");
+    Ok(())
+}
+
+/// Everything that may be the last to add to the gradient of a fused ReLU.
+#[test]
+fn whoever_adds_last_masks() -> Result<()> {
+    let (gpu, mut rng) = (gpu(), rng(15));
+    let weights = Frozen::new([20, 5, 3, 3], random(&mut rng, 20 * 45))?;
+    let wide = Frozen::new([18, 20, 3, 3], random(&mut rng, 18 * 180))?;
+    let point = Frozen::new([9, 20, 1, 1], random(&mut rng, 9 * 20))?;
+    type Use<'a> = Box<dyn Fn(&mut Tape, Var) -> Result<Var> + 'a>;
+    let mut uses: Vec<(String, Use)> = vec![
+        ("gram".into(), Box::new(gram)),
+        ("max_pool 2×2".into(), Box::new(|tape, y| max_pool(tape, y, 2, 2))),
+        ("max_pool 3×3/2".into(), Box::new(|tape, y| max_pool(tape, y, 3, 2))),
+        ("avg_pool".into(), Box::new(|tape, y| avg_pool(tape, y, 2, 2))),
+    ];
+    for variant in Variant::ALL {
+        for mode in Padding::ALL {
+            let settings = Conv2d { mode, variant: Some(variant), ..Conv2d::default() };
+            let wide = &wide;
+            let next = move |tape: &mut Tape, y| {
+                let wide = tape.frozen(wide);
+                conv2d(tape, y, wide, None, settings)
+            };
+            uses.push((format!("3×3 {settings:?}"), Box::new(next)));
+        }
+        let settings = Conv2d { padding: 0, variant: Some(variant), ..Conv2d::default() };
+        let point = &point;
+        let side = move |tape: &mut Tape, y| {
+            let point = tape.frozen(point);
+            conv2d(tape, y, point, None, settings)
+        };
+        uses.push((format!("1×1 {settings:?}"), Box::new(side)));
+    }
+    for [h, w] in [[9, 12], [13, 7], [40, 48]] {
+        let x = gpu.tensor([5, h, w], &random(&mut rng, 5 * h * w))?;
+        for (name, use_of) in &uses {
+            for twice in [false, true] {
+                let gradient = |fused: bool| -> Result<Vec<f32>> {
+                    let mut tape = Tape::new(gpu);
+                    let var = tape.variable(&x);
+                    let weights = tape.frozen(&weights);
+                    let settings = Conv2d { relu: fused, ..Conv2d::default() };
+                    let mut y = conv2d(&mut tape, var, weights, None, settings)?;
+                    if !fused {
+                        y = relu(&mut tape, y)?;
+                    }
+                    let mut result = use_of(&mut tape, y)?;
+                    if twice {
+                        let again = use_of(&mut tape, y)?;
+                        result = add(&mut tape, result, again)?;
+                    }
+                    let shape = tape.shape(result).clone();
+                    let numbers: Vec<f32> =
+                        (0..shape.elements()).map(|i| (i as f32 * 0.618).fract() - 0.5).collect();
+                    let upstream = gpu.tensor(shape, &numbers)?;
+                    let upstream = tape.constant(&upstream);
+                    let gradients = tape.backward_from(result, upstream)?;
+                    let dx = tape.gradient(&gradients, var).expect("the result depends on x");
+                    let dx = tape.keep(dx)?;
+                    let program = tape.finish()?;
+                    program.poison();
+                    pollster::block_on(program.run())?;
+                    pollster::block_on(gpu.read(&dx))
+                };
+                let expected: Vec<f64> = gradient(false)?.into_iter().map(f64::from).collect();
+                let error = relative_error(&gradient(true)?, &expected);
+                assert!(error < 1e-6, "{name} twice: {twice}, {h}×{w}: off by {error:.1e}");
+            }
+        }
+    }
     Ok(())
 }

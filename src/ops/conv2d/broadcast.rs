@@ -34,13 +34,14 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let memory = pass.weight.upload(recorder.gpu(), &packing, |numbers| pack(pass, numbers))?;
     let weight = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
     let call = match w % 4 {
-        0 => recorder.kernel(&CONVOLVE_ALIGNED)?.bind("y4", pass.y),
-        _ => recorder.kernel(&CONVOLVE)?.bind("y", pass.y),
+        0 => recorder.kernel(&CONVOLVE_ALIGNED)?.bind("y4", pass.y).bind("gate4", pass.gate()),
+        _ => recorder.kernel(&CONVOLVE)?.bind("y", pass.y).bind("gate", pass.gate()),
     };
     let call = call.bind("x", pass.x).bind("weight", &weight).bind("bias", pass.bias());
     let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
     let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
     let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
+    let call = call.set("mask", pass.mask.is_some());
     let grid = [w.div_ceil(TILE), h.div_ceil(TILE), o.div_ceil(BLOCK)];
     call.flops(pass.flops(o, c)).groups(grid.map(|n| n as u32))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{Padding, Variant, broadcast, pointwise, tiled, uniform, winograd};
 use crate::error::Result;
 use crate::gpu::{Recorder, Value};
+use crate::ops::relu;
 use crate::tensor::Frozen;
 
 /// On GPUs, results with fewer channels would leave most of a tile empty: the gradient to the
@@ -25,6 +26,8 @@ pub(super) struct Pass<'a> {
     pub mode: Padding,
     pub relu: bool,
     pub accumulate: bool,
+    /// Where this is not above 0, y becomes 0 in the end.
+    pub mask: Option<&'a Value>,
 }
 
 /// Passes of 3×3 convolutions that the tuner takes for the same work: as many channels, the same direction,
@@ -78,10 +81,13 @@ impl Pass<'_> {
         }
         match variant {
             Variant::Baseline => return Ok(false),
-            Variant::Uniform => uniform::record(self, recorder)?,
             Variant::Broadcast => broadcast::record(self, recorder)?,
-            Variant::Tiled => tiled::record(self, recorder)?,
             Variant::Winograd => winograd::record(self, recorder)?,
+            Variant::Uniform => uniform::record(self, recorder)?,
+            Variant::Tiled => tiled::record(self, recorder)?,
+        }
+        if !matches!(variant, Variant::Broadcast | Variant::Winograd) {
+            relu::masked(recorder, self.mask, self.y)?;
         }
         Ok(true)
     }
@@ -137,5 +143,10 @@ impl Pass<'_> {
     /// The bias, or anything: kernels that are told to leave it out bind it all the same.
     pub fn bias(&self) -> &Value {
         self.bias.unwrap_or(self.x)
+    }
+
+    /// The mask, or anything.
+    pub fn gate(&self) -> &Value {
+        self.mask.unwrap_or(self.x)
     }
 }

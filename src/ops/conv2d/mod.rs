@@ -232,7 +232,10 @@ impl Conv2d {
         pass: &Backward<'_>,
         dx: &Gradient,
     ) -> Result<()> {
+        let mask = Some(&pass.x[0]).filter(|_| dx.mask);
         if let Some(weight) = self.fast_weight(extents, &pass.x[1]) {
+            // What mirrored and repeated pixels pass on is left, and little.
+            let complete = self.mode == Padding::Zero;
             let fast = fast::Pass {
                 x: pass.dy,
                 y: &dx.value,
@@ -242,16 +245,18 @@ impl Conv2d {
                 mode: Padding::Zero,
                 relu: false,
                 accumulate: dx.accumulate,
+                mask: mask.filter(|_| complete),
             };
             if fast.record(recorder, self.variant)? {
-                // What mirrored and repeated pixels pass on is left, and little.
-                if self.mode != Padding::Zero {
-                    baseline::backward_input(self, extents, recorder, pass, dx, true)?;
+                if complete {
+                    return Ok(());
                 }
-                return Ok(());
+                baseline::backward_input(self, extents, recorder, pass, dx, true)?;
+                return relu::masked(recorder, mask, &dx.value);
             }
         }
-        baseline::backward_input(self, extents, recorder, pass, dx, false)
+        baseline::backward_input(self, extents, recorder, pass, dx, false)?;
+        relu::masked(recorder, mask, &dx.value)
     }
 }
 
@@ -269,6 +274,14 @@ impl Op for Conv2d {
         Ok(extents.output.into())
     }
 
+    fn rectified(&self) -> bool {
+        self.relu
+    }
+
+    fn masks(&self) -> bool {
+        true
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let extents = self.extents(x[0].shape(), x[1].shape())?;
         if let Some(weight) = self.fast_weight(&extents, &x[1]) {
@@ -282,6 +295,7 @@ impl Op for Conv2d {
                 mode: self.mode,
                 relu: self.relu,
                 accumulate: false,
+                mask: None,
             };
             if pass.record(recorder, self.variant)? {
                 return Ok(());
@@ -292,9 +306,6 @@ impl Op for Conv2d {
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let extents = self.extents(pass.x[0].shape(), pass.x[1].shape())?;
-        if self.relu {
-            relu::mask(recorder, pass.y, pass.dy)?;
-        }
         if let Some(dx) = &pass.dx[0] {
             self.backward_input(&extents, recorder, pass, dx)?;
         }

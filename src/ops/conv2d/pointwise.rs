@@ -11,8 +11,8 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder, uniform: bool) ->
     let memory = pass.weight.upload(recorder.gpu(), &pass.packing("product"), pack)?;
     let matrix = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
     let (relu, accumulate) = (pass.relu, pass.accumulate);
-    let (x, y, bias, matrix) = (pass.x, pass.y, pass.bias, &matrix);
-    Product { x, y, matrix, bias, relu, accumulate }.record(recorder, uniform)
+    let (x, y, bias, mask, matrix) = (pass.x, pass.y, pass.bias, pass.mask, &matrix);
+    Product { x, y, matrix, bias, relu, accumulate, mask }.record(recorder, uniform)
 }
 
 fn pack(pass: &Pass<'_>, numbers: &[f32]) -> Vec<f32> {

@@ -106,8 +106,13 @@ fn record_wide(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
         grid(c).transform_input(pass, call, &v)?;
         products(recorder, &v, &u, &m)?;
         let call = match aligned {
-            true => recorder.kernel(&TRANSFORM_OUTPUT_ALIGNED)?.bind("y4", pass.y),
-            false => recorder.kernel(&TRANSFORM_OUTPUT)?.bind("y", pass.y),
+            true => recorder
+                .kernel(&TRANSFORM_OUTPUT_ALIGNED)?
+                .bind("y4", pass.y)
+                .bind("gate4", pass.gate()),
+            false => {
+                recorder.kernel(&TRANSFORM_OUTPUT)?.bind("y", pass.y).bind("gate", pass.gate())
+            }
         };
         grid(o).transform_output(pass, call, &m)?;
     }
@@ -131,12 +136,13 @@ fn record_deep(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let plane = runs * tiles * COLUMNS;
     let grid = Grid { first: 0, columns: o.div_ceil(QUAD), middle: tiles, plane };
     let call = recorder.kernel(&TRANSFORM_OUTPUT_DEEP)?.bind("y", pass.y);
+    let call = call.bind("gate", pass.gate());
     grid.transform_output(pass, call, &m)
 }
 
 fn products(recorder: &mut Recorder, x: &Value, matrix: &Value, y: &Value) -> Result<()> {
     let (bias, relu, accumulate) = (None, false, false);
-    Product { x, y, matrix, bias, relu, accumulate }.record(recorder, true)
+    Product { x, y, matrix, bias, relu, accumulate, mask: None }.record(recorder, true)
 }
 
 /// The invocations of a transform, as `winograd.wgsl` counts them.
@@ -151,12 +157,14 @@ struct Grid {
 impl Grid {
     fn transform_input(&self, pass: &Pass<'_>, call: Call<'_>, v: &Value) -> Result<()> {
         let call = call.bind("x", pass.x).bind("v", v).set("accumulate", false);
-        self.dispatch(pass, call.set("add_bias", false).set("relu", false))
+        let call = call.set("add_bias", false).set("relu", false).set("mask", false);
+        self.dispatch(pass, call)
     }
 
     fn transform_output(&self, pass: &Pass<'_>, call: Call<'_>, m: &Value) -> Result<()> {
         let call = call.bind("m", m).bind("bias", pass.bias()).set("accumulate", pass.accumulate);
-        self.dispatch(pass, call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu))
+        let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
+        self.dispatch(pass, call.set("mask", pass.mask.is_some()))
     }
 
     fn dispatch(&self, pass: &Pass<'_>, call: Call<'_>) -> Result<()> {

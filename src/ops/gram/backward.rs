@@ -23,6 +23,7 @@ pub(super) fn record(
     call.over(product::blocks_length(c, c))?;
 
     let (y, accumulate) = (&dx.value, dx.accumulate);
-    let product = Product { x, y, matrix: &matrix, bias: None, relu: false, accumulate };
+    let mask = Some(x).filter(|_| dx.mask);
+    let product = Product { x, y, matrix: &matrix, bias: None, relu: false, accumulate, mask };
     product.record(recorder, variant == Variant::Uniform)
 }

@@ -96,6 +96,10 @@ impl Op for Gram {
         Ok([c, c].into())
     }
 
+    fn masks(&self) -> bool {
+        true
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         forward::record(self.variant(recorder.gpu()), recorder, &x[0], y)
     }
