@@ -12,6 +12,8 @@ use crate::tensor::Shape;
 static SHADER: Shader = shader!("max_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
+static FORWARD_QUADS: KernelId = KernelId::new(&SHADER, "forward_quads");
+static BACKWARD_QUADS: KernelId = KernelId::new(&SHADER, "backward_quads");
 static BACKWARD_2X2: KernelId = KernelId::new(&SHADER, "backward_2x2");
 
 /// The catalogue's row.
@@ -29,6 +31,23 @@ pub fn max_pool(tape: &mut Tape, x: Var, window: usize, stride: usize) -> Result
 #[derive(Clone)]
 struct MaxPool(Windows);
 
+impl MaxPool {
+    /// Whether the kernels that take four windows at a time can be used.
+    fn in_quads(&self, x: &Shape) -> Result<bool> {
+        let [_, h, w] = x.chw("max_pool")?;
+        Ok(self.0.window == 2 && self.0.stride == 2 && w % 8 == 0 && h % 2 == 0)
+    }
+
+    fn backward_quads(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
+        let Some(dx) = &pass.dx[0] else { return Ok(()) };
+        let (x, count) = (&pass.x[0], pass.y.shape().elements() / 4);
+        let call = recorder.kernel(&BACKWARD_QUADS)?.bind("x4", x).bind("dy4", pass.dy);
+        let call = call.bind("dx4", &dx.value).set("count", count);
+        let call = call.set("accumulate", dx.accumulate).set("mask", dx.mask);
+        self.0.sizes(call, x.shape(), pass.y.shape())?.over(count)
+    }
+}
+
 impl Op for MaxPool {
     fn name(&self) -> &'static str {
         "max_pool"
@@ -43,11 +62,20 @@ impl Op for MaxPool {
     }
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        self.0.forward(&FORWARD, &[("mask", false)], recorder, &x[0], y)
+        if !self.in_quads(x[0].shape())? {
+            return self.0.forward(&FORWARD, &[("mask", false)], recorder, &x[0], y);
+        }
+        let count = y.shape().elements() / 4;
+        let call = recorder.kernel(&FORWARD_QUADS)?.bind("x4", &x[0]).bind("y4", y);
+        let call = call.set("count", count).set("accumulate", false).set("mask", false);
+        self.0.sizes(call, x[0].shape(), y.shape())?.over(count)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let x = &pass.x[0];
+        if self.in_quads(x.shape())? {
+            return self.backward_quads(recorder, pass);
+        }
         let mask = pass.dx[0].as_ref().is_some_and(|dx| dx.mask);
         if let Windows { window: 2, stride: 2 } = self.0 {
             let [c, h, w] = x.shape().chw("max_pool")?;

@@ -78,7 +78,8 @@ impl Windows {
         call.set("count", count).set("accumulate", dx.accumulate).over(count)
     }
 
-    fn sizes<'r>(
+    /// Sets the maps' sizes and the windows'.
+    pub fn sizes<'r>(
         self,
         call: crate::gpu::Call<'r>,
         x: &Shape,
@@ -92,7 +93,9 @@ impl Windows {
 
 /// Cases of a pooling operation made by `op`.
 pub(super) fn cases<R: Reference + 'static>(op: impl Fn(Windows) -> R) -> Vec<Case> {
-    let shapes = [[1, 2, 2], [3, 5, 7], [2, 13, 4], [5, 16, 16], [1, 3, 127]].map(Shape::from);
+    let shapes =
+        [[1, 2, 2], [3, 5, 7], [2, 13, 4], [5, 16, 16], [1, 3, 127], [3, 6, 40], [2, 7, 24]];
+    let shapes = shapes.map(Shape::from);
     let mut cases: Vec<Case> = shapes
         .into_iter()
         .map(|s| Case::new(op(Windows { window: 2, stride: 2 }), vec![s], "2×2"))
