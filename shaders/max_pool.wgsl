@@ -6,6 +6,8 @@
 // 2 pixels apart, the 2×2 elements of dx of a window (backward_2x2: one load an element; `count` is C·⌈H/2⌉·⌈W/2⌉).
 // forward_quads, backward_quads: the same for windows of 2x2, 2 pixels apart, and 4 of them at a time: for W a multiple of 8 and
 // 16-byte aligned bindings; `x4` … are `x` …, `count` is C·OH·OW/4. Wide loads cost software drivers half as much a number.
+//   `codes`, written forward and read backward so that x need not be kept: a byte for each window of a quad, with bit 2r+s set for
+//   the element that was the first largest, and bit 4+2r+s for those above 0.
 // forward: y =.   backward…: dx = or += (params.accumulate); backward_2x2 and _quads with params.mask: and only where x > 0
 // (the ReLU that x ends in).
 
@@ -30,6 +32,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y4: array<vec4f>;
 @group(0) @binding(7) var<storage, read> dy4: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> dx4: array<vec4f>;
+@group(0) @binding(9) var<storage, read_write> codes: array<u32>;
 
 @compute @workgroup_size(LANES)
 fn forward(
@@ -153,6 +156,21 @@ fn quads_of(i: u32) -> Quads {
     return Quads((channel * params.height + row * 2u) * next + i % across * 2u, next);
 }
 
+// Two windows side by side.
+struct Pooled { largest: vec2f, code: vec2u }
+
+fn pool(upper: vec4f, lower: vec4f) -> Pooled {
+    let both = max(upper, lower);
+    let largest = max(both.xz, both.yw);
+    var code = vec2u(8u);
+    code = select(code, vec2u(4u), lower.xz == largest);
+    code = select(code, vec2u(2u), upper.yw == largest);
+    code = select(code, vec2u(1u), upper.xz == largest);
+    let up = select(vec4u(), vec4u(16u, 32u, 16u, 32u), upper > vec4f());
+    let low = select(vec4u(), vec4u(64u, 128u, 64u, 128u), lower > vec4f());
+    return Pooled(largest, code | up.xz | up.yw | low.xz | low.yw);
+}
+
 @compute @workgroup_size(LANES)
 fn forward_quads(
     @builtin(workgroup_id) group: vec3u,
@@ -164,28 +182,21 @@ fn forward_quads(
         return;
     }
     let q = quads_of(i);
-    let left = max(x4[q.corner], x4[q.corner + q.next]);
-    let right = max(x4[q.corner + 1u], x4[q.corner + q.next + 1u]);
-    y4[i] = vec4f(max(left.xz, left.yw), max(right.xz, right.yw));
+    let left = pool(x4[q.corner], x4[q.corner + q.next]);
+    let right = pool(x4[q.corner + 1u], x4[q.corner + q.next + 1u]);
+    y4[i] = vec4f(left.largest, right.largest);
+    codes[i] = left.code.x | (left.code.y << 8u) | (right.code.x << 16u) | (right.code.y << 24u);
 }
 
-// Two windows side by side: their gradients go to the first of their largest.
-fn unpool(at: u32, next: u32, dy: vec2f) {
-    let upper = x4[at];
-    let lower = x4[at + next];
-    let both = max(upper, lower);
-    let largest = max(both.xz, both.yw).xxyy;
-    let up = upper == largest;
-    let low = lower == largest;
-    let found = up.xz | up.yw;
-    let first = vec4<bool>(up.x, up.y & !up.x, up.z, up.w & !up.z);
-    let later = vec4<bool>(low.x & !found.x, low.y & !low.x & !found.x, low.z & !found.y, low.w & !low.z & !found.y);
+// The gradients of two windows side by side, by their codes.
+fn unpool(at: u32, next: u32, code: vec2u, dy: vec2f) {
     let add = params.accumulate != 0u;
-    let a = select(vec4f(), dx4[at], add) + select(vec4f(), dy.xxyy, first);
-    let b = select(vec4f(), dx4[at + next], add) + select(vec4f(), dy.xxyy, later);
-    let keep = params.mask == 0u;
-    dx4[at] = select(vec4f(), a, (upper > vec4f()) | vec4<bool>(keep));
-    dx4[at + next] = select(vec4f(), b, (lower > vec4f()) | vec4<bool>(keep));
+    let keep = select(0u, ~0u, params.mask == 0u);
+    let bits = code.xxyy;
+    let a = select(vec4f(), dx4[at], add) + select(vec4f(), dy.xxyy, (bits & vec4u(1u, 2u, 1u, 2u)) != vec4u());
+    let b = select(vec4f(), dx4[at + next], add) + select(vec4f(), dy.xxyy, (bits & vec4u(4u, 8u, 4u, 8u)) != vec4u());
+    dx4[at] = select(vec4f(), a, ((bits | vec4u(keep)) & vec4u(16u, 32u, 16u, 32u)) != vec4u());
+    dx4[at + next] = select(vec4f(), b, ((bits | vec4u(keep)) & vec4u(64u, 128u, 64u, 128u)) != vec4u());
 }
 
 @compute @workgroup_size(LANES)
@@ -200,6 +211,7 @@ fn backward_quads(
     }
     let q = quads_of(i);
     let dy = dy4[i];
-    unpool(q.corner, q.next, dy.xy);
-    unpool(q.corner + 1u, q.next, dy.zw);
+    let code = vec4u(codes[i]) >> vec4u(0u, 8u, 16u, 24u);
+    unpool(q.corner, q.next, code.xy, dy.xy);
+    unpool(q.corner + 1u, q.next, code.zw, dy.zw);
 }

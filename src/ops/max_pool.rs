@@ -1,5 +1,7 @@
 //! `max_pool`: the largest value of each window.
 
+use std::cell::RefCell;
+
 use super::pool::{self, Windows};
 use super::reference::{Array, Reference};
 use super::{Case, Entry, relu};
@@ -25,11 +27,15 @@ pub const ENTRY: Entry = Entry { name: "max_pool", shaders: &[&SHADER], cases };
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) when no window fits; otherwise as [`Tape::record`].
 pub fn max_pool(tape: &mut Tape, x: Var, window: usize, stride: usize) -> Result<Var> {
-    tape.record(MaxPool(Windows { window, stride }), &[x])
+    tape.record(MaxPool(Windows { window, stride }, Codes::default()), &[x])
 }
 
+/// What the kernels that take four windows at a time leave for the backward pass, so that the input, the
+/// largest map of its block, need not be kept: 16 times as small.
+type Codes = RefCell<Option<Value>>;
+
 #[derive(Clone)]
-struct MaxPool(Windows);
+struct MaxPool(Windows, Codes);
 
 impl MaxPool {
     /// Whether the kernels that take four windows at a time can be used.
@@ -39,9 +45,9 @@ impl MaxPool {
     }
 
     fn backward_quads(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
-        let Some(dx) = &pass.dx[0] else { return Ok(()) };
+        let (Some(dx), Some(codes)) = (&pass.dx[0], &*self.1.borrow()) else { return Ok(()) };
         let (x, count) = (&pass.x[0], pass.y.shape().elements() / 4);
-        let call = recorder.kernel(&BACKWARD_QUADS)?.bind("x4", x).bind("dy4", pass.dy);
+        let call = recorder.kernel(&BACKWARD_QUADS)?.bind("codes", codes).bind("dy4", pass.dy);
         let call = call.bind("dx4", &dx.value).set("count", count);
         let call = call.set("accumulate", dx.accumulate).set("mask", dx.mask);
         self.0.sizes(call, x.shape(), pass.y.shape())?.over(count)
@@ -66,7 +72,9 @@ impl Op for MaxPool {
             return self.0.forward(&FORWARD, &[("mask", false)], recorder, &x[0], y);
         }
         let count = y.shape().elements() / 4;
+        let codes = recorder.temporary([count]);
         let call = recorder.kernel(&FORWARD_QUADS)?.bind("x4", &x[0]).bind("y4", y);
+        let call = call.bind("codes", self.1.borrow_mut().insert(codes));
         let call = call.set("count", count).set("accumulate", false).set("mask", false);
         self.0.sizes(call, x[0].shape(), y.shape())?.over(count)
     }
@@ -120,5 +128,5 @@ impl Reference for MaxPool {
 }
 
 fn cases() -> Vec<Case> {
-    pool::cases(MaxPool)
+    pool::cases(|windows| MaxPool(windows, Codes::default()))
 }
