@@ -74,7 +74,7 @@ fn choices_are_measured_once_and_remembered() {
     let text = std::fs::read_to_string(home.remembered()).expect("choices");
     let choices: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let variants = choices["variants"].as_object().expect("variants");
-    assert!(variants.contains_key("conv2d 8→3 2^10 backward"), "{text}");
+    assert!(variants.keys().any(|class| class.ends_with(" backward")), "{text}");
 
     let (measured, second) = home.paint(&cache, "");
     assert!(!measured);

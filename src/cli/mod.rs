@@ -54,6 +54,9 @@ pub struct Common {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common")]
     quiet: bool,
+    /// When the arguments were read.
+    #[arg(skip = std::time::Instant::now())]
+    launched: std::time::Instant,
 }
 
 #[derive(Subcommand)]

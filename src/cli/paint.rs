@@ -34,6 +34,13 @@ pub fn paint(
     let interrupt = Interrupt::listen()?;
     let mut painter = pollster::block_on(Painter::new(gpu, graph, job))?;
     common.say(|| plan(&painter, gpu.allocated_bytes()));
+    common.say(|| {
+        let all = common.launched.elapsed().as_secs_f64();
+        format!(
+            "ready {all:.2} s after launch, {:.2} s of it for targets",
+            painter.target_seconds()
+        )
+    });
     let mut progress = Progress::new(order.steps, common.quiet);
     let mut trace: Vec<LossRow> = Vec::new();
     let mut failed = None;

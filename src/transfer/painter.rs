@@ -61,6 +61,7 @@ pub struct Painter {
     /// What the result has from the content: size, alpha, depth.
     frame: ((u32, u32), Option<Vec<f32>>, Depth),
     ring: Ring,
+    target_seconds: f64,
     steps: u64,
     /// When the first step began.
     began: Option<Instant>,
@@ -83,7 +84,9 @@ impl Painter {
             let shape = [3, style.height() as usize, style.width() as usize];
             styles.push((gpu.tensor(shape, style.rgb())?, *weight));
         }
+        let lap = Instant::now();
         let targets = Targets::measure(gpu, graph, &job.loss, &content, &styles).await?;
+        let target_seconds = lap.elapsed().as_secs_f64();
         drop(styles);
         // The content tensor has served; the picture takes its place.
         let picture = content;
@@ -102,12 +105,18 @@ impl Painter {
         let program = tape.finish()?;
         let of = job.content;
         let frame = (of.size(), of.alpha().map(<[f32]>::to_vec), of.depth());
-        Ok(Painter { gpu: gpu.clone(), program, picture, frame, ring, steps: 0, began: None })
+        let (gpu, steps, began) = (gpu.clone(), 0, None);
+        Ok(Painter { gpu, program, picture, frame, ring, target_seconds, steps, began })
     }
 
     /// What a step costs.
     pub fn plan(&self) -> &Plan {
         self.program.plan()
+    }
+
+    /// How long the targets took: the network's features of the content and of every style.
+    pub fn target_seconds(&self) -> f64 {
+        self.target_seconds
     }
 
     /// Steps taken.

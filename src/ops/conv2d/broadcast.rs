@@ -16,7 +16,7 @@ const BLOCK: usize = 32;
 /// Pixels of a tile's side.
 const TILE: usize = 8;
 /// With fewer output channels, most lanes would idle.
-const LEAST_CHANNELS: usize = 16;
+pub(super) const LEAST_CHANNELS: usize = 16;
 
 /// Whether the device and the grid take it.
 pub(super) fn fits(gpu: &Gpu, pass: &Pass<'_>) -> bool {

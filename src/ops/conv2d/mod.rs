@@ -112,11 +112,16 @@ impl Variant {
     /// Those that may be the fastest on a device. On GPUs the baseline is tried only where it is the default
     /// too: a wide layer would keep a slow one busy until its watchdog bites.
     pub(crate) fn candidates(gpu: &Gpu, class: &Class) -> &'static [Self] {
-        match (gpu.is_cpu(), class.outputs < fast::LEAST_TILED_CHANNELS) {
-            (true, _) if gpu.broadcasts() => &[Self::Broadcast, Self::Winograd, Self::Uniform],
-            (true, _) => &[Self::Uniform, Self::Winograd],
-            (false, true) => &[Self::Tiled, Self::Baseline],
-            (false, false) => &[Self::Tiled],
+        let narrow = |least| class.inputs.min(class.outputs) < least;
+        match gpu.is_cpu() {
+            true if class.outputs < broadcast::LEAST_CHANNELS => &[Self::Uniform],
+            true if gpu.broadcasts() && narrow(winograd::LEAST_CHANNELS) => {
+                &[Self::Broadcast, Self::Uniform]
+            }
+            true if gpu.broadcasts() => &[Self::Broadcast, Self::Winograd],
+            true => &[Self::Uniform, Self::Winograd],
+            false if class.outputs < fast::LEAST_TILED_CHANNELS => &[Self::Tiled, Self::Baseline],
+            false => &[Self::Tiled],
         }
     }
 }

@@ -36,7 +36,7 @@ const WORKSPACE: usize = 4 << 20;
 const MOST_BYTES: usize = 127 << 20;
 /// Fewer channels on either side, or fewer tiles, and the direct kernel is as fast: the transforms cost what
 /// the products save, and the products' rows and runs would be mostly empty.
-const LEAST_CHANNELS: usize = 16;
+pub(super) const LEAST_CHANNELS: usize = 16;
 /// The same beside the broadcast kernel, which is faster than the uniform one.
 const LEAST_CHANNELS_BESIDE_BROADCAST: usize = 64;
 const LEAST_TILES: usize = 12;
