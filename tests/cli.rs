@@ -95,9 +95,8 @@ fn works(output: &Output) {
 #[test]
 fn a_picture_its_trace_and_steps_between() {
     let studio = Studio::new();
-    let args =
-        ["-o", "out.png", "--steps", "5", "--size", "0", "--trace", "t.jsonl", "--save-every", "2"];
-    works(&studio.stylize(&args));
+    let args = "-o out.png --steps 5 --lr 0.02 --size 0 --trace t.jsonl --save-every 2";
+    works(&studio.stylize(&args.split(' ').collect::<Vec<_>>()));
     assert_eq!(decode(&studio.path("out.png")).size(), (40, 30));
     assert_ne!(decode(&studio.path("out.png")), decode(&studio.path("content.png")));
     let expected =
@@ -110,6 +109,7 @@ fn a_picture_its_trace_and_steps_between() {
     let mut before = 0.0;
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(row["step"], i);
+        assert_eq!(row["scale"], 0);
         let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} in {row}"));
         let sum = number("content") + 100.0 * number("style") + 2.0 * number("tv");
         assert!((number("total") - sum).abs() < 1e-4 * sum.max(1.0), "{row}");
@@ -118,6 +118,32 @@ fn a_picture_its_trace_and_steps_between() {
     }
     assert_eq!(rows[0]["content"], 0.0, "step 0 is the content picture itself");
     assert!(rows[4]["total"].as_f64() < rows[0]["total"].as_f64());
+}
+
+#[test]
+fn coarse_pictures_come_first() {
+    let studio = Studio::new();
+    let args = "-o out.png --size 160 --scales 3 --steps 5 --trace t.jsonl --save-every 4 -v";
+    let output = studio.stylize(&args.split(' ').collect::<Vec<_>>());
+    works(&output);
+    for size in ["80×64", "112×88", "160×120"] {
+        assert!(stderr(&output).contains(&format!("step at {size} px")), "{}", stderr(&output));
+    }
+    assert_eq!(decode(&studio.path("out.png")).size(), (160, 120));
+    // Pictures in between come in the size that they are painted at.
+    assert_eq!(decode(&studio.path("out-000004.png")).size(), (112, 88));
+    let text = String::from_utf8(studio.read("t.jsonl")).expect("text");
+    let rows: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let scales: Vec<_> = rows.iter().map(|row| row["scale"].as_u64()).collect();
+    assert_eq!(scales, [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2].map(Some));
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!(row["step"], i);
+        assert!(i == 0 || row["seconds"].as_f64() >= rows[i - 1]["seconds"].as_f64(), "{text}");
+    }
+    let refused = studio.stylize(&["--scales", "none"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("auto or 1 to 16"), "{}", stderr(&refused));
 }
 
 #[test]
@@ -370,7 +396,7 @@ fn a_huge_picture_at_its_own_size_is_refused_before_work() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_writes_the_picture_as_it_stands() {
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code, scales) in [("INT", 130, "1"), ("TERM", 143, "2")] {
         let studio = Studio::new();
         let mut command = impasto();
         command.current_dir(studio.0.path()).args([
@@ -381,6 +407,8 @@ fn an_interrupt_writes_the_picture_as_it_stands() {
         ]);
         command.args(["--network", "random:vgg19/16", "--steps", "1000000", "-o", "out.png"]);
         command.args(["--size", "64", "--save-every", "1", "--trace", "t.jsonl", "-q"]);
+        // At a coarse scale, too, the result has the size that was asked for.
+        command.args(["--scales", scales]);
         let mut child = command.spawn().expect("impasto runs");
         // Until the first intermediate picture is there, it has not begun.
         let begun = std::time::Instant::now();

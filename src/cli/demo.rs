@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use impasto::nets::Graph;
 use impasto::picture::{Format, Picture};
-use impasto::transfer::{Job, LossSettings, Start};
+use impasto::transfer::{LossSettings, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
-use super::paint::{Order, describe, paint};
-use super::stylize::DEFAULT_LR;
+use super::paint::{Order, Scene, describe, paint};
+use super::stylize::{DEFAULT_LR, scales};
 use super::{Common, file};
 
 /// Arguments of `impasto demo`.
@@ -21,9 +21,9 @@ pub struct DemoArgs {
     output: PathBuf,
 }
 
-/// Size of the pictures, and steps: three to four minutes on two cores with a software driver.
+/// Size of the pictures, and steps at the last scale: two minutes on two cores with a software driver.
 const SIZE: (u32, u32) = (512, 384);
-const STEPS: u64 = 150;
+const STEPS: u64 = 75;
 
 /// Runs the command.
 ///
@@ -45,18 +45,20 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     let (content, style) = pollster::block_on(render)?;
     write(common, &folder.join("content.png"), &content)?;
     write(common, &folder.join("style.png"), &style)?;
-    let job = Job {
+    let loss = LossSettings::default();
+    let network = nets::default_network(None)?.truncated(&loss.taps())?;
+    let scene = Scene {
         content: &content,
-        styles: &[(style, 1.0)],
+        sizes: scales(&network, Scales::Auto, SIZE, &[SIZE]),
+        styles: &[(style, 1.0, SIZE)],
         start: Start::Content,
-        loss: LossSettings::default(),
+        loss,
         lr: DEFAULT_LR,
     };
     let order =
         Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };
-    let network = nets::default_network(None)?.truncated(&job.loss.taps())?;
     common.say(|| describe(&network, content.size()));
-    paint(common, &gpu, &Graph::new(network)?, &job, &order)
+    paint(common, &gpu, &Graph::new(network)?, scene, &order)
 }
 
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use clap::Args;
 use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
-use impasto::transfer::{Job, LayerWeight, LossSettings, Start};
+use impasto::transfer::scales::style_size;
+use impasto::transfer::{LayerWeight, LossSettings, Scales, Start};
 use impasto::{Error, Result};
 
-use super::paint::{Order, describe, paint};
+use super::paint::{Order, Scene, describe, paint};
 use super::{Common, beside, file};
 
 /// Adam's step size where none is given.
-pub const DEFAULT_LR: f32 = 0.02;
+pub const DEFAULT_LR: f32 = 0.05;
 
 /// Arguments of `impasto stylize`.
 #[derive(Args)]
@@ -32,9 +33,13 @@ pub struct StylizeArgs {
     /// Long side of the paintings [default: as the result]; 0 = their own size
     #[arg(long, value_name = "PX")]
     style_size: Option<u32>,
-    /// Steps of gradient descent; 0 = only the initial picture
-    #[arg(long, default_value_t = 300)]
+    /// Steps of gradient descent at the last scale; 0 = only the initial picture
+    #[arg(long, default_value_t = 100)]
     steps: u64,
+    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from about 128 px) or a number; 1 = only
+    /// the size asked for
+    #[arg(long, value_name = "N|auto", default_value_t = Scales::Auto)]
+    scales: Scales,
     /// default, random:vgg19[/K] or FILE.safetensors
     #[arg(long, default_value = "default", help_heading = "Look")]
     network: NetworkSpec,
@@ -249,12 +254,19 @@ impl Input {
         network.check_size(width, height, network.layers.len())?;
         Ok(Input { picture: Picture::decode(&bytes, &name)?, size })
     }
+}
 
-    /// The picture at that size.
-    fn fitted(self) -> Picture {
-        let Input { picture, size } = self;
-        if picture.size() == size { picture } else { picture.resized(size.0, size.1) }
-    }
+/// The sizes to paint at: those whose pictures, and the style pictures beside them, the network can see.
+pub fn scales(
+    network: &Network,
+    count: Scales,
+    size: (u32, u32),
+    styles: &[(u32, u32)],
+) -> Vec<(u32, u32)> {
+    let seen = |(w, h): (u32, u32)| network.check_size(w, h, network.layers.len()).is_ok();
+    count.sizes(size, |now| {
+        seen(now) && styles.iter().all(|style| seen(style_size(*style, now, size)))
+    })
 }
 
 /// Runs the command.
@@ -277,19 +289,30 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
 
     let gpu = common.open_gpu()?;
     common.say(|| describe(&network, content.size));
+    let start = match (args.init.as_str(), init) {
+        (_, Some(picture)) => Start::Picture(Box::new(picture)),
+        ("noise", None) => Start::Noise(args.seed),
+        ("style", None) => Start::Picture(Box::new(styles[0].0.picture.clone())),
+        _ => Start::Content,
+    };
+    // The initial picture alone is wanted at its full size.
+    let count = if args.steps == 0 { Scales::Count(1) } else { args.scales };
+    let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();
+    let sizes = scales(&network, count, content.size, &style_sizes);
     let graph = Graph::new(network)?;
     // Before any pixel is resampled.
     graph.check_fits(&gpu, content.size, "--size")?;
     styles.iter().try_for_each(|(style, _)| graph.check_fits(&gpu, style.size, "--style-size"))?;
-    let content = content.fitted();
-    let styles: Vec<_> = styles.into_iter().map(|(s, weight)| (s.fitted(), weight)).collect();
-    let start = match (args.init.as_str(), init) {
-        (_, Some(picture)) => Start::Picture(Box::new(picture)),
-        ("noise", None) => Start::Noise(args.seed),
-        ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
-        _ => Start::Content,
+    let styles: Vec<_> =
+        styles.into_iter().map(|(style, weight)| (style.picture, weight, style.size)).collect();
+    let scene = Scene {
+        content: &content.picture,
+        sizes,
+        styles: &styles,
+        start,
+        loss: settings.loss,
+        lr: args.lr,
     };
-    let job = Job { content: &content, styles: &styles, start, loss: settings.loss, lr: args.lr };
     let order = Order {
         output: &settings.output,
         format: settings.format,
@@ -297,7 +320,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         trace: args.trace.as_deref(),
         save_every: args.save_every,
     };
-    paint(common, &gpu, &graph, &job, &order)
+    paint(common, &gpu, &graph, scene, &order)
 }
 
 fn decode(path: &Path) -> Result<Picture> {

@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
+use crate::picture::resized_plane;
 use crate::shader;
 use crate::tensor::{Shape, Tensor};
 
@@ -20,6 +21,38 @@ pub struct Adam {
     square: Tensor,
 }
 
+/// What Adam knows after some steps, on the host, so that it can go on at another size.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// Steps taken.
+    pub steps: u64,
+    /// Width and height of the planes.
+    pub size: (u32, u32),
+    /// The mean of gradients, planar.
+    pub mean: Vec<f32>,
+    /// The mean of their squares, planar.
+    pub square: Vec<f32>,
+}
+
+impl Moments {
+    /// The same for a picture of another size. A loss that is a mean over pixels has gradients in
+    /// proportion to a pixel's share.
+    #[must_use]
+    pub fn resized(&self, size: (u32, u32)) -> Self {
+        let area = |(w, h): (u32, u32)| f64::from(w) * f64::from(h);
+        let share = (area(self.size) / area(size)) as f32;
+        let planes = |numbers: &[f32], factor: f32| -> Vec<f32> {
+            let planes = numbers.chunks_exact(numbers.len() / 3);
+            planes
+                .flat_map(|plane| resized_plane(plane, self.size, size))
+                .map(|number| factor * number)
+                .collect()
+        };
+        let (mean, square) = (planes(&self.mean, share), planes(&self.square, share * share));
+        Moments { steps: self.steps, size, mean, square }
+    }
+}
+
 impl Adam {
     /// Decay of the mean of gradients.
     pub const BETA1: f32 = 0.9;
@@ -35,6 +68,27 @@ impl Adam {
     pub fn new(gpu: &Gpu, shape: &Shape, lr: f32) -> Result<Self> {
         let (mean, square) = (gpu.zeros(shape.clone())?, gpu.zeros(shape.clone())?);
         Ok(Adam { lr, clock: gpu.zeros([3])?, mean, square })
+    }
+
+    /// Goes on from `moments`, which have the tensor's size.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub fn restore(&self, gpu: &Gpu, moments: &Moments) -> Result<()> {
+        let steps = moments.steps as i32;
+        let power = |beta: f32| f64::from(beta).powi(steps) as f32;
+        gpu.write(&self.clock, &[steps as f32, power(Self::BETA1), power(Self::BETA2)])?;
+        gpu.write(&self.mean, &moments.mean)?;
+        gpu.write(&self.square, &moments.square)
+    }
+
+    /// The moments of a picture of `size` after `steps` steps.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub async fn moments(&self, gpu: &Gpu, size: (u32, u32), steps: u64) -> Result<Moments> {
+        let (mean, square) = (gpu.read(&self.mean).await?, gpu.read(&self.square).await?);
+        Ok(Moments { steps, size, mean, square })
     }
 
     /// A tensor whose first number counts the steps taken.

@@ -2,4 +2,4 @@
 
 pub mod adam;
 
-pub use adam::Adam;
+pub use adam::{Adam, Moments};

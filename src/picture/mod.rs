@@ -15,6 +15,7 @@ mod tiff;
 pub use decode::{MAX_PIXELS, MAX_SIDE, probe};
 pub use encode::Format;
 pub use resize::fitted_size;
+pub(crate) use resize::resized_plane;
 
 use crate::error::{Error, Result};
 

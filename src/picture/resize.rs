@@ -25,7 +25,7 @@ impl Picture {
         if to == self.size() {
             return self.clone();
         }
-        let mut lanczos = Lanczos::new(self.size(), to);
+        let mut lanczos = Resampling::new(self.size(), to, FilterType::Lanczos3);
         let alpha = self.alpha.as_ref().map(|alpha| lanczos.plane(alpha));
         let mut rgb = Vec::with_capacity(3 * to.0 as usize * to.1 as usize);
         for plane in self.planes() {
@@ -82,21 +82,27 @@ pub(super) fn unit(sample: f32) -> f32 {
     if sample.is_nan() { 0.0 } else { sample.clamp(0.0, 1.0) }
 }
 
-struct Lanczos {
+/// An H×W plane at another size, interpolated linearly, so that nothing leaves the range of its numbers.
+pub(crate) fn resized_plane(plane: &[f32], from: (u32, u32), to: (u32, u32)) -> Vec<f32> {
+    Resampling::new(from, to, FilterType::Bilinear).plane(plane)
+}
+
+struct Resampling {
+    filter: FilterType,
     resizer: Resizer,
     from: (u32, u32),
     to: (u32, u32),
 }
 
-impl Lanczos {
-    fn new(from: (u32, u32), to: (u32, u32)) -> Self {
-        Self { resizer: Resizer::new(), from, to }
+impl Resampling {
+    fn new(from: (u32, u32), to: (u32, u32), filter: FilterType) -> Self {
+        Self { filter, resizer: Resizer::new(), from, to }
     }
 
     /// One H×W plane, resampled; not clamped.
     fn plane(&mut self, plane: &[f32]) -> Vec<f32> {
         let samples: Vec<F32> = plane.iter().copied().map(F32::new).collect();
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.filter));
         let mut resampled = TypedImage::<F32>::new(self.to.0, self.to.1);
         TypedImageRef::new(self.from.0, self.from.1, &samples)
             .ok()

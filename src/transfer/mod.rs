@@ -3,14 +3,17 @@
 //! Style Transfer Using Convolutional Neural Networks", CVPR 2016).
 //!
 //! [`loss`] measures the targets once and records the loss, [`painter`] takes the steps, [`ring`]
-//! brings the losses back without stalling them, [`start`] makes the first picture.
+//! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
+//! to paint before the one that is wanted.
 
 pub mod loss;
 pub mod painter;
 pub mod ring;
+pub mod scales;
 pub mod start;
 
 pub use loss::{LayerWeight, LossSettings};
 pub use painter::{Event, Job, Painter, Verdict};
 pub use ring::LossRow;
-pub use start::Start;
+pub use scales::Scales;
+pub use start::{Carried, Start};

@@ -2,7 +2,7 @@
 
 use super::loss::{LossSettings, Targets};
 use super::ring::{LossRow, Ring};
-use super::start::Start;
+use super::start::{Carried, Start};
 use web_time::Instant;
 
 use crate::error::{Error, Result};
@@ -60,9 +60,12 @@ pub struct Painter {
     picture: Tensor,
     /// What the result has from the content: size, alpha, depth.
     frame: ((u32, u32), Option<Vec<f32>>, Depth),
+    adam: Adam,
     ring: Ring,
     target_seconds: f64,
+    /// Steps taken, those of the painters before included, and the seconds of those.
     steps: u64,
+    seconds_before: f64,
     /// When the first step began.
     began: Option<Instant>,
 }
@@ -90,10 +93,14 @@ impl Painter {
         drop(styles);
         // The content tensor has served; the picture takes its place.
         let picture = content;
-        gpu.write(&picture, &job.start.rgb(job.content))?;
-
         let adam = Adam::new(gpu, picture.shape(), job.lr)?;
-        let ring = Ring::new(gpu)?;
+        gpu.write(&picture, &job.start.rgb(job.content))?;
+        let (mut steps, mut seconds_before) = (0, 0.0);
+        if let Start::Carried(carried) = &job.start {
+            adam.restore(gpu, &carried.moments.resized(job.content.size()))?;
+            (steps, seconds_before) = (carried.moments.steps, carried.seconds);
+        }
+        let ring = Ring::new(gpu, steps)?;
         let mut tape = Tape::new(gpu);
         let x = tape.variable(&picture);
         let losses = targets.record(&mut tape, graph, &job.loss, x)?;
@@ -105,8 +112,19 @@ impl Painter {
         let program = tape.finish()?;
         let of = job.content;
         let frame = (of.size(), of.alpha().map(<[f32]>::to_vec), of.depth());
-        let (gpu, steps, began) = (gpu.clone(), 0, None);
-        Ok(Painter { gpu, program, picture, frame, ring, target_seconds, steps, began })
+        let (gpu, began) = (gpu.clone(), None);
+        Ok(Painter {
+            gpu,
+            program,
+            picture,
+            frame,
+            adam,
+            ring,
+            target_seconds,
+            steps,
+            seconds_before,
+            began,
+        })
     }
 
     /// What a step costs.
@@ -119,7 +137,7 @@ impl Painter {
         self.target_seconds
     }
 
-    /// Steps taken.
+    /// Steps taken, those before what was carried over included.
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -137,7 +155,7 @@ impl Painter {
         watch: &mut dyn FnMut(Event<'_>) -> Verdict,
     ) -> Result<()> {
         self.began.get_or_insert_with(Instant::now);
-        let (mut ahead, mut long) = (None, true);
+        let (mut ahead, mut long, before) = (None, true, self.steps);
         for step in 1..=steps {
             if watch(Event::Steps(self.steps)) == Verdict::Stop {
                 break;
@@ -147,7 +165,7 @@ impl Painter {
             if let Some(ahead) = ahead.replace(submitted) {
                 self.finish_step(ahead).await?;
             }
-            let saves = step < steps && save_every.is_some_and(|n| step % n == 0);
+            let saves = step < steps && save_every.is_some_and(|n| (before + step) % n == 0);
             if (long || saves)
                 && let Some(ahead) = ahead.take()
             {
@@ -198,8 +216,25 @@ impl Painter {
 
     fn count_step(&mut self) {
         self.steps += 1;
-        let seconds = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+        let seconds = self.seconds();
         self.ring.step_done(seconds);
+    }
+
+    /// Seconds since the first step began, with those before what was carried over.
+    pub fn seconds(&self) -> f64 {
+        self.seconds_before + self.began.map_or(0.0, |began| began.elapsed().as_secs_f64())
+    }
+
+    /// Everything that a painter of another size needs to go on. The picture's alpha stays behind.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub async fn carried(&self) -> Result<Carried> {
+        let (size, _, depth) = self.frame.clone();
+        let rgb = self.gpu.read(&self.picture).await?;
+        let picture = Picture::from_planes(size, rgb, None, depth)?;
+        let moments = self.adam.moments(&self.gpu, size, self.steps).await?;
+        Ok(Carried { picture, moments, seconds: self.seconds() })
     }
 
     /// The picture as it stands, with the content's alpha and depth.

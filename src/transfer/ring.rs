@@ -57,13 +57,14 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    pub fn new(gpu: &Gpu) -> Result<Self> {
+    /// For rows from step `first` on.
+    pub fn new(gpu: &Gpu, first: u64) -> Result<Self> {
         Ok(Ring {
             rows: gpu.zeros([ROWS as usize, 4])?,
             done_at: VecDeque::new(),
-            done: 0,
-            asked: 0,
-            given: 0,
+            done: first,
+            asked: first,
+            given: first,
             batch: None,
             last_batch: None,
         })

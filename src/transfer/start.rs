@@ -3,6 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::optim::Moments;
 use crate::picture::Picture;
 
 /// Where the optimisation starts.
@@ -14,6 +15,19 @@ pub enum Start {
     Noise(u64),
     /// From another picture, brought to the content's size.
     Picture(Box<Picture>),
+    /// Where another painter left off, at another size.
+    Carried(Box<Carried>),
+}
+
+/// What a painter hands to the next one.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    /// The picture as it stood.
+    pub picture: Picture,
+    /// The optimiser's state.
+    pub moments: Moments,
+    /// Seconds that the steps took.
+    pub seconds: f64,
 }
 
 impl Start {
@@ -22,11 +36,14 @@ impl Start {
         match self {
             Start::Content => content.rgb().to_vec(),
             Start::Noise(seed) => noise(content.rgb().len(), *seed),
-            Start::Picture(picture) => {
-                picture.resized(content.width(), content.height()).into_planes().0
-            }
+            Start::Picture(picture) => at_size_of(picture, content),
+            Start::Carried(carried) => at_size_of(&carried.picture, content),
         }
     }
+}
+
+fn at_size_of(picture: &Picture, content: &Picture) -> Vec<f32> {
+    picture.resized(content.width(), content.height()).into_planes().0
 }
 
 /// Uniform around mid-grey: the features of full-range noise are far from any picture's.

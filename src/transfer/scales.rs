@@ -1,0 +1,121 @@
+//! Coarse to fine: a small picture gets the style's large shapes at a small part of the cost, and each larger one
+//! only what is new at its size (Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017,
+//! section 5; the sizes grow by √2 as in Crowson's style-transfer-pytorch).
+
+use std::f64::consts::SQRT_2;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+use crate::picture::fitted_size;
+
+/// Long side of the coarsest picture, at least.
+const COARSEST: u32 = 128;
+/// Sides of coarse pictures are multiples of this, so that rows stay aligned through the pools.
+const MULTIPLE: u32 = 8;
+/// More would start below any network's smallest picture.
+const MOST: u32 = 16;
+
+/// How many sizes to paint at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scales {
+    /// As many as it takes to start with a long side of 128 to 181 px.
+    #[default]
+    Auto,
+    /// So many, the last one included; 1 is the size asked for only.
+    Count(u32),
+}
+
+/// `auto` or a number from 1.
+impl FromStr for Scales {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.parse() {
+            Ok(count) if (1..=MOST).contains(&count) => Ok(Scales::Count(count)),
+            _ if text == "auto" => Ok(Scales::Auto),
+            _ => {
+                let what = format!("`{text}` is no number of scales; give auto or 1 to {MOST}");
+                Err(Error::Usage(what))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Scales {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scales::Auto => write!(f, "auto"),
+            Scales::Count(count) => write!(f, "{count}"),
+        }
+    }
+}
+
+impl Scales {
+    /// The sizes, from coarse to fine; the last is `size`. Sizes that `usable` refuses are left out.
+    pub fn sizes(self, size: (u32, u32), usable: impl Fn((u32, u32)) -> bool) -> Vec<(u32, u32)> {
+        let long = f64::from(size.0.max(size.1));
+        let count = match self {
+            Scales::Count(count) => count,
+            Scales::Auto => 1 + (2.0 * (long / f64::from(COARSEST)).log2()).floor().max(0.0) as u32,
+        };
+        let coarse = (1..count).rev().map(|halvings| {
+            let smaller = (long / SQRT_2.powi(halvings as i32)).round() as u32;
+            coarse(size, smaller)
+        });
+        coarse.filter(|smaller| *smaller != size && usable(*smaller)).chain([size]).collect()
+    }
+}
+
+/// `size` with another long side, in multiples.
+fn coarse(size: (u32, u32), long_side: u32) -> (u32, u32) {
+    let (width, height) = fitted_size(size, long_side);
+    let rounded = |side: u32| ((side + MULTIPLE / 2) / MULTIPLE).max(1) * MULTIPLE;
+    (rounded(width), rounded(height))
+}
+
+/// The size of a style picture of `style` px while the picture has `now` px on its way to `last`.
+pub fn style_size(style: (u32, u32), now: (u32, u32), last: (u32, u32)) -> (u32, u32) {
+    if now == last {
+        return style;
+    }
+    let share = f64::from(now.0.max(now.1)) / f64::from(last.0.max(last.1));
+    coarse(style, (f64::from(style.0.max(style.1)) * share).round() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_grow_by_the_root_of_two_up_to_the_one_asked_for() {
+        let sizes = |scales: Scales, size| scales.sizes(size, |_| true);
+        assert_eq!(
+            sizes(Scales::Auto, (384, 288)),
+            [(136, 104), (192, 144), (272, 200), (384, 288)]
+        );
+        assert_eq!(sizes(Scales::Auto, (301, 450)).last(), Some(&(301, 450)));
+        assert_eq!(sizes(Scales::Auto, (512, 512))[0], (128, 128));
+        assert_eq!(sizes(Scales::Auto, (4096, 3072)).len(), 11);
+        assert_eq!(sizes(Scales::Auto, (100, 60)), [(100, 60)]);
+        assert_eq!(sizes(Scales::Count(1), (4096, 3072)), [(4096, 3072)]);
+        assert_eq!(sizes(Scales::Count(3), (96, 64)), [(48, 32), (72, 48), (96, 64)]);
+        let usable = |size: (u32, u32)| size.1 >= 60;
+        assert_eq!(Scales::Count(3).sizes((96, 64), usable), [(96, 64)]);
+    }
+
+    #[test]
+    fn styles_follow() {
+        assert_eq!(style_size((512, 300), (256, 192), (512, 384)), (256, 152));
+        assert_eq!(style_size((511, 301), (512, 384), (512, 384)), (511, 301));
+    }
+
+    #[test]
+    fn only_numbers_and_auto() {
+        assert_eq!("auto".parse::<Scales>().ok(), Some(Scales::Auto));
+        assert_eq!("3".parse::<Scales>().ok(), Some(Scales::Count(3)));
+        for wrong in ["0", "17", "-1", "many", ""] {
+            assert!(wrong.parse::<Scales>().is_err());
+        }
+    }
+}
