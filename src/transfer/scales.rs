@@ -92,7 +92,7 @@ mod tests {
         let sizes = |scales: Scales, size| scales.sizes(size, |_| true);
         assert_eq!(
             sizes(Scales::Auto, (384, 288)),
-            [(136, 104), (192, 144), (272, 200), (384, 288)]
+            [(136, 104), (192, 144), (272, 208), (384, 288)]
         );
         assert_eq!(sizes(Scales::Auto, (301, 450)).last(), Some(&(301, 450)));
         assert_eq!(sizes(Scales::Auto, (512, 512))[0], (128, 128));
