@@ -11,7 +11,7 @@ use impasto::{Error, Result};
 use serde::Serialize;
 
 use super::interrupt::Interrupt;
-use super::progress::Progress;
+use super::progress::{Progress, Work};
 use super::{Common, beside, file, tune};
 
 /// What to paint, at sizes that are chosen as the work goes on.
@@ -65,7 +65,11 @@ pub fn paint(
     tune::prepare(common, gpu, graph, last)?;
     let interrupt = Interrupt::listen()?;
     let coarse = coarse_steps(order.steps);
-    let mut progress = Progress::new(coarse * (scales as u64 - 1) + order.steps, common.quiet);
+    let work = scene.sizes.iter().enumerate().map(|(scale, (w, h))| {
+        let steps = if scale + 1 == scales { order.steps } else { coarse };
+        (steps, f64::from(*w) * f64::from(*h))
+    });
+    let mut progress = Progress::new(Work(work.collect()), common.quiet);
     let mut trace: Vec<TraceRow> = Vec::new();
     let mut start = scene.start;
     for (scale, &size) in scene.sizes.iter().enumerate() {

@@ -4,33 +4,66 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use impasto::transfer::LossRow;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 /// Plain lines come this far apart.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Steps of each scale, and what one of them costs, in any unit.
+#[derive(Clone)]
+pub struct Work(pub Vec<(u64, f64)>);
+
+impl Work {
+    fn steps(&self) -> u64 {
+        self.0.iter().map(|(steps, _)| steps).sum()
+    }
+
+    /// Cost of the first `done` steps.
+    fn cost(&self, mut done: u64) -> f64 {
+        let mut cost = 0.0;
+        for (steps, each) in &self.0 {
+            cost += done.min(*steps) as f64 * each;
+            done = done.saturating_sub(*steps);
+        }
+        cost
+    }
+
+    /// Seconds left, where `done` steps took `elapsed`.
+    fn left(&self, done: u64, elapsed: Duration) -> f64 {
+        let share = self.cost(done) / self.cost(u64::MAX);
+        if share > 0.0 { elapsed.as_secs_f64() * (1.0 - share) / share } else { f64::INFINITY }
+    }
+}
+
 pub enum Progress {
     Bar(ProgressBar),
-    Lines { total: u64, start: Instant, next: Instant, loss: Option<f32> },
+    Lines { work: Work, start: Instant, next: Instant, loss: Option<f32> },
     Quiet,
 }
 
 impl Progress {
-    pub fn new(total: u64, quiet: bool) -> Self {
+    pub fn new(work: Work, quiet: bool) -> Self {
         if quiet {
             return Progress::Quiet;
         }
         let start = Instant::now();
         if !std::io::stderr().is_terminal() {
-            return Progress::Lines { total, start, next: start + LINE_EVERY, loss: None };
+            return Progress::Lines { work, start, next: start + LINE_EVERY, loss: None };
         }
-        let bar = ProgressBar::new(total);
-        let template = "{bar:32} {pos}/{len} steps  {msg}  {per_sec}  {eta} left";
+        let bar = ProgressBar::new(work.steps());
+        let template = "{bar:32} {pos}/{len} steps  {msg}  {per_sec}  {left} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             let style = style.with_key(
                 "per_sec",
                 |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
                     let _ = write!(out, "{:.2} steps/s", state.per_sec());
+                },
+            );
+            let style = style.with_key(
+                "left",
+                move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                    let left = work.left(state.pos(), state.elapsed()).min(1e9);
+                    let _ = write!(out, "{}", HumanDuration(Duration::from_secs_f64(left)));
                 },
             );
             bar.set_style(style);
@@ -43,10 +76,10 @@ impl Progress {
     pub fn steps(&mut self, done: u64) {
         match self {
             Progress::Bar(bar) => bar.set_position(done),
-            Progress::Lines { total, start, next, loss } if Instant::now() >= *next => {
+            Progress::Lines { work, start, next, loss } if Instant::now() >= *next => {
                 *next = Instant::now() + LINE_EVERY;
                 let rate = done as f64 / start.elapsed().as_secs_f64();
-                let left = if rate > 0.0 { (*total - done) as f64 / rate } else { f64::INFINITY };
+                let (total, left) = (work.steps(), work.left(done, start.elapsed()));
                 let loss = loss.map_or(String::new(), |l| format!("loss {l:.4}, "));
                 note!("{done}/{total} steps, {loss}{rate:.2} steps/s, {left:.0} s left");
             }
@@ -74,5 +107,21 @@ impl Progress {
             Progress::Lines { .. } => note!("{}", line()),
             Progress::Quiet => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_counts_by_its_cost() {
+        let work = Work(vec![(10, 1.0), (10, 4.0)]);
+        assert_eq!(work.steps(), 20);
+        // Half of the steps, a fifth of the work.
+        assert_eq!(work.left(10, Duration::from_secs(5)), 20.0);
+        assert_eq!(work.left(15, Duration::from_secs(15)), 10.0);
+        assert_eq!(work.left(20, Duration::from_secs(25)), 0.0);
+        assert!(work.left(0, Duration::from_secs(1)).is_infinite());
     }
 }
