@@ -47,7 +47,7 @@ fn mask(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = folded(group, groups, lane);
-    if i < params.count && y[i] <= 0.0 {
+    if i < params.count && !(y[i] > 0.0) {
         dy[i] = 0.0;
     }
 }

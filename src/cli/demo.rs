@@ -50,7 +50,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     let scene = Scene {
         content: &content,
         sizes: scales(&network, Scales::Auto, SIZE, &[SIZE]),
-        styles: &[(style, 1.0, SIZE)],
+        styles: &[(style, 1.0)],
         start: Start::Content,
         loss,
         lr: DEFAULT_LR,
@@ -58,7 +58,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     let order =
         Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };
     common.say(|| describe(&network, content.size()));
-    paint(common, &gpu, &Graph::new(network)?, scene, &order)
+    paint(common, &gpu, &Graph::new(network)?, &scene, &order)
 }
 
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {

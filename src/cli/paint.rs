@@ -16,12 +16,12 @@ use super::{Common, beside, file, tune};
 
 /// What to paint, at sizes that are chosen as the work goes on.
 pub struct Scene<'a> {
-    /// The content, of any size.
+    /// The content, at the last scale's size.
     pub content: &'a Picture,
     /// The result's size at each scale; the last is the one that is wanted.
     pub sizes: Vec<(u32, u32)>,
-    /// The styles of any size, their weights, and their sizes at the last scale.
-    pub styles: &'a [(Picture, f32, (u32, u32))],
+    /// The styles, at their sizes at the last scale, and their weights.
+    pub styles: &'a [(Picture, f32)],
     pub start: Start,
     pub loss: LossSettings,
     pub lr: f32,
@@ -40,7 +40,7 @@ pub struct Order<'a> {
 /// Steps at each coarse scale, for so many at the last one. With as many as there, all of a 384 px picture's
 /// scales take a quarter longer and the loss in the end is hardly lower.
 fn coarse_steps(steps: u64) -> u64 {
-    (steps * 3).div_ceil(5)
+    steps / 5 * 3 + (steps % 5 * 3).div_ceil(5)
 }
 
 /// A step's losses and where it was taken.
@@ -57,90 +57,147 @@ pub fn paint(
     common: &Common,
     gpu: &Gpu,
     graph: &Graph,
-    scene: Scene<'_>,
+    scene: &Scene<'_>,
     order: &Order<'_>,
 ) -> Result<ExitCode> {
-    let scales = scene.sizes.len();
-    let last = scene.sizes[scales - 1];
-    tune::prepare(common, gpu, graph, last)?;
-    let interrupt = Interrupt::listen()?;
-    let coarse = coarse_steps(order.steps);
-    let work = scene.sizes.iter().enumerate().map(|(scale, (w, h))| {
-        let steps = if scale + 1 == scales { order.steps } else { coarse };
-        (steps, f64::from(*w) * f64::from(*h))
+    tune::prepare(common, gpu, graph, scene.last())?;
+    let mut work = Working {
+        interrupt: Interrupt::listen()?,
+        progress: Progress::new(scene.work(order.steps), common.quiet),
+        trace: Vec::new(),
+    };
+    let painted = scene.paint(common, gpu, graph, order, &mut work);
+    // The trace of a run that failed is what tells why.
+    let traced = match order.trace {
+        Some(path) => json_lines(&work.trace).and_then(|lines| file::write_atomic(path, &lines)),
+        None => Ok(()),
+    };
+    let (mut painter, stopped) = painted?;
+    let picture = pollster::block_on(scene.result(&painter))?;
+    file::write_atomic(order.output, &picture.encode(order.format)?)?;
+    traced?;
+    let seconds = work.trace.last().map_or(0.0, |row| row.losses.seconds);
+    let steps = painter.steps();
+    work.progress.finish(|| {
+        let stopped = if stopped.is_some() { "interrupted: " } else { "" };
+        let (output, (w, h)) = (order.output.display(), picture.size());
+        format!("{stopped}{output}: {w}×{h} px after {steps} steps in {seconds:.1} s")
     });
-    let mut progress = Progress::new(Work(work.collect()), common.quiet);
-    let mut trace: Vec<TraceRow> = Vec::new();
-    let mut start = scene.start;
-    for (scale, &size) in scene.sizes.iter().enumerate() {
-        let finest = scale + 1 == scales;
-        let content = at_size(scene.content, size);
-        let style = |(picture, weight, own): &(Picture, f32, (u32, u32))| {
-            (at_size(picture, scales::style_size(*own, size, last)), *weight)
-        };
-        let styles: Vec<_> = scene.styles.iter().map(style).collect();
-        let (loss, lr) = (scene.loss.clone(), scene.lr);
-        let job = Job { content: &content, styles: &styles, start, loss, lr };
-        let mut painter = pollster::block_on(Painter::new(gpu, graph, &job))?;
-        common.say(|| plan(&painter, size, gpu.allocated_bytes()));
-        if scale == 0 {
-            common.say(|| {
-                let all = common.launched.elapsed().as_secs_f64();
-                let targets = painter.target_seconds();
-                format!("ready {all:.2} s after launch, {targets:.2} s of it for targets")
-            });
-        }
-        let mut failed = None;
-        let mut watch = |event: Event<'_>| {
-            match event {
-                Event::Steps(done) => progress.steps(done),
-                Event::Losses(rows) => {
-                    progress.losses(rows);
-                    trace.extend(rows.iter().map(|row| TraceRow { scale, losses: *row }));
-                }
-                Event::Picture(step, picture) => {
-                    let path = beside(order.output, &format!("{step:06}"));
-                    let written = picture.encode(order.format);
-                    failed = written.and_then(|bytes| file::write_atomic(&path, &bytes)).err();
-                }
-            }
-            let stop = failed.is_some() || interrupt.code().is_some();
-            if stop { Verdict::Stop } else { Verdict::Continue }
-        };
-        let steps = if finest { order.steps } else { coarse };
-        let painted = pollster::block_on(painter.paint(steps, order.save_every, &mut watch));
-        // The trace of a run that failed is what tells why.
-        let stopped = interrupt.code().is_some();
-        let traced = match order.trace {
-            Some(path) if finest || stopped || painted.is_err() || failed.is_some() => {
-                json_lines(&trace).and_then(|lines| file::write_atomic(path, &lines))
-            }
-            _ => Ok(()),
-        };
-        painted?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        if !(finest || stopped) {
-            start = Start::Carried(Box::new(pollster::block_on(painter.carried())?));
-            continue;
-        }
-        let picture = at_size(&pollster::block_on(painter.picture())?, last);
-        file::write_atomic(order.output, &picture.encode(order.format)?)?;
-        traced?;
-        let (steps, seconds) =
-            (painter.steps(), trace.last().map_or(0.0, |row| row.losses.seconds));
-        progress.finish(|| {
-            let stopped = if stopped { "interrupted: " } else { "" };
-            let (output, (w, h)) = (order.output.display(), picture.size());
-            format!("{stopped}{output}: {w}×{h} px after {steps} steps in {seconds:.1} s")
-        });
-        if common.verbose > 1 {
-            print_profile(&mut painter)?;
-        }
-        break;
+    if common.verbose > 1 {
+        print_profile(&mut painter)?;
     }
-    Ok(ExitCode::from(interrupt.code().unwrap_or(0)))
+    Ok(ExitCode::from(stopped.unwrap_or(0)))
+}
+
+/// What a run keeps beside the picture.
+struct Working {
+    interrupt: Interrupt,
+    progress: Progress,
+    trace: Vec<TraceRow>,
+}
+
+impl Scene<'_> {
+    /// The size that is wanted.
+    fn last(&self) -> (u32, u32) {
+        self.sizes[self.sizes.len() - 1]
+    }
+
+    /// The picture as it stands, at the size that is wanted, with the content's own alpha.
+    async fn result(&self, painter: &Painter) -> Result<Picture> {
+        let picture = painter.picture().await?;
+        if picture.size() == self.last() {
+            return Ok(picture);
+        }
+        let colours = at_size(&painter.carried().await?.picture, self.last()).into_planes().0;
+        let alpha = self.content.alpha().map(<[f32]>::to_vec);
+        Picture::from_planes(self.last(), colours, alpha, picture.depth())
+    }
+
+    /// Steps at a scale, for so many at the last one.
+    fn steps(&self, scale: usize, last: u64) -> u64 {
+        if scale + 1 == self.sizes.len() { last } else { coarse_steps(last) }
+    }
+
+    fn work(&self, steps: u64) -> Work {
+        let of = |(scale, (w, h)): (usize, &(u32, u32))| {
+            (self.steps(scale, steps), f64::from(*w) * f64::from(*h))
+        };
+        Work(self.sizes.iter().enumerate().map(of).collect())
+    }
+
+    /// Paints at every scale; the painter of the last one, or of the one at which it was interrupted, with
+    /// the exit code for that.
+    fn paint(
+        &self,
+        common: &Common,
+        gpu: &Gpu,
+        graph: &Graph,
+        order: &Order<'_>,
+        work: &mut Working,
+    ) -> Result<(Painter, Option<u8>)> {
+        let mut start = self.start.clone();
+        for (scale, &size) in self.sizes.iter().enumerate() {
+            let content = at_size(self.content, size);
+            let style = |(picture, weight): &(Picture, f32)| {
+                (at_size(picture, scales::style_size(picture.size(), size, self.last())), *weight)
+            };
+            let styles: Vec<_> = self.styles.iter().map(style).collect();
+            let (loss, lr) = (self.loss.clone(), self.lr);
+            let job = Job { content: &content, styles: &styles, start, loss, lr };
+            let mut painter = pollster::block_on(Painter::new(gpu, graph, &job))?;
+            work.progress.say(common, || plan(&painter, size, gpu.allocated_bytes()));
+            if scale == 0 {
+                work.progress.say(common, || {
+                    let all = common.launched.elapsed().as_secs_f64();
+                    let targets = painter.target_seconds();
+                    format!("ready {all:.2} s after launch, {targets:.2} s of it for targets")
+                });
+            }
+            let mut failed = None;
+            let mut save = |step: u64, picture: &Picture| {
+                let path = beside(order.output, &format!("{step:06}"));
+                let written = picture.encode(order.format);
+                failed = written.and_then(|bytes| file::write_atomic(&path, &bytes)).err();
+                failed.is_some()
+            };
+            let mut watch = |event: Event<'_>| {
+                let stop = match event {
+                    Event::Steps(done) => {
+                        work.progress.steps(done);
+                        false
+                    }
+                    Event::Losses(rows) => {
+                        work.progress.losses(rows);
+                        let rows = rows.iter().map(|row| TraceRow { scale, losses: *row });
+                        work.trace.extend(rows);
+                        false
+                    }
+                    Event::Picture(step, picture) => save(step, &picture),
+                };
+                if stop || work.interrupt.code().is_some() {
+                    Verdict::Stop
+                } else {
+                    Verdict::Continue
+                }
+            };
+            let steps = self.steps(scale, order.steps);
+            pollster::block_on(painter.paint(steps, order.save_every, &mut watch))?;
+            let stopped = work.interrupt.code();
+            let finest = size == self.last();
+            // The last step of a scale is no result yet.
+            if !finest && order.save_every.is_some_and(|n| painter.steps() % n == 0) {
+                save(painter.steps(), &pollster::block_on(painter.picture())?);
+            }
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if finest || stopped.is_some() {
+                return Ok((painter, stopped));
+            }
+            start = Start::Carried(Box::new(pollster::block_on(painter.carried())?));
+        }
+        Err(Error::Usage("--scales: there is no size to paint at".into()))
+    }
 }
 
 fn at_size(picture: &Picture, (width, height): (u32, u32)) -> Picture {

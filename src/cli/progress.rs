@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use super::Common;
 use impasto::transfer::LossRow;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
@@ -15,7 +16,7 @@ pub struct Work(pub Vec<(u64, f64)>);
 
 impl Work {
     fn steps(&self) -> u64 {
-        self.0.iter().map(|(steps, _)| steps).sum()
+        self.0.iter().fold(0, |sum, (steps, _)| sum.saturating_add(*steps))
     }
 
     /// Cost of the first `done` steps.
@@ -70,6 +71,14 @@ impl Progress {
         }
         bar.enable_steady_tick(Duration::from_millis(250));
         Progress::Bar(bar)
+    }
+
+    /// [`Common::say`] above the bar.
+    pub fn say(&self, common: &Common, line: impl FnOnce() -> String) {
+        match self {
+            Progress::Bar(bar) => bar.suspend(|| common.say(line)),
+            _ => common.say(line),
+        }
     }
 
     /// So many steps are done.

@@ -254,6 +254,12 @@ impl Input {
         network.check_size(width, height, network.layers.len())?;
         Ok(Input { picture: Picture::decode(&bytes, &name)?, size })
     }
+
+    /// The picture at that size.
+    fn fitted(self) -> Picture {
+        let Input { picture, size } = self;
+        if picture.size() == size { picture } else { picture.resized(size.0, size.1) }
+    }
 }
 
 /// The sizes to paint at: those whose pictures, and the style pictures beside them, the network can see.
@@ -289,12 +295,6 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
 
     let gpu = common.open_gpu()?;
     common.say(|| describe(&network, content.size));
-    let start = match (args.init.as_str(), init) {
-        (_, Some(picture)) => Start::Picture(Box::new(picture)),
-        ("noise", None) => Start::Noise(args.seed),
-        ("style", None) => Start::Picture(Box::new(styles[0].0.picture.clone())),
-        _ => Start::Content,
-    };
     // The initial picture alone is wanted at its full size.
     let count = if args.steps == 0 { Scales::Count(1) } else { args.scales };
     let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();
@@ -303,10 +303,16 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     // Before any pixel is resampled.
     graph.check_fits(&gpu, content.size, "--size")?;
     styles.iter().try_for_each(|(style, _)| graph.check_fits(&gpu, style.size, "--style-size"))?;
-    let styles: Vec<_> =
-        styles.into_iter().map(|(style, weight)| (style.picture, weight, style.size)).collect();
+    let content = content.fitted();
+    let styles: Vec<_> = styles.into_iter().map(|(s, weight)| (s.fitted(), weight)).collect();
+    let start = match (args.init.as_str(), init) {
+        (_, Some(picture)) => Start::Picture(Box::new(picture)),
+        ("noise", None) => Start::Noise(args.seed),
+        ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
+        _ => Start::Content,
+    };
     let scene = Scene {
-        content: &content.picture,
+        content: &content,
         sizes,
         styles: &styles,
         start,
@@ -320,7 +326,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         trace: args.trace.as_deref(),
         save_every: args.save_every,
     };
-    paint(common, &gpu, &graph, scene, &order)
+    paint(common, &gpu, &graph, &scene, &order)
 }
 
 fn decode(path: &Path) -> Result<Picture> {

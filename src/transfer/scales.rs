@@ -63,7 +63,12 @@ impl Scales {
             let smaller = (long / SQRT_2.powi(halvings as i32)).round() as u32;
             coarse(size, smaller)
         });
-        coarse.filter(|smaller| *smaller != size && usable(*smaller)).chain([size]).collect()
+        let smaller = |now: &(u32, u32)| *now != size && now.0 <= size.0 && now.1 <= size.1;
+        let mut sizes: Vec<_> = coarse.filter(|now| smaller(now) && usable(*now)).collect();
+        sizes.push(size);
+        // Rounded, small ones may be the same.
+        sizes.dedup();
+        sizes
     }
 }
 
@@ -100,6 +105,8 @@ mod tests {
         assert_eq!(sizes(Scales::Auto, (100, 60)), [(100, 60)]);
         assert_eq!(sizes(Scales::Count(1), (4096, 3072)), [(4096, 3072)]);
         assert_eq!(sizes(Scales::Count(3), (96, 64)), [(48, 32), (72, 48), (96, 64)]);
+        assert_eq!(sizes(Scales::Count(16), (96, 64))[..3], [(8, 8), (16, 8), (24, 16)]);
+        assert_eq!(sizes(Scales::Auto, (400, 3)), [(400, 3)]);
         let usable = |size: (u32, u32)| size.1 >= 60;
         assert_eq!(Scales::Count(3).sizes((96, 64), usable), [(96, 64)]);
     }

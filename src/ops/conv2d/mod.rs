@@ -2,7 +2,7 @@
 //!
 //! The baseline computes any size, stride and padding. Frozen 3×3 weights at stride 1 and padding 1,
 //! which is nearly all of VGG, and 1×1 weights, which are matrix products, take a fast variant:
-//! [`Variant::Winograd`] or, where layers are narrow, [`Variant::Uniform`] on software drivers,
+//! [`Variant::Winograd`] or, where layers are narrow, [`Variant::Broadcast`] or [`Variant::Uniform`] on software drivers,
 //! [`Variant::Tiled`] on GPUs, or what the tuner chose. The gradient to the input is the same
 //! convolution of `dy` with flipped, transposed weights.
 
@@ -81,8 +81,7 @@ pub enum Variant {
     Broadcast,
     /// Implicit matrix product through workgroup memory: for GPUs.
     Tiled,
-    /// Winograd's F(4×4, 3×3) with matrix products from a uniform window: for wide layers on
-    /// software drivers.
+    /// Winograd's F(4×4, 3×3): for wide layers on software drivers.
     Winograd,
     /// One invocation an element: anything, anywhere.
     Baseline,

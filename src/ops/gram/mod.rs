@@ -36,7 +36,7 @@ pub const ENTRY: Entry = Entry {
 pub enum Variant {
     /// Tiles through workgroup memory: anything, anywhere, made for GPUs.
     Tiled,
-    /// Register tiles, and the matrix from a uniform window: for software drivers.
+    /// Register tiles: for software drivers.
     Uniform,
 }
 
