@@ -37,8 +37,8 @@ pub struct Order<'a> {
     pub save_every: Option<u64>,
 }
 
-/// Steps at each coarse scale, for so many at the last one. With as many as there, all of a 384 px picture's
-/// scales take a quarter longer and the loss in the end is hardly lower.
+/// Steps at each coarse scale, for so many at the last one. At 384 px and in the time of 150 of its steps, 60 at
+/// each coarse scale and 100 at the last ended where 80 and 80 did: at a loss of 2.565 and 2.566.
 fn coarse_steps(steps: u64) -> u64 {
     steps / 5 * 3 + (steps % 5 * 3).div_ceil(5)
 }
