@@ -1,7 +1,9 @@
 // y = mean (x[c, i, j+1] − x[c, i, j])² + mean (x[c, i+1, j] − x[c, i, j])², a single number; a mean over
 // nothing (one column, one row) is 0.
 //
-// x: C×H×W. partials: one for each workgroup. across, down: 1 over the count of differences, or 0.
+// Only differences that belong to a pixel inside the window count; a pixel's are those to its next one across and down.
+//
+// x: C×H×W. window: left, top, right, bottom. partials: one for each workgroup. across, down: 1 over the count of differences, or 0.
 // partial_sums: a workgroup of 256 sums a contiguous share of the elements, each lane every 256th.
 // finish: one workgroup sums the partials and writes y =.
 // backward: one invocation an element, dx = or += (params.accumulate).
@@ -23,6 +25,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(6) var<uniform> window: vec4f;
+
+fn inside(column: u32, row: u32) -> bool {
+    let at = vec2f(f32(column), f32(row));
+    return all(at >= window.xy) && all(at < window.zw);
+}
 
 @compute @workgroup_size(LANES)
 fn partial_sums(
@@ -32,11 +40,16 @@ fn partial_sums(
     let end = min(params.count, (group.x + 1u) * params.share);
     var sum = 0.0;
     for (var i = group.x * params.share + lane; i < end; i += LANES) {
-        if i % params.width + 1u < params.width {
+        let column = i % params.width;
+        let row = i / params.width % params.height;
+        if !inside(column, row) {
+            continue;
+        }
+        if column + 1u < params.width {
             let step = x[i + 1u] - x[i];
             sum += params.across * step * step;
         }
-        if i / params.width % params.height + 1u < params.height {
+        if row + 1u < params.height {
             let step = x[i + params.width] - x[i];
             sum += params.down * step * step;
         }
@@ -72,16 +85,17 @@ fn backward(
     let column = i % params.width;
     let row = i / params.width % params.height;
     var slope = 0.0;
-    if column > 0u {
+    let counts = inside(column, row);
+    if column > 0u && inside(column - 1u, row) {
         slope += params.across * (x[i] - x[i - 1u]);
     }
-    if column + 1u < params.width {
+    if counts && column + 1u < params.width {
         slope -= params.across * (x[i + 1u] - x[i]);
     }
-    if row > 0u {
+    if row > 0u && inside(column, row - 1u) {
         slope += params.down * (x[i] - x[i - params.width]);
     }
-    if row + 1u < params.height {
+    if counts && row + 1u < params.height {
         slope -= params.down * (x[i + params.width] - x[i]);
     }
     let before = select(0.0, dx[i], params.accumulate != 0u);

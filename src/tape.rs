@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Program, Recorder, Value};
+use crate::gpu::{Gpu, Plan, Program, Recorder, Value};
 use crate::ops::relu;
 use crate::ops::scale::scaled;
 use crate::tensor::{Frozen, Shape, Tensor};
@@ -126,6 +126,13 @@ impl Tape {
         self.push(tensor.into(), true, None)
     }
 
+    /// A value that is there from the first to the last dispatch but has no memory yet: for recordings that are only
+    /// [planned](Tape::plan).
+    pub fn placeholder(&mut self, shape: impl Into<Shape>, needs_gradient: bool) -> Var {
+        let value = self.recorder.placeholder(shape);
+        self.push(value, needs_gradient, None)
+    }
+
     /// A tensor that gets no gradient; its numbers may be replaced between replays.
     pub fn constant(&mut self, tensor: &Tensor) -> Var {
         self.push(tensor.into(), false, None)
@@ -219,19 +226,31 @@ impl Tape {
     /// # Errors
     /// [`Error::Shape`] when the shapes differ; otherwise as [`Op::backward`].
     pub fn backward_from(&mut self, result: Var, upstream: Var) -> Result<Gradients> {
-        if self.shape(result) != self.shape(upstream) {
-            let what =
-                format!("{} has no gradient of {}", self.shape(result), self.shape(upstream));
-            return Err(Error::Shape { op: "backward", what });
-        }
-        // Gradients are scratch memory and the upstream one is the caller's: start from a copy.
-        let start = self.recorder.temporary(self.shape(result).clone());
-        scaled(&mut self.recorder, &self.nodes[upstream.0].value, 1.0, &start, false)?;
+        self.backward_from_all(&[(result, upstream, 1.0)])
+    }
+
+    /// Records Σ factor · vᵀ·∂result/∂variable over several (result, v, factor), each v of its result's shape.
+    ///
+    /// # Errors
+    /// As [`Tape::backward_from`].
+    pub fn backward_from_all(&mut self, results: &[(Var, Var, f32)]) -> Result<Gradients> {
         let mut gradients: Vec<Option<Value>> = vec![None; self.nodes.len()];
-        gradients[result.0] = Some(start);
-        let mut uses = self.uses(result);
+        for (result, upstream, factor) in results {
+            let (shape, of) = (self.shape(*result).clone(), self.shape(*upstream));
+            if shape != *of {
+                let what = format!("{shape} has no gradient of {of}");
+                return Err(Error::Shape { op: "backward", what });
+            }
+            // Gradients are scratch memory and the upstream one is the caller's: start from a copy.
+            let accumulate = gradients[result.0].is_some();
+            let start =
+                gradients[result.0].get_or_insert_with(|| self.recorder.temporary(shape)).clone();
+            let upstream = &self.nodes[upstream.0].value;
+            scaled(&mut self.recorder, upstream, *factor, &start, accumulate)?;
+        }
+        let mut uses = self.uses(&gradients);
         let mut masked = vec![false; self.nodes.len()];
-        for at in (0..=result.0).rev() {
+        for at in (0..self.nodes.len()).rev() {
             let node = &self.nodes[at];
             let Some(source) = node.source.as_ref().filter(|_| node.needs_gradient) else {
                 continue;
@@ -263,13 +282,14 @@ impl Tape {
         Ok(Gradients(gradients))
     }
 
-    /// How often each value is used on the way to `result`, where gradients flow.
-    fn uses(&self, result: Var) -> Vec<usize> {
+    /// How often each value is used on the way to the results, which are those that have a gradient, where gradients
+    /// flow.
+    fn uses(&self, results: &[Option<Value>]) -> Vec<usize> {
         let mut uses = vec![0; self.nodes.len()];
-        for at in (0..=result.0).rev().filter(|at| self.nodes[*at].needs_gradient) {
-            // What no later value uses does not matter to the result.
+        for at in (0..self.nodes.len()).rev().filter(|at| self.nodes[*at].needs_gradient) {
+            // What no later value uses does not matter to the results.
             if let Some(source) =
-                self.nodes[at].source.as_ref().filter(|_| at == result.0 || uses[at] > 0)
+                self.nodes[at].source.as_ref().filter(|_| results[at].is_some() || uses[at] > 0)
             {
                 source.inputs.iter().for_each(|input| uses[input.0] += 1);
             }
@@ -282,6 +302,11 @@ impl Tape {
     pub fn gradient(&mut self, gradients: &Gradients, variable: Var) -> Option<Var> {
         let value = gradients.0.get(variable.0)?.clone()?;
         Some(self.push(value, false, None))
+    }
+
+    /// What the recording would cost, without giving it memory.
+    pub fn plan(self) -> Plan {
+        self.recorder.plan()
     }
 
     /// The recording with its memory.

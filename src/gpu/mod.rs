@@ -15,4 +15,4 @@ pub use adapters::{AdapterReport, Backend, Choice};
 pub use device::{Gpu, Memory};
 pub use kernel::{Kernel, KernelId, Shader};
 pub use program::{Plan, Program, Timing};
-pub use recorder::{Call, Recorder, Value};
+pub use recorder::{Call, Pass, Recorder, Value};

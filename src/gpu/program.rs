@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::arena::{self, Lifetime};
 use super::device::{Gpu, Memory};
 use super::kernel::Kernel;
-use super::recorder::{Dispatch, Storage};
+use super::recorder::{Dispatch, Pass, Storage, Temporary};
 use crate::error::{Error, Result};
 
 /// Work after which a submit is cut, on software drivers and on GPUs: about 100 ms on slow ones, so that
@@ -22,6 +22,7 @@ struct Entry {
     _memory: Vec<Arc<Memory>>,
     groups: [u32; 3],
     flops: u64,
+    pass: Pass,
 }
 
 /// What a program costs.
@@ -35,6 +36,8 @@ pub struct Plan {
     pub slots: usize,
     /// Size of those buffers together, in bytes.
     pub arena_bytes: u64,
+    /// The largest of them.
+    pub largest_bytes: u64,
     /// What the temporaries would take without sharing, in bytes.
     pub unshared_bytes: u64,
     /// Floating-point operations that the operations declared.
@@ -52,6 +55,44 @@ pub struct Timing {
     pub flops: u64,
 }
 
+/// Where temporaries lie.
+pub(super) struct Layout {
+    lifetimes: Vec<Option<Lifetime>>,
+    arena: arena::Layout,
+}
+
+impl Layout {
+    pub fn new(dispatches: &[Dispatch], temporaries: &[Temporary]) -> Self {
+        let mut lifetimes: Vec<Option<Lifetime>> = vec![None; temporaries.len()];
+        for (at, dispatch) in dispatches.iter().enumerate() {
+            for (id, _) in dispatch.temporaries() {
+                let bytes = temporaries[id].bytes.max(16).next_multiple_of(16);
+                let start = lifetimes[id].as_ref().map_or(at, |l| *l.used.start());
+                lifetimes[id] = Some(Lifetime { bytes, used: start..=at });
+            }
+        }
+        for (lifetime, temporary) in lifetimes.iter_mut().zip(temporaries) {
+            if let Some(lifetime) = lifetime.as_mut().filter(|_| temporary.placeholder) {
+                lifetime.used = 0..=dispatches.len();
+            }
+        }
+        let arena = arena::pack(&lifetimes);
+        Layout { lifetimes, arena }
+    }
+
+    pub fn plan(&self, dispatches: &[Dispatch]) -> Plan {
+        Plan {
+            dispatches: dispatches.len(),
+            temporaries: self.lifetimes.iter().flatten().count(),
+            slots: self.arena.bytes.len(),
+            arena_bytes: self.arena.bytes.iter().sum(),
+            largest_bytes: self.arena.bytes.iter().copied().max().unwrap_or(0),
+            unshared_bytes: self.lifetimes.iter().flatten().map(|l| l.bytes).sum(),
+            flops: dispatches.iter().map(|d| d.flops).sum(),
+        }
+    }
+}
+
 /// Dispatches with their memory, ready to be replayed.
 pub struct Program {
     gpu: Gpu,
@@ -63,24 +104,20 @@ pub struct Program {
 }
 
 impl Program {
-    /// Lays out the memory of recorded dispatches and binds it. `sizes` are those of the temporaries,
-    /// in bytes.
-    pub(super) fn new(gpu: Gpu, dispatches: &[Dispatch], sizes: &[u64]) -> Result<Program> {
-        let mut lifetimes: Vec<Option<Lifetime>> = vec![None; sizes.len()];
-        for (at, dispatch) in dispatches.iter().enumerate() {
-            for (id, _) in dispatch.temporaries() {
-                let bytes = sizes[id].max(16).next_multiple_of(16);
-                let start = lifetimes[id].as_ref().map_or(at, |l| *l.used.start());
-                lifetimes[id] = Some(Lifetime { bytes, used: start..=at });
-            }
-        }
-        let layout = arena::pack(&lifetimes);
+    /// Lays out the memory of recorded dispatches and binds it.
+    pub(super) fn new(
+        gpu: Gpu,
+        dispatches: &[Dispatch],
+        temporaries: &[Temporary],
+    ) -> Result<Program> {
+        let layout = Layout::new(dispatches, temporaries);
+        let plan = layout.plan(dispatches);
+        let layout = layout.arena;
         let slots = layout
             .bytes
             .iter()
             .map(|bytes| gpu.allocate("a temporary", *bytes))
             .collect::<Result<Vec<_>>>()?;
-        let unshared: u64 = lifetimes.iter().flatten().map(|l| l.bytes).sum();
         let memory_of = |storage: &Storage| -> Result<Arc<Memory>> {
             Ok(match storage {
                 Storage::Owned(memory) => memory.clone(),
@@ -102,17 +139,10 @@ impl Program {
                 kernel: dispatch.kernel.clone(),
                 groups: dispatch.groups,
                 flops: dispatch.flops,
+                pass: dispatch.pass,
             });
         }
         gpu.check()?;
-        let plan = Plan {
-            dispatches: entries.len(),
-            temporaries: lifetimes.iter().flatten().count(),
-            slots: slots.len(),
-            arena_bytes: layout.bytes.iter().sum(),
-            unshared_bytes: unshared,
-            flops: entries.iter().map(|e| e.flops).sum(),
-        };
         Ok(Program { gpu, entries, slots, _params: params, plan })
     }
 
@@ -128,32 +158,37 @@ impl Program {
 
     /// Hands one replay to the GPU and returns at once.
     pub fn submit(&self) -> wgpu::SubmissionIndex {
-        let budget = if self.gpu.is_cpu() { CPU_SLICE_FLOPS } else { GPU_SLICE_FLOPS };
-        let mut rest = self.entries.as_slice();
-        loop {
-            let mut flops = 0;
-            let fits = |entry: &&Entry| {
-                let fits = flops == 0 || flops + entry.flops <= budget;
-                flops += entry.flops;
-                fits
-            };
-            let (slice, after) = rest.split_at(rest.iter().take_while(fits).count());
-            let submission = self.gpu.queue().submit([self.encode(slice)]);
-            if after.is_empty() {
-                return submission;
-            }
-            rest = after;
-        }
+        self.submit_where(|_| true)
     }
 
-    fn encode(&self, entries: &[Entry]) -> wgpu::CommandBuffer {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for entry in entries {
-            entry.dispatch(&mut pass);
+    /// As [`Program::submit`], the dispatches of one of two passes.
+    pub fn submit_pass(&self, pass: Pass) -> wgpu::SubmissionIndex {
+        self.submit_where(|entry| [Pass::Both, pass].contains(&entry.pass))
+    }
+
+    /// As [`Program::submit_pass`], only what is not run in both: the second pass right after the first, whose
+    /// temporaries still hold what they held.
+    pub fn submit_rest(&self) -> wgpu::SubmissionIndex {
+        self.submit_where(|entry| entry.pass == Pass::Second)
+    }
+
+    fn submit_where(&self, wanted: impl Fn(&Entry) -> bool) -> wgpu::SubmissionIndex {
+        let budget = if self.gpu.is_cpu() { CPU_SLICE_FLOPS } else { GPU_SLICE_FLOPS };
+        let mut rest = self.entries.iter().filter(|entry| wanted(entry)).peekable();
+        loop {
+            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            let mut flops = 0;
+            while let Some(entry) = rest.next_if(|e| flops == 0 || flops + e.flops <= budget) {
+                entry.dispatch(&mut pass);
+                flops += entry.flops;
+            }
+            drop(pass);
+            let submission = self.gpu.queue().submit([encoder.finish()]);
+            if rest.peek().is_none() {
+                return submission;
+            }
         }
-        drop(pass);
-        encoder.finish()
     }
 
     /// One replay, waited for.

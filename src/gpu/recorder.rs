@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::device::{Gpu, Memory};
 use super::kernel::{Kernel, KernelId};
-use super::program::Program;
+use super::program::{Layout, Plan, Program};
 use crate::error::{Error, Result};
 use crate::tensor::{Frozen, Shape, Tensor};
 
@@ -52,6 +52,19 @@ impl From<&Arc<Frozen>> for Value {
     }
 }
 
+/// When a dispatch runs, for programs that are replayed in two passes over many inputs (see
+/// [`Program::submit_pass`](super::Program::submit_pass)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pass {
+    /// In both.
+    #[default]
+    Both,
+    /// In the first, which measures.
+    First,
+    /// In the second, which uses what the first measured on all inputs.
+    Second,
+}
+
 /// Memory that a dispatch binds: all of it, or a window.
 #[derive(Clone)]
 pub(super) struct Bound {
@@ -68,6 +81,7 @@ pub(super) struct Dispatch {
     pub params: Vec<u8>,
     pub groups: [u32; 3],
     pub flops: u64,
+    pub pass: Pass,
 }
 
 impl Dispatch {
@@ -87,13 +101,23 @@ impl Dispatch {
     }
 }
 
+/// What a recording knows of a temporary.
+pub(super) struct Temporary {
+    pub bytes: u64,
+    /// The memory of one that outlives a replay.
+    memory: Option<Arc<Memory>>,
+    /// It stands for a tensor: its memory is never shared.
+    pub placeholder: bool,
+}
+
 /// Collects dispatches; [`Recorder::finish`] makes a [`Program`] of them.
 pub struct Recorder {
     gpu: Gpu,
     /// What the dispatches to come belong to, such as `conv1_1`; part of their labels.
     pub scope: String,
-    /// Size of every temporary, and the memory of those that outlive a replay.
-    temporaries: Vec<(u64, Option<Arc<Memory>>)>,
+    /// When the dispatches to come run.
+    pub pass: Pass,
+    temporaries: Vec<Temporary>,
     dispatches: Vec<Dispatch>,
 }
 
@@ -103,6 +127,7 @@ impl Recorder {
         Recorder {
             gpu: gpu.clone(),
             scope: String::new(),
+            pass: Pass::Both,
             temporaries: Vec::new(),
             dispatches: Vec::new(),
         }
@@ -115,8 +140,16 @@ impl Recorder {
 
     /// A tensor that lives from the first to the last dispatch that binds it.
     pub fn temporary(&mut self, shape: impl Into<Shape>) -> Value {
-        let shape = shape.into();
-        self.temporaries.push((shape.bytes(), None));
+        self.push(shape.into(), false)
+    }
+
+    /// A stand-in for a tensor in a recording that is only [planned](Recorder::plan).
+    pub fn placeholder(&mut self, shape: impl Into<Shape>) -> Value {
+        self.push(shape.into(), true)
+    }
+
+    fn push(&mut self, shape: Shape, placeholder: bool) -> Value {
+        self.temporaries.push(Temporary { bytes: shape.bytes(), memory: None, placeholder });
         Value { shape, storage: Storage::Temporary(self.temporaries.len() - 1) }
     }
 
@@ -128,11 +161,11 @@ impl Recorder {
         let memory = match &value.storage {
             Storage::Owned(memory) => memory.clone(),
             Storage::Host(frozen) => frozen.upload(&self.gpu, "plain", <[f32]>::to_vec)?,
-            Storage::Temporary(id) => match &self.temporaries[*id].1 {
+            Storage::Temporary(id) => match &self.temporaries[*id].memory {
                 Some(memory) => memory.clone(),
                 None => {
                     let memory = self.gpu.allocate("a result", value.shape.bytes())?;
-                    self.temporaries[*id].1 = Some(memory.clone());
+                    self.temporaries[*id].memory = Some(memory.clone());
                     memory
                 }
             },
@@ -165,8 +198,13 @@ impl Recorder {
     /// [`Error::Memory`] when a buffer is too large for the adapter, and what the driver reports.
     pub fn finish(mut self) -> Result<Program> {
         self.drop_unused();
-        let sizes: Vec<u64> = self.temporaries.iter().map(|(bytes, _)| *bytes).collect();
-        Program::new(self.gpu, &self.dispatches, &sizes)
+        Program::new(self.gpu, &self.dispatches, &self.temporaries)
+    }
+
+    /// What [`Recorder::finish`] would take, without taking it. Placeholders count whole.
+    pub fn plan(mut self) -> Plan {
+        self.drop_unused();
+        Layout::new(&self.dispatches, &self.temporaries).plan(&self.dispatches)
     }
 
     /// Kept temporaries become owned memory; then, from the end, a dispatch stays only if it writes
@@ -175,7 +213,7 @@ impl Recorder {
         for dispatch in &mut self.dispatches {
             for bound in &mut dispatch.bound {
                 if let Storage::Temporary(id) = bound.storage
-                    && let Some(memory) = &self.temporaries[id].1
+                    && let Some(memory) = &self.temporaries[id].memory
                 {
                     bound.storage = Storage::Owned(memory.clone());
                 }
@@ -185,7 +223,9 @@ impl Recorder {
         let mut kept = Vec::new();
         for dispatch in std::mem::take(&mut self.dispatches).into_iter().rev() {
             let useful = dispatch.writes_owned()
-                || dispatch.temporaries().any(|(id, writes)| writes && wanted[id]);
+                || dispatch
+                    .temporaries()
+                    .any(|(id, writes)| writes && (wanted[id] || self.temporaries[id].placeholder));
             if useful {
                 dispatch.temporaries().for_each(|(id, _)| wanted[id] = true);
                 kept.push(dispatch);
@@ -327,6 +367,7 @@ impl Call<'_> {
             params: self.params,
             groups,
             flops: self.flops,
+            pass: self.recorder.pass,
         });
         Ok(())
     }

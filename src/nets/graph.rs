@@ -67,6 +67,15 @@ impl Side {
     }
 }
 
+/// How far a network looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Pixels of the picture to one of the deepest map: 2 to the number of pools.
+    pub stride: usize,
+    /// Pixels that the deepest map depends on, on each side of those that it stands for.
+    pub halo: usize,
+}
+
 /// A network whose weights are ready to be recorded, any number of times.
 pub struct Graph {
     channels: [Channel; 3],
@@ -149,6 +158,34 @@ impl Graph {
             gpu.report().name,
             most / 1e6,
         )))
+    }
+
+    /// How far the deepest of `taps` looks.
+    pub fn reach(&self, taps: &[&str]) -> Reach {
+        let (mut stride, mut reach) = (1, Reach { stride: 1, halo: 0 });
+        let mut halo = 0;
+        for row in &self.rows {
+            match row {
+                // A 3×3 kernel reads one more on each side.
+                Row::Conv { tap, .. } => {
+                    halo += stride;
+                    if taps.contains(&tap.as_str()) {
+                        reach = Reach { stride, halo };
+                    }
+                }
+                Row::Pool { .. } => stride *= 2,
+            }
+        }
+        reach
+    }
+
+    /// Number of pools before `tap`.
+    pub fn pools_before(&self, tap: &str) -> u32 {
+        let before = self.rows.iter().take_while(|row| match row {
+            Row::Conv { tap: of, .. } => of != tap,
+            Row::Pool { .. } => true,
+        });
+        before.filter(|row| matches!(row, Row::Pool { .. })).count() as u32
     }
 
     /// Output and input channels of every 3×3 convolution; `None` where a pool halves the map.

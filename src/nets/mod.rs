@@ -32,7 +32,7 @@ use std::fmt;
 
 pub use crate::ops::conv2d::Padding;
 pub use default::default_network;
-pub use graph::{Graph, Pool, Side};
+pub use graph::{Graph, Pool, Reach, Side};
 pub use preprocess::{Preprocess, PreprocessSource};
 pub use spec::NetworkSpec;
 

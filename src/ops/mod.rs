@@ -8,6 +8,7 @@ pub mod add;
 pub mod avg_pool;
 pub mod conv2d;
 pub mod gram;
+pub mod guide;
 pub mod max_pool;
 pub mod normalize;
 mod pool;
@@ -24,12 +25,13 @@ pub use add::add;
 pub use avg_pool::avg_pool;
 pub use conv2d::{Conv2d, Padding, conv2d};
 pub use gram::gram;
+pub use guide::{guided_error, guided_gram};
 pub use max_pool::max_pool;
 pub use normalize::normalize;
 pub use relu::relu;
 pub use scale::scale;
 pub use squared_error::{absolute_error, relative_error};
-pub use total_variation::total_variation;
+pub use total_variation::{partial_variation, total_variation};
 pub use weighted_sum::weighted_sum;
 
 use crate::gpu::Shader;
@@ -75,6 +77,7 @@ pub const CATALOGUE: &[Entry] = &[
     avg_pool::ENTRY,
     conv2d::ENTRY,
     gram::ENTRY,
+    guide::ENTRY,
     max_pool::ENTRY,
     normalize::ENTRY,
     relu::ENTRY,

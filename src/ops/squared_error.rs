@@ -44,8 +44,8 @@ pub fn relative_error(
 }
 
 #[derive(Clone)]
-struct SquaredError {
-    factor: f32,
+pub(super) struct SquaredError {
+    pub(super) factor: f32,
 }
 
 impl Op for SquaredError {

@@ -12,6 +12,14 @@ static SUMS: KernelId = KernelId::new(&SHADER, "sums");
 static SQUARES: KernelId = KernelId::new(&SHADER, "squares");
 static FINISH: KernelId = KernelId::new(&SHADER, "finish");
 
+/// Records Σ x, a scalar.
+///
+/// # Errors
+/// As [`Recorder::kernel`].
+pub fn sum(recorder: &mut Recorder, x: &Value) -> Result<Value> {
+    total(recorder, x, None, 1.0)
+}
+
 /// Records Σ x², a scalar.
 ///
 /// # Errors

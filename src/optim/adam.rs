@@ -91,6 +91,11 @@ impl Adam {
         Ok(Moments { steps, size, mean, square })
     }
 
+    /// The tensors of the mean of gradients and of the mean of their squares.
+    pub(crate) fn state(&self) -> [&Tensor; 2] {
+        [&self.mean, &self.square]
+    }
+
     /// A tensor whose first number counts the steps taken.
     pub fn clock(&self) -> &Tensor {
         &self.clock
@@ -101,16 +106,34 @@ impl Adam {
     /// # Errors
     /// As [`Recorder::kernel`].
     pub fn record(&self, recorder: &mut Recorder, x: &Tensor, gradient: &Value) -> Result<()> {
+        self.record_tick(recorder)?;
+        self.record_update(recorder, x, gradient)
+    }
+
+    /// The first half of [`Adam::record`]: counts the step.
+    pub(crate) fn record_tick(&self, recorder: &mut Recorder) -> Result<()> {
+        recorder.scope = "optimiser".into();
+        self.settings(recorder.kernel(&TICK)?, 0).over(1)
+    }
+
+    /// The second half: moves as many numbers as the state has; for pictures that are moved piece by piece.
+    pub(crate) fn record_update(
+        &self,
+        recorder: &mut Recorder,
+        x: &Tensor,
+        gradient: &Value,
+    ) -> Result<()> {
         let count = x.shape().elements();
         recorder.scope = "optimiser".into();
-        let settings = |call: Call<'_>, elements| {
-            let call = call.bind("clock", &(&self.clock).into()).set("count", count);
-            let call = call.set("lr", self.lr).set("epsilon", Self::EPSILON);
-            let call = call.set("beta1", Self::BETA1).set("beta2", Self::BETA2);
-            call.set("low", 0.0).set("high", 1.0).over(elements)
-        };
-        settings(recorder.kernel(&TICK)?, 1)?;
         let call = recorder.kernel(&UPDATE)?.bind("x", &x.into()).bind("gradient", gradient);
-        settings(call.bind("m", &(&self.mean).into()).bind("v", &(&self.square).into()), count)
+        let call = call.bind("m", &(&self.mean).into()).bind("v", &(&self.square).into());
+        self.settings(call, count).over(count)
+    }
+
+    fn settings<'r>(&self, call: Call<'r>, count: usize) -> Call<'r> {
+        let call = call.bind("clock", &(&self.clock).into()).set("count", count);
+        let call = call.set("lr", self.lr).set("epsilon", Self::EPSILON);
+        let call = call.set("beta1", Self::BETA1).set("beta2", Self::BETA2);
+        call.set("low", 0.0).set("high", 1.0)
     }
 }

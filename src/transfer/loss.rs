@@ -80,8 +80,14 @@ impl LossSettings {
     pub const TV_WEIGHT: f32 = 2.0;
 
     /// Layers that count: those with a weight above 0.
-    fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
+    pub(super) fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
         layers.iter().filter(|l| l.weight > 0.0).cloned().collect()
+    }
+
+    /// The layers that count.
+    pub(super) fn counted_taps(&self) -> Vec<&str> {
+        let layers = self.content_layers.iter().chain(&self.style_layers);
+        layers.filter(|l| l.weight > 0.0).map(|l| l.layer.as_str()).collect()
     }
 
     /// Every layer that is read.
@@ -105,16 +111,16 @@ impl Default for LossSettings {
 }
 
 /// What a layer should be: the target, and the denominator of its relative error.
-struct Target {
-    layer: LayerWeight,
-    value: Tensor,
-    denominator: Tensor,
+pub(super) struct Target {
+    pub layer: LayerWeight,
+    pub value: Tensor,
+    pub denominator: Tensor,
 }
 
 /// The measured targets.
 pub struct Targets {
-    content: Vec<Target>,
-    style: Vec<Target>,
+    pub(super) content: Vec<Target>,
+    pub(super) style: Vec<Target>,
 }
 
 impl Targets {
@@ -150,7 +156,7 @@ impl Targets {
         settings: &LossSettings,
         picture: Var,
     ) -> Result<Losses> {
-        let (mut content_terms, mut style_terms) = (Vec::new(), Vec::new());
+        let (mut content_terms, mut grams) = (Vec::new(), Grams::new());
         let layers = self.content.iter().chain(&self.style).map(|t| t.layer.layer.as_str());
         let taps: Vec<&str> = layers.collect();
         graph.record(tape, picture, &taps, &mut |tape, tap, features| {
@@ -165,16 +171,15 @@ impl Targets {
                 let term = target.record(tape, content, 1.0 / count)?;
                 content_terms.push((target.layer.weight, term));
             }
-            for target in self.style.iter().filter(|t| t.layer.layer == tap) {
+            if self.style.iter().any(|t| t.layer.layer == tap) {
                 tape.scope(format!("style {tap}"));
-                let gram = ops::gram(tape, style)?;
-                style_terms.push((target.layer.weight, target.record(tape, gram, 1.0)?));
+                grams.insert(tap.to_string(), ops::gram(tape, style)?);
             }
             Ok(())
         })?;
+        let style = self.record_style(tape, &grams)?;
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
-        let style = weighted_mean(tape, style_terms)?;
         let picture = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
         let variation = ops::total_variation(tape, picture)?;
         let total = ops::weighted_sum(
@@ -186,6 +191,23 @@ impl Targets {
             ],
         )?;
         Ok(Losses { total, content, style, variation })
+    }
+}
+
+/// Gram matrices by layer.
+pub(super) type Grams = BTreeMap<String, Var>;
+
+impl Targets {
+    /// Records the style loss of a picture with these Gram matrices, a scalar.
+    pub(super) fn record_style(&self, tape: &mut Tape, grams: &Grams) -> Result<Var> {
+        let mut terms = Vec::new();
+        for target in &self.style {
+            let layer = &target.layer.layer;
+            tape.scope(format!("style {layer}"));
+            terms.push((target.layer.weight, target.record(tape, grams[layer], 1.0)?));
+        }
+        tape.scope("loss");
+        weighted_mean(tape, terms)
     }
 }
 
@@ -209,7 +231,7 @@ impl Target {
 }
 
 /// Σ weight · term / Σ weight, or a constant 0 where no layer counts.
-fn weighted_mean(tape: &mut Tape, terms: Vec<(f32, Var)>) -> Result<Var> {
+pub(super) fn weighted_mean(tape: &mut Tape, terms: Vec<(f32, Var)>) -> Result<Var> {
     let sum: f32 = terms.iter().map(|(weight, _)| weight).sum();
     if terms.is_empty() {
         return Ok(tape.frozen(&crate::tensor::Frozen::scalar(0.0)));
@@ -248,10 +270,6 @@ async fn measure_style(
     layers: &[LayerWeight],
     styles: &[(Tensor, f32)],
 ) -> Result<Vec<Target>> {
-    let sum: f32 = styles.iter().map(|(_, weight)| weight).sum();
-    if !(sum.is_finite() && sum > 0.0) {
-        return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
-    }
     let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
     // One program a picture: their activations need not be in memory together.
     let mut grams: Vec<BTreeMap<String, Tensor>> = Vec::new();
@@ -267,11 +285,26 @@ async fn measure_style(
         tape.finish()?.run().await?;
         grams.push(kept);
     }
+    let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
+    blend(gpu, layers, &grams, &weights).await
+}
+
+/// The targets for pictures with these Gram matrices, by layer, and these weights.
+pub(super) async fn blend(
+    gpu: &Gpu,
+    layers: &[LayerWeight],
+    grams: &[BTreeMap<String, Tensor>],
+    weights: &[f32],
+) -> Result<Vec<Target>> {
+    let sum: f32 = weights.iter().sum();
+    if !(sum.is_finite() && sum > 0.0) {
+        return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
+    }
     let mut tape = Tape::new(gpu);
     let mut targets = Vec::new();
     for layer in layers {
         let mut terms = Vec::new();
-        for (grams, (_, weight)) in grams.iter().zip(styles) {
+        for (grams, weight) in grams.iter().zip(weights) {
             terms.push((weight / sum, tape.constant(&grams[&layer.layer])));
         }
         let blend = ops::weighted_sum(&mut tape, &terms)?;

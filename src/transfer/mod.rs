@@ -6,11 +6,15 @@
 //! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
 //! to paint before the one that is wanted.
 
+pub mod grid;
 pub mod loss;
 pub mod painter;
+mod part;
+mod pieces;
 pub mod ring;
 pub mod scales;
 pub mod start;
+pub mod tiled;
 
 pub use loss::{LayerWeight, LossSettings};
 pub use painter::{Event, Job, Painter, Verdict};

@@ -17,7 +17,7 @@ use crate::tensor::Tensor;
 /// for two; shorter ones overlap with the host's work.
 const LONG_STEP_SECONDS: f64 = 0.1;
 
-const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
+pub(super) const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
      --tv-weight must be above 0, and a layer's weight too";
 
 /// All that a picture is made from. Pictures come in the sizes they are used at.

@@ -1,0 +1,174 @@
+//! The loss of a part of a picture, in two passes: the first adds the part's share to the Gram matrices of the whole,
+//! the second follows their gradient, which is known by then, back to the part's pixels, with what needs
+//! no knowledge of the whole.
+
+use std::collections::BTreeMap;
+
+use super::grid::{Grid, Span};
+use super::loss::{LayerWeight, LossSettings, weighted_mean};
+use crate::error::Result;
+use crate::gpu::{Gpu, Pass};
+use crate::nets::Graph;
+use crate::ops;
+use crate::tape::{Tape, Var};
+use crate::tensor::Tensor;
+
+/// What changes from tile to tile: the pixels, and which of them are the tile's own in every map that a loss reads.
+pub(super) struct Inputs {
+    pub picture: Tensor,
+    guides: BTreeMap<String, (u32, Tensor)>,
+    window: Tensor,
+}
+
+impl Inputs {
+    /// Memory for the tiles of a grid, and for guides at `taps`.
+    pub fn new(gpu: &Gpu, graph: &Graph, grid: &Grid, taps: &[&str]) -> Result<Self> {
+        let (width, height) = grid.tile;
+        let mut guides = BTreeMap::new();
+        for tap in taps {
+            let pools = graph.pools_before(tap);
+            let guide = gpu.zeros([1, height >> pools, width >> pools])?;
+            guides.insert(tap.to_string(), (pools, guide));
+        }
+        Ok(Inputs { picture: gpu.zeros([3, height, width])?, guides, window: gpu.zeros([4])? })
+    }
+
+    /// Hands a tile to the GPU. `rgb` is the whole picture, 3×H×W.
+    pub fn load(&self, gpu: &Gpu, grid: &Grid, tile: (&Span, &Span), rgb: &[f32]) -> Result<()> {
+        gpu.write(&self.picture, &cut(grid, tile, rgb))?;
+        let (column, row) = tile;
+        for (pools, guide) in self.guides.values() {
+            let (across, down) = (column.own_at(*pools), row.own_at(*pools));
+            let width = grid.tile.0 >> pools;
+            let own = |at| {
+                let inside = across.contains(&(at % width)) && down.contains(&(at / width));
+                f32::from(u8::from(inside))
+            };
+            let numbers: Vec<f32> = (0..guide.shape().elements()).map(own).collect();
+            gpu.write(guide, &numbers)?;
+        }
+        let (across, down) = (column.own_at(0), row.own_at(0));
+        let window = [across.start, down.start, across.end, down.end];
+        gpu.write(&self.window, &window.map(|edge| edge as f32))
+    }
+
+    pub fn guide(&self, tape: &mut Tape, tap: &str) -> Var {
+        tape.constant(&self.guides[tap].1)
+    }
+}
+
+/// A tile's pixels.
+pub(super) fn cut(grid: &Grid, (column, row): (&Span, &Span), rgb: &[f32]) -> Vec<f32> {
+    let ((width, height), (tile_width, tile_height)) = (grid.size, grid.tile);
+    let mut pixels = Vec::with_capacity(3 * tile_width * tile_height);
+    for line in 0..3 * tile_height {
+        let y = line / tile_height * height + row.origin + line % tile_height;
+        pixels.extend_from_slice(&rgb[y * width + column.origin..][..tile_width]);
+    }
+    pixels
+}
+
+/// Adds a tile's gradient to the whole picture's.
+pub(super) fn paste(
+    grid: &Grid,
+    (column, row): (&Span, &Span),
+    gradient: &[f32],
+    whole: &mut [f32],
+) {
+    let ((width, height), (tile_width, tile_height)) = (grid.size, grid.tile);
+    for (line, from) in gradient.chunks_exact(tile_width).enumerate() {
+        let y = line / tile_height * height + row.origin + line % tile_height;
+        let to = &mut whole[y * width + column.origin..][..tile_width];
+        to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+    }
+}
+
+/// Pixels of the whole picture's map at a tap.
+pub(super) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> usize {
+    let pools = graph.pools_before(tap);
+    (grid.size.0 >> pools) * (grid.size.1 >> pools)
+}
+
+/// The guided Gram matrix of a tile, and the factor that makes it the tile's share of the whole's.
+pub(super) fn share_of_gram(
+    tape: &mut Tape,
+    graph: &Graph,
+    grid: &Grid,
+    inputs: &Inputs,
+    (tap, features): (&str, Var),
+) -> Result<(Var, f32)> {
+    tape.scope(format!("style {tap}"));
+    let guide = inputs.guide(tape, tap);
+    let pixels = tape.shape(guide).elements();
+    let gram = ops::guided_gram(tape, features, guide)?;
+    Ok((gram, pixels as f32 / pixels_of(graph, grid, tap) as f32))
+}
+
+/// What a part records.
+pub(super) struct Part {
+    /// By style layer: the part's Gram matrix and its factor.
+    pub grams: BTreeMap<String, (Var, f32)>,
+    /// The part's share of the content loss, a scalar.
+    pub content: Var,
+    /// Its share of the total variation.
+    pub variation: Var,
+}
+
+impl Part {
+    /// Records the network over a tile of the picture and of the content. `scales` are the denominators of the content
+    /// layers' relative errors. What needs no Gram matrices belongs to the pass `own`: the second, or both where the
+    /// second only goes on where the first ended.
+    pub fn record(
+        tape: &mut Tape,
+        graph: &Graph,
+        (grid, settings): (&Grid, &LossSettings),
+        (inputs, content): (&Inputs, &Tensor),
+        scales: &[(LayerWeight, Tensor)],
+        own: Pass,
+    ) -> Result<(Part, Var)> {
+        // Recomputed rather than kept: a whole picture's features are many times its size.
+        tape.recorder().pass = own;
+        let content = tape.constant(content);
+        let mut targets = BTreeMap::new();
+        let taps: Vec<&str> = scales.iter().map(|(layer, _)| layer.layer.as_str()).collect();
+        graph.record(tape, content, &taps, &mut |_, tap, features| {
+            targets.insert(tap.to_string(), features);
+            Ok(())
+        })?;
+        tape.recorder().pass = Pass::Both;
+        let picture = tape.variable(&inputs.picture);
+        let style_layers = LossSettings::counted(&settings.style_layers);
+        let (mut grams, mut terms) = (BTreeMap::new(), Vec::new());
+        let taps: Vec<&str> =
+            taps.into_iter().chain(style_layers.iter().map(|l| l.layer.as_str())).collect();
+        graph.record(tape, picture, &taps, &mut |tape, tap, features| {
+            let free = tape.detached(features);
+            let seen = if settings.content_weight > 0.0 { features } else { free };
+            tape.recorder().pass = own;
+            for (layer, scale) in scales.iter().filter(|(layer, _)| layer.layer == tap) {
+                tape.scope(format!("content {tap}"));
+                let (guide, scale) = (inputs.guide(tape, tap), tape.constant(scale));
+                let channels = tape.shape(seen).elements() / tape.shape(guide).elements();
+                let factor = 1.0 / (channels * pixels_of(graph, grid, tap)) as f32;
+                let term = ops::guided_error(tape, [seen, targets[tap]], scale, factor, guide)?;
+                terms.push((layer.weight, term));
+            }
+            tape.recorder().pass = Pass::First;
+            let seen = if settings.style_weight > 0.0 { features } else { free };
+            if style_layers.iter().any(|l| l.layer == tap) {
+                let share = share_of_gram(tape, graph, grid, inputs, (tap, seen))?;
+                grams.insert(tap.to_string(), share);
+            }
+            tape.recorder().pass = Pass::Both;
+            Ok(())
+        })?;
+        tape.recorder().pass = own;
+        tape.scope("loss");
+        let content = weighted_mean(tape, terms)?;
+        let seen = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
+        let window = tape.constant(&inputs.window);
+        let (width, height) = grid.size;
+        let variation = ops::partial_variation(tape, seen, window, [height, width])?;
+        Ok((Part { grams, content, variation }, picture))
+    }
+}

@@ -1,0 +1,209 @@
+//! Tiles: their gradients add up to the whole picture's.
+
+mod common;
+
+use common::{gpu, relative_error};
+use impasto::Result;
+use impasto::gpu::Gpu;
+use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
+use impasto::ops::{Padding, partial_variation, total_variation};
+use impasto::picture::{Depth, Picture};
+use impasto::tape::Tape;
+use impasto::tensor::Frozen;
+use impasto::transfer::grid::Grid;
+use impasto::transfer::loss::Targets;
+use impasto::transfer::tiled::{Tiled, TiledTargets};
+use impasto::transfer::{LayerWeight, LossSettings};
+
+/// Structure at all scales that no tile repeats.
+fn pattern((width, height): (u32, u32), seed: u32) -> Picture {
+    let value = |i: u32| {
+        let (x, y, c) = (i % width, i / width % height, i / width / height);
+        let wave = (x * (3 + c) + y * (5 + seed)) % 97 + (x * y / (7 + seed)) % 61;
+        ((wave + 40 * ((x / 8 + y / (5 + seed)) % 3) + 20 * c) % 256) as f32 / 255.0
+    };
+    let rgb = (0..3 * width * height).map(value).collect();
+    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
+}
+
+struct Scene {
+    graph: Graph,
+    settings: LossSettings,
+    content: Picture,
+    styles: Vec<(Picture, f32)>,
+    picture: Picture,
+}
+
+/// Losses (total, content, style, variation) and the gradient.
+type Step = ([f32; 4], Vec<f32>);
+
+impl Scene {
+    fn whole(&self) -> Step {
+        let step = async || -> Result<Step> {
+            let gpu = gpu();
+            let tensor =
+                |p: &Picture| gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb());
+            let content = tensor(&self.content)?;
+            let mut styles = Vec::new();
+            for (style, weight) in &self.styles {
+                styles.push((tensor(style)?, *weight));
+            }
+            let (graph, settings) = (&self.graph, &self.settings);
+            let targets = Targets::measure(gpu, graph, settings, &content, &styles).await?;
+            let picture = tensor(&self.picture)?;
+            let mut tape = Tape::new(gpu);
+            let x = tape.variable(&picture);
+            let losses = targets.record(&mut tape, graph, settings, x)?;
+            let gradients = tape.backward(losses.total)?;
+            let gradient = tape.gradient(&gradients, x).expect("the loss depends on x");
+            let gradient = tape.keep(gradient)?;
+            let mut kept = Vec::new();
+            for loss in [losses.total, losses.content, losses.style, losses.variation] {
+                kept.push(tape.keep(loss)?);
+            }
+            tape.finish()?.run().await?;
+            let mut values = [0.0; 4];
+            for (value, tensor) in values.iter_mut().zip(&kept) {
+                *value = gpu.read(tensor).await?[0];
+            }
+            Ok((values, gpu.read(&gradient).await?))
+        };
+        pollster::block_on(step()).expect("the whole picture's gradient")
+    }
+
+    /// The same in tiles of at most `most` px, and how many there were.
+    fn tiled(&self, gpu: &Gpu, most: usize, keep: bool) -> (Step, usize) {
+        let step = async || -> Result<(Step, usize)> {
+            let (graph, settings) = (&self.graph, &self.settings);
+            let targets =
+                TiledTargets::measure(gpu, graph, settings, &self.content, &self.styles, most)
+                    .await?;
+            let taps = settings.taps();
+            let taps: Vec<&str> = taps.iter().map(String::as_str).collect();
+            let grid = Grid::new(self.content.size(), most, graph.reach(&taps))?;
+            let tiled = Tiled::new(gpu, graph, settings, &targets, grid, keep)?;
+            let mut steps = Vec::new();
+            // The second step must not see the first one's sums.
+            for _ in 0..2 {
+                let mut gradient = vec![0.0; self.picture.rgb().len()];
+                let (picture, content) = (self.picture.rgb(), self.content.rgb());
+                let sums = tiled.gradient(picture, content, &mut gradient, &mut |_| true).await?;
+                let sums = sums.expect("nobody stopped it");
+                steps.push(([sums.total, sums.content, sums.style, sums.variation], gradient));
+            }
+            let second = steps.remove(1);
+            assert_eq!(steps[0].0, second.0, "two steps differ");
+            assert!(steps[0].1 == second.1, "two steps differ");
+            Ok((second, tiled.grid().count()))
+        };
+        pollster::block_on(step()).expect("the gradient in tiles")
+    }
+
+    fn check(&self, name: &str, most: usize) {
+        let (losses, gradient) = self.whole();
+        let expected: Vec<f64> = gradient.iter().map(|v| f64::from(*v)).collect();
+        for keep in [false, true] {
+            let ((sums, tiled), count) = self.tiled(gpu(), most, keep);
+            assert!(count >= 4, "{name}: {count} tiles");
+            for (sum, loss) in sums.iter().zip(losses) {
+                assert!(
+                    (sum - loss).abs() <= 1e-4 * loss.abs().max(1e-3),
+                    "{name}: {sums:?} {losses:?}"
+                );
+            }
+            let error = relative_error(&tiled, &expected);
+            println!("{name}: {count} tiles, gradient off by {error:.1e}");
+            assert!(error < 1e-4, "{name}: the gradient is off by {error:.1e}");
+        }
+    }
+}
+
+fn settings(content: &str, style: &str) -> LossSettings {
+    let layers = |list| LayerWeight::list(list).expect("layers");
+    LossSettings {
+        content_layers: layers(content),
+        style_layers: layers(style),
+        content_weight: 1.0,
+        style_weight: 20.0,
+        tv_weight: 0.5,
+    }
+}
+
+fn small(until: &str, pool: Pool, padding: Padding) -> Graph {
+    let mut network = Network::random(8, 5, Some(until)).expect("a random network");
+    network.preprocess = Preprocess::caffe();
+    (network.pool, network.padding) = (pool, padding);
+    Graph::new(network).expect("a graph")
+}
+
+#[test]
+fn tiles_add_up_to_the_whole() {
+    let scene = |graph, settings, size| Scene {
+        graph,
+        settings,
+        content: pattern(size, 1),
+        styles: vec![(pattern((143, 121), 4), 2.0), (pattern((97, 131), 9), 1.0)],
+        picture: pattern(size, 3),
+    };
+    let four = settings("relu2_2=0.5,relu3_3", "relu1_1,relu2_1=0.3,relu3_1,relu4_1");
+    let graph = small("relu4_1", Pool::Max, Padding::Zero);
+    scene(graph, four.clone(), (167, 139)).check("zero padding, max pool", 112);
+    let graph = small("relu4_1", Pool::Avg, Padding::Reflect);
+    scene(graph, four.clone(), (131, 181)).check("reflection, average pool", 97);
+    let graph = small("relu2_1", Pool::Max, Padding::Replicate);
+    let shallow = settings("relu1_2", "relu1_1,relu2_1");
+    scene(graph, shallow, (45, 61)).check("replication, two blocks", 24);
+    let graph = Graph::new(default_network(None).expect("a network")).expect("a graph");
+    scene(graph, four, (150, 137)).check("the default network", 120);
+}
+
+/// A style alone and a content alone: what does not count has no gradient.
+#[test]
+fn a_single_loss_is_tiled() {
+    for (content_weight, style_weight, tv_weight) in
+        [(0.0, 3.0, 0.0), (2.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+    {
+        let scene = Scene {
+            graph: small("relu3_1", Pool::Max, Padding::Zero),
+            settings: LossSettings {
+                content_weight,
+                style_weight,
+                tv_weight,
+                ..settings("relu2_2", "relu1_1,relu3_1")
+            },
+            content: pattern((77, 70), 1),
+            styles: vec![(pattern((60, 50), 4), 1.0)],
+            picture: pattern((77, 70), 3),
+        };
+        scene.check("one loss", 56);
+    }
+}
+
+#[test]
+fn windows_share_the_variation() {
+    let (gpu, picture) = (gpu(), pattern((13, 9), 2));
+    let run = |windows: &[[f32; 4]]| -> Result<(f32, Vec<f32>)> {
+        let mut tape = Tape::new(gpu);
+        let x = tape.variable(&gpu.tensor([3, 9, 13], picture.rgb())?);
+        let mut terms = Vec::new();
+        for window in windows {
+            let window = tape.frozen(&Frozen::new([4], window.to_vec())?);
+            terms.push((1.0, partial_variation(&mut tape, x, window, [9, 13])?));
+        }
+        if windows.is_empty() {
+            terms.push((1.0, total_variation(&mut tape, x)?));
+        }
+        let sum = impasto::ops::weighted_sum(&mut tape, &terms)?;
+        let gradients = tape.backward(sum)?;
+        let gradient = tape.gradient(&gradients, x).expect("it depends on x");
+        let (sum, gradient) = (tape.keep(sum)?, tape.keep(gradient)?);
+        pollster::block_on(tape.finish()?.run())?;
+        Ok((pollster::block_on(gpu.read(&sum))?[0], pollster::block_on(gpu.read(&gradient))?))
+    };
+    let (whole, gradient) = run(&[]).expect("whole");
+    let windows = [[0.0, 0.0, 5.0, 9.0], [5.0, 0.0, 13.0, 2.0], [5.0, 2.0, 13.0, 9.0]];
+    let (sum, shared) = run(&windows).expect("in windows");
+    assert!((whole - sum).abs() < 1e-5 * whole, "{whole} {sum}");
+    let expected: Vec<f64> = gradient.iter().map(|v| f64::from(*v)).collect();
+    assert!(relative_error(&shared, &expected) < 1e-6);
+}
