@@ -138,6 +138,11 @@ impl Tape {
         self.push(tensor.into(), false, None)
     }
 
+    /// A value of this tape's recorder, or a tensor's, that gets no gradient.
+    pub(crate) fn given(&mut self, value: &Value) -> Var {
+        self.push(value.clone(), false, None)
+    }
+
     /// Numbers that never change.
     pub fn frozen(&mut self, numbers: &Arc<Frozen>) -> Var {
         self.push(numbers.into(), false, None)

@@ -179,13 +179,29 @@ impl Graph {
         reach
     }
 
-    /// Number of pools before `tap`.
-    pub fn pools_before(&self, tap: &str) -> u32 {
-        let before = self.rows.iter().take_while(|row| match row {
-            Row::Conv { tap: of, .. } => of != tap,
-            Row::Pool { .. } => true,
-        });
-        before.filter(|row| matches!(row, Row::Pool { .. })).count() as u32
+    /// Channels of what the losses see at `tap`, and the number of pools before it.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when there is no such tap.
+    pub fn at(&self, tap: &str) -> Result<(usize, u32)> {
+        let mut pools = 0;
+        for row in &self.rows {
+            match row {
+                Row::Conv { tap: of, weights, side, .. } if of == tap => {
+                    let seen = side.as_ref().unwrap_or(weights);
+                    return Ok((seen.bias.data().len(), pools));
+                }
+                Row::Conv { .. } => {}
+                Row::Pool { .. } => pools += 1,
+            }
+        }
+        Err(no_tap(tap))
+    }
+
+    /// The side of the largest square picture all of whose maps the device can bind.
+    pub(crate) fn largest_square(&self, gpu: &Gpu) -> usize {
+        let (bytes, _) = self.largest_map((1, 1));
+        (gpu.report().max_binding_bytes as f64 / bytes).sqrt() as usize
     }
 
     /// Output and input channels of every 3×3 convolution; `None` where a pool halves the map.
@@ -270,12 +286,10 @@ impl Graph {
                 }
             }
         }
-        match missing.first() {
-            None => Ok(()),
-            Some(tap) => Err(Error::Network {
-                name: "network".into(),
-                what: format!("it has no layer {tap}"),
-            }),
-        }
+        missing.first().map_or(Ok(()), |tap| Err(no_tap(tap)))
     }
+}
+
+fn no_tap(tap: &str) -> Error {
+    Error::Network { name: "network".into(), what: format!("it has no layer {tap}") }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Value};
 use crate::nets::Graph;
 use crate::ops::{self, statistics};
 use crate::tape::{Tape, Var};
@@ -90,6 +90,11 @@ impl LossSettings {
         layers.filter(|l| l.weight > 0.0).map(|l| l.layer.as_str()).collect()
     }
 
+    /// The weights of content, style and total variation.
+    pub(super) fn weights(&self) -> [f32; 3] {
+        [self.content_weight, self.style_weight, self.tv_weight]
+    }
+
     /// Every layer that is read.
     pub fn taps(&self) -> Vec<String> {
         let layers = self.content_layers.iter().chain(&self.style_layers);
@@ -113,8 +118,8 @@ impl Default for LossSettings {
 /// What a layer should be: the target, and the denominator of its relative error.
 pub(super) struct Target {
     pub layer: LayerWeight,
-    pub value: Tensor,
-    pub denominator: Tensor,
+    pub value: Value,
+    pub denominator: Value,
 }
 
 /// The measured targets.
@@ -142,6 +147,30 @@ impl Targets {
         let content = measure_content(gpu, graph, &layers, content).await?;
         let layers = LossSettings::counted(&settings.style_layers);
         let style = measure_style(gpu, graph, &layers, styles).await?;
+        Ok(Targets { content, style })
+    }
+
+    /// Stand-ins for the targets of a picture of `size`, to plan with.
+    pub(super) fn placeholders(
+        tape: &mut Tape,
+        graph: &Graph,
+        settings: &LossSettings,
+        (width, height): (u32, u32),
+    ) -> Result<Self> {
+        let scalar = |tape: &mut Tape| tape.recorder().placeholder(Shape::scalar());
+        let mut content = Vec::new();
+        for layer in LossSettings::counted(&settings.content_layers) {
+            let (channels, pools) = graph.at(&layer.layer)?;
+            let map = [channels, height as usize >> pools, width as usize >> pools];
+            let value = tape.recorder().placeholder(map);
+            content.push(Target { layer, value, denominator: scalar(tape) });
+        }
+        let mut style = Vec::new();
+        for layer in LossSettings::counted(&settings.style_layers) {
+            let (channels, _) = graph.at(&layer.layer)?;
+            let value = tape.recorder().placeholder([channels, channels]);
+            style.push(Target { layer, value, denominator: scalar(tape) });
+        }
         Ok(Targets { content, style })
     }
 
@@ -225,7 +254,7 @@ pub struct Losses {
 
 impl Target {
     fn record(&self, tape: &mut Tape, x: Var, factor: f32) -> Result<Var> {
-        let (value, denominator) = (tape.constant(&self.value), tape.constant(&self.denominator));
+        let (value, denominator) = (tape.given(&self.value), tape.given(&self.denominator));
         ops::relative_error(tape, x, value, denominator, factor)
     }
 }
@@ -256,6 +285,7 @@ async fn measure_content(
             let features = tape.value(features).clone();
             let variance = statistics::variance(tape.recorder(), &features)?;
             let denominator = tape.recorder().keep(&variance)?;
+            let (value, denominator) = ((&value).into(), (&denominator).into());
             targets.push(Target { layer: layer.clone(), value, denominator });
         }
         Ok(())
@@ -312,7 +342,7 @@ pub(super) async fn blend(
         let blend = tape.value(blend).clone();
         let norm = statistics::square_norm(tape.recorder(), &blend)?;
         let denominator = tape.recorder().keep(&norm)?;
-        debug_assert_eq!(*denominator.shape(), Shape::scalar());
+        let (value, denominator) = ((&value).into(), (&denominator).into());
         targets.push(Target { layer: layer.clone(), value, denominator });
     }
     tape.finish()?.run().await?;

@@ -8,6 +8,7 @@
 
 pub mod grid;
 pub mod loss;
+pub mod memory;
 pub mod painter;
 mod part;
 mod pieces;

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use super::grid::{Grid, Span};
 use super::loss::{LayerWeight, LossSettings, weighted_mean};
 use crate::error::Result;
-use crate::gpu::{Gpu, Pass};
+use crate::gpu::{Gpu, Pass, Value};
 use crate::nets::Graph;
-use crate::ops;
+use crate::ops::{self, scale::scaled};
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
+use crate::tensor::{Frozen, Tensor};
 
 /// What changes from tile to tile: the pixels, and which of them are the tile's own in every map that a loss reads.
 pub(super) struct Inputs {
@@ -26,7 +26,7 @@ impl Inputs {
         let (width, height) = grid.tile;
         let mut guides = BTreeMap::new();
         for tap in taps {
-            let pools = graph.pools_before(tap);
+            let (_, pools) = graph.at(tap)?;
             let guide = gpu.zeros([1, height >> pools, width >> pools])?;
             guides.insert(tap.to_string(), (pools, guide));
         }
@@ -52,8 +52,43 @@ impl Inputs {
         gpu.write(&self.window, &window.map(|edge| edge as f32))
     }
 
-    pub fn guide(&self, tape: &mut Tape, tap: &str) -> Var {
-        tape.constant(&self.guides[tap].1)
+    /// What [`Part::record`] reads.
+    pub fn vars(&self, tape: &mut Tape) -> Vars {
+        let guides =
+            self.guides.iter().map(|(tap, (_, g))| (tap.clone(), tape.constant(g))).collect();
+        Vars { picture: tape.variable(&self.picture), guides, window: tape.constant(&self.window) }
+    }
+}
+
+/// A tile as a recording sees it.
+pub(super) struct Vars {
+    pub picture: Var,
+    guides: BTreeMap<String, Var>,
+    window: Var,
+}
+
+impl Vars {
+    /// Stand-ins for the tiles of a grid, to plan with.
+    pub fn placeholders(
+        tape: &mut Tape,
+        graph: &Graph,
+        grid: &Grid,
+        taps: &[&str],
+    ) -> Result<Self> {
+        let (width, height) = grid.tile;
+        let mut guides = BTreeMap::new();
+        for tap in taps {
+            let (_, pools) = graph.at(tap)?;
+            let guide = tape.placeholder([1, height >> pools, width >> pools], false);
+            guides.insert(tap.to_string(), guide);
+        }
+        let picture = tape.placeholder([3, height, width], true);
+        Ok(Vars { picture, guides, window: tape.placeholder([4], false) })
+    }
+
+    /// The guide at a tap.
+    pub fn guide(&self, tap: &str) -> Var {
+        self.guides[tap]
     }
 }
 
@@ -84,9 +119,9 @@ pub(super) fn paste(
 }
 
 /// Pixels of the whole picture's map at a tap.
-pub(super) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> usize {
-    let pools = graph.pools_before(tap);
-    (grid.size.0 >> pools) * (grid.size.1 >> pools)
+pub(super) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> Result<usize> {
+    let (_, pools) = graph.at(tap)?;
+    Ok((grid.size.0 >> pools) * (grid.size.1 >> pools))
 }
 
 /// The guided Gram matrix of a tile, and the factor that makes it the tile's share of the whole's.
@@ -94,14 +129,14 @@ pub(super) fn share_of_gram(
     tape: &mut Tape,
     graph: &Graph,
     grid: &Grid,
-    inputs: &Inputs,
+    vars: &Vars,
     (tap, features): (&str, Var),
 ) -> Result<(Var, f32)> {
     tape.scope(format!("style {tap}"));
-    let guide = inputs.guide(tape, tap);
+    let guide = vars.guide(tap);
     let pixels = tape.shape(guide).elements();
     let gram = ops::guided_gram(tape, features, guide)?;
-    Ok((gram, pixels as f32 / pixels_of(graph, grid, tap) as f32))
+    Ok((gram, pixels as f32 / pixels_of(graph, grid, tap)? as f32))
 }
 
 /// What a part records.
@@ -122,13 +157,12 @@ impl Part {
         tape: &mut Tape,
         graph: &Graph,
         (grid, settings): (&Grid, &LossSettings),
-        (inputs, content): (&Inputs, &Tensor),
-        scales: &[(LayerWeight, Tensor)],
+        (vars, content): (&Vars, Var),
+        scales: &[(LayerWeight, Value)],
         own: Pass,
-    ) -> Result<(Part, Var)> {
+    ) -> Result<Part> {
         // Recomputed rather than kept: a whole picture's features are many times its size.
         tape.recorder().pass = own;
-        let content = tape.constant(content);
         let mut targets = BTreeMap::new();
         let taps: Vec<&str> = scales.iter().map(|(layer, _)| layer.layer.as_str()).collect();
         graph.record(tape, content, &taps, &mut |_, tap, features| {
@@ -136,27 +170,26 @@ impl Part {
             Ok(())
         })?;
         tape.recorder().pass = Pass::Both;
-        let picture = tape.variable(&inputs.picture);
         let style_layers = LossSettings::counted(&settings.style_layers);
         let (mut grams, mut terms) = (BTreeMap::new(), Vec::new());
         let taps: Vec<&str> =
             taps.into_iter().chain(style_layers.iter().map(|l| l.layer.as_str())).collect();
-        graph.record(tape, picture, &taps, &mut |tape, tap, features| {
+        graph.record(tape, vars.picture, &taps, &mut |tape, tap, features| {
             let free = tape.detached(features);
             let seen = if settings.content_weight > 0.0 { features } else { free };
             tape.recorder().pass = own;
             for (layer, scale) in scales.iter().filter(|(layer, _)| layer.layer == tap) {
                 tape.scope(format!("content {tap}"));
-                let (guide, scale) = (inputs.guide(tape, tap), tape.constant(scale));
+                let (guide, scale) = (vars.guide(tap), tape.given(scale));
                 let channels = tape.shape(seen).elements() / tape.shape(guide).elements();
-                let factor = 1.0 / (channels * pixels_of(graph, grid, tap)) as f32;
+                let factor = 1.0 / (channels * pixels_of(graph, grid, tap)?) as f32;
                 let term = ops::guided_error(tape, [seen, targets[tap]], scale, factor, guide)?;
                 terms.push((layer.weight, term));
             }
             tape.recorder().pass = Pass::First;
             let seen = if settings.style_weight > 0.0 { features } else { free };
             if style_layers.iter().any(|l| l.layer == tap) {
-                let share = share_of_gram(tape, graph, grid, inputs, (tap, seen))?;
+                let share = share_of_gram(tape, graph, grid, vars, (tap, seen))?;
                 grams.insert(tap.to_string(), share);
             }
             tape.recorder().pass = Pass::Both;
@@ -165,10 +198,59 @@ impl Part {
         tape.recorder().pass = own;
         tape.scope("loss");
         let content = weighted_mean(tape, terms)?;
-        let seen = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
-        let window = tape.constant(&inputs.window);
+        let seen =
+            if settings.tv_weight > 0.0 { vars.picture } else { tape.detached(vars.picture) };
         let (width, height) = grid.size;
-        let variation = ops::partial_variation(tape, seen, window, [height, width])?;
-        Ok((Part { grams, content, variation }, picture))
+        let variation = ops::partial_variation(tape, seen, vars.window, [height, width])?;
+        Ok(Part { grams, content, variation })
     }
+}
+
+/// Where the shares of the parts are added up, and what comes back for the style.
+pub(super) struct Whole {
+    /// By style layer: the Gram matrix of the whole picture, and the gradient to it.
+    pub grams: BTreeMap<String, (Value, Option<Value>)>,
+    /// The content loss.
+    pub content: Value,
+    /// The total variation.
+    pub variation: Value,
+}
+
+impl Part {
+    /// Records the sums over all parts and the gradient of the part's pixels; `None` where no loss counts. `weights` are
+    /// those of content, style and total variation.
+    pub fn follow(
+        &self,
+        tape: &mut Tape,
+        whole: &Whole,
+        [content, style, variation]: [f32; 3],
+        (vars, own): (&Vars, Pass),
+    ) -> Result<Option<Var>> {
+        let one = tape.frozen(&Frozen::scalar(1.0));
+        let mut results = vec![(self.content, one, content), (self.variation, one, variation)];
+        add_to(tape, own, (self.content, 1.0), &whole.content)?;
+        add_to(tape, own, (self.variation, 1.0), &whole.variation)?;
+        for (layer, (gram, factor)) in &self.grams {
+            let (sum, gradient) = &whole.grams[layer];
+            add_to(tape, Pass::First, (*gram, *factor), sum)?;
+            if let Some(gradient) = gradient {
+                results.push((*gram, tape.given(gradient), style * factor));
+            }
+        }
+        tape.recorder().pass = Pass::Second;
+        let gradients = tape.backward_from_all(&results)?;
+        Ok(tape.gradient(&gradients, vars.picture))
+    }
+}
+
+/// Records `to` += factor · share.
+pub(super) fn add_to(
+    tape: &mut Tape,
+    pass: Pass,
+    (share, factor): (Var, f32),
+    to: &Value,
+) -> Result<()> {
+    tape.recorder().pass = pass;
+    let share = tape.value(share).clone();
+    scaled(tape.recorder(), &share, factor, to, true)
 }

@@ -5,21 +5,20 @@ use std::collections::BTreeMap;
 
 use super::grid::Grid;
 use super::loss::{Grams, LayerWeight, LossSettings, Targets, blend};
-use super::part::{Inputs, Part, cut, paste, pixels_of, share_of_gram};
+use super::part::{Inputs, Part, Whole, add_to, cut, paste, pixels_of, share_of_gram};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pass, Plan, Program};
+use crate::gpu::{Gpu, Pass, Plan, Program, Value};
 use crate::nets::Graph;
-use crate::ops::scale::scaled;
 use crate::ops::{guide, statistics};
 use crate::picture::Picture;
 use crate::tape::Tape;
-use crate::tensor::{Frozen, Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// The targets of a picture that is looked at in parts.
 pub struct TiledTargets {
     style: Targets,
     /// Content layers and the variance of their features, which themselves are computed again in every step.
-    scales: Vec<(LayerWeight, Tensor)>,
+    scales: Vec<(LayerWeight, Value)>,
 }
 
 impl TiledTargets {
@@ -63,22 +62,22 @@ async fn content_scales(
     layers: Vec<LayerWeight>,
     content: &Picture,
     most: usize,
-) -> Result<Vec<(LayerWeight, Tensor)>> {
+) -> Result<Vec<(LayerWeight, Value)>> {
     let taps = taps(&layers);
     let grid = Grid::new(content.size(), most, graph.reach(&taps))?;
     let inputs = Inputs::new(gpu, graph, &grid, &taps)?;
     let mut tape = Tape::new(gpu);
-    let picture = tape.constant(&inputs.picture);
+    let vars = inputs.vars(&mut tape);
     let mut sums = BTreeMap::new();
-    graph.record(&mut tape, picture, &taps, &mut |tape, tap, features| {
-        let (guide, features) = (inputs.guide(tape, tap), tape.value(features).clone());
+    graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
+        let (guide, features) = (vars.guide(tap), tape.value(features).clone());
         let guide = tape.value(guide).clone();
         let channels = features.shape().elements() / guide.shape().elements();
         let recorder = tape.recorder();
         let seen = guide::seen(recorder, &features, &guide, false)?;
         let sum = statistics::sum(recorder, &seen)?;
         let squares = statistics::square_norm(recorder, &seen)?;
-        let numbers = channels * pixels_of(graph, &grid, tap);
+        let numbers = channels * pixels_of(graph, &grid, tap)?;
         sums.insert(tap.to_string(), (numbers, recorder.keep(&sum)?, recorder.keep(&squares)?));
         Ok(())
     })?;
@@ -98,7 +97,7 @@ async fn content_scales(
         let (numbers, [sum, squares]) = (sums[&layer.layer].0 as f64, totals[layer.layer.as_str()]);
         let variance = (squares - sum * sum / numbers) / (numbers - 1.0).max(1.0);
         let variance = gpu.tensor(Shape::scalar(), &[variance.max(0.0) as f32])?;
-        scales.push((layer.clone(), variance));
+        scales.push((layer.clone(), (&variance).into()));
     }
     Ok(scales)
 }
@@ -115,13 +114,12 @@ async fn style_grams(
     let grid = Grid::new(style.size(), most, graph.reach(&taps))?;
     let inputs = Inputs::new(gpu, graph, &grid, &taps)?;
     let mut tape = Tape::new(gpu);
-    let picture = tape.constant(&inputs.picture);
+    let vars = inputs.vars(&mut tape);
     let mut grams = BTreeMap::new();
-    graph.record(&mut tape, picture, &taps, &mut |tape, tap, features| {
-        let (gram, factor) = share_of_gram(tape, graph, &grid, &inputs, (tap, features))?;
+    graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
+        let (gram, factor) = share_of_gram(tape, graph, &grid, &vars, (tap, features))?;
         let sum = gpu.zeros(tape.shape(gram).clone())?;
-        let gram = tape.value(gram).clone();
-        scaled(tape.recorder(), &gram, factor, &(&sum).into(), true)?;
+        add_to(tape, Pass::Both, (gram, factor), &(&sum).into())?;
         grams.insert(tap.to_string(), sum);
         Ok(())
     })?;
@@ -215,11 +213,10 @@ impl Tiled {
     ) -> Result<Self> {
         let head = Head::new(gpu, &targets.style)?;
         let (content, variation) = (gpu.zeros(Shape::scalar())?, gpu.zeros(Shape::scalar())?);
-        let weights = [settings.content_weight, settings.style_weight, settings.tv_weight];
         let mut tiled = Tiled {
             gpu: gpu.clone(),
             grid,
-            weights,
+            weights: settings.weights(),
             programs: Vec::new(),
             grams: head.grams.values().map(|(sum, _)| sum.clone()).collect(),
             content,
@@ -227,9 +224,18 @@ impl Tiled {
             head: head.program,
             style: head.style,
         };
+        let value = |tensor: &Tensor| Value::from(tensor);
+        let of_layer = |(layer, (sum, gradient)): (&String, &(Tensor, Option<Tensor>))| {
+            (layer.clone(), (value(sum), gradient.as_ref().map(value)))
+        };
+        let whole = Whole {
+            grams: head.grams.iter().map(of_layer).collect(),
+            content: value(&tiled.content),
+            variation: value(&tiled.variation),
+        };
         let (count, own) = if keep { (tiled.grid.count(), Pass::Both) } else { (1, Pass::Second) };
         for _ in 0..count {
-            let program = tiled.record(graph, settings, targets, &head.grams, own)?;
+            let program = tiled.record(graph, settings, targets, &whole, own)?;
             tiled.programs.push(program);
         }
         Ok(tiled)
@@ -240,36 +246,18 @@ impl Tiled {
         graph: &Graph,
         settings: &LossSettings,
         targets: &TiledTargets,
-        grams: &BTreeMap<String, (Tensor, Option<Tensor>)>,
+        whole: &Whole,
         own: Pass,
     ) -> Result<TileProgram> {
         let (gpu, grid) = (&self.gpu, &self.grid);
         let inputs = Inputs::new(gpu, graph, grid, &settings.counted_taps())?;
         let content = gpu.zeros(inputs.picture.shape().clone())?;
         let mut tape = Tape::new(gpu);
-        let scene = (grid, settings);
-        let (part, picture) =
-            Part::record(&mut tape, graph, scene, (&inputs, &content), &targets.scales, own)?;
-        let one = tape.frozen(&Frozen::scalar(1.0));
-        let [content_weight, style_weight, tv_weight] = self.weights;
-        let mut results =
-            vec![(part.content, one, content_weight), (part.variation, one, tv_weight)];
-        for (share, weight, sum) in
-            [(part.content, 1.0, &self.content), (part.variation, 1.0, &self.variation)]
-        {
-            add_to(&mut tape, own, (share, weight), sum)?;
-        }
-        for (layer, (gram, factor)) in &part.grams {
-            let (sum, gradient) = &grams[layer];
-            add_to(&mut tape, Pass::First, (*gram, *factor), sum)?;
-            if let Some(gradient) = gradient {
-                results.push((*gram, tape.constant(gradient), style_weight * factor));
-            }
-        }
-        tape.recorder().pass = Pass::Second;
-        let gradients = tape.backward_from_all(&results)?;
-        let gradient = tape
-            .gradient(&gradients, picture)
+        let (vars, seen) = (inputs.vars(&mut tape), tape.constant(&content));
+        let (scene, seen) = ((grid, settings), (&vars, seen));
+        let part = Part::record(&mut tape, graph, scene, seen, &targets.scales, own)?;
+        let gradient = part
+            .follow(&mut tape, whole, self.weights, (&vars, own))?
             .ok_or(Error::Usage(super::painter::NOTHING_TO_DO.into()))?;
         let gradient = tape.keep(gradient)?;
         Ok(TileProgram { program: tape.finish()?, inputs, content, gradient })
@@ -338,16 +326,4 @@ impl Tiled {
     pub fn plan(&self) -> &Plan {
         self.programs[0].program.plan()
     }
-}
-
-/// Records `to` += factor · share.
-fn add_to(
-    tape: &mut Tape,
-    pass: Pass,
-    (share, factor): (crate::tape::Var, f32),
-    to: &Tensor,
-) -> Result<()> {
-    tape.recorder().pass = pass;
-    let share = tape.value(share).clone();
-    scaled(tape.recorder(), &share, factor, &to.into(), true)
 }

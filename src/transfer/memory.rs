@@ -1,0 +1,280 @@
+//! How a picture is painted within a given memory, decided before any of it is taken: recordings of the step, with
+//! placeholders for the tensors, are laid out but given no memory.
+//!
+//! There is no plan between the whole picture and tiles that recomputes activations: tiles do that, and need less
+//! memory for the same time (one more forward pass, and the halos).
+
+use std::fmt;
+
+use super::grid::Grid;
+use super::loss::{LossSettings, Targets};
+use super::part::{Part, Vars, Whole, add_to, share_of_gram};
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Pass, Plan};
+use crate::nets::Graph;
+use crate::ops::scale::scaled;
+use crate::tape::Tape;
+use crate::tensor::Shape;
+
+/// Larger tiles save little, and their dispatches take long.
+const LARGEST_TILE: usize = 4096;
+/// Each try is smaller than the one before by this.
+const SMALLER: f64 = 0.84;
+/// Parameters, losses and what the driver rounds up.
+const SLACK: u64 = 2_000_000;
+
+/// Where the picture is while it is painted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// On the GPU, in one piece.
+    Whole,
+    /// On the host; the GPU sees tiles.
+    Tiles {
+        /// The longest side of a tile in pixels.
+        most: usize,
+        /// Every tile has memory of its own, so that the second pass goes on where the first ended.
+        keep: bool,
+    },
+}
+
+/// What a picture takes.
+#[derive(Clone, Debug)]
+pub struct MemoryPlan {
+    /// How it is painted.
+    pub layout: Layout,
+    /// The longest side of the tiles in which style pictures are measured.
+    pub style_tile: usize,
+    /// Bytes of GPU buffers at most, network included.
+    pub bytes: u64,
+    /// Bytes of system memory for what is not on the GPU, at most.
+    pub host_bytes: u64,
+    /// Number and size of tiles, and pixels computed for each of the picture, where there are tiles.
+    pub tiles: Option<(usize, (usize, usize), f64)>,
+    /// What a step costs, or both passes over a tile.
+    pub step: Plan,
+}
+
+/// What is to be painted, as far as memory is concerned.
+pub struct Scene<'a> {
+    /// The network.
+    pub graph: &'a Graph,
+    /// The loss.
+    pub settings: &'a LossSettings,
+    /// Width and height of the picture.
+    pub size: (u32, u32),
+    /// Those of the styles.
+    pub styles: &'a [(u32, u32)],
+    /// Bytes of the optimiser's state for so many numbers.
+    pub state_bytes: &'a dyn Fn(u64) -> u64,
+    /// Whether the optimiser can go through the picture piece by piece.
+    pub by_pieces: bool,
+}
+
+impl MemoryPlan {
+    /// The fastest way to paint within `budget` bytes of GPU buffers. With `tile`, tiles of at most so many pixels.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] when nothing fits, with what would.
+    pub fn choose(
+        gpu: &Gpu,
+        scene: &Scene<'_>,
+        budget: u64,
+        tile: Option<usize>,
+    ) -> Result<MemoryPlan> {
+        let whole = match tile {
+            Some(_) => None,
+            None => whole(gpu, scene)?.filter(|plan| plan.bytes <= budget),
+        };
+        let mut plan = match whole {
+            Some(plan) => plan,
+            None if !scene.by_pieces => return Err(only_whole(gpu, scene, budget)?),
+            None => tiles(gpu, scene, budget, tile)?,
+        };
+        plan.style_tile = style_tile(gpu, scene, budget)?;
+        Ok(plan)
+    }
+}
+
+/// Side lengths to try, from the largest that could work.
+fn sides(gpu: &Gpu, graph: &Graph, longest: usize, least: usize) -> impl Iterator<Item = usize> {
+    let first = longest.min(LARGEST_TILE).min(graph.largest_square(gpu));
+    let smaller = |side: &usize| Some((*side as f64 * SMALLER) as usize);
+    std::iter::successors(Some(first), smaller).take_while(move |s| *s > least).chain([least])
+}
+
+fn longest((width, height): (u32, u32)) -> usize {
+    width.max(height) as usize
+}
+
+/// The plan for the whole picture on the GPU; `None` where the adapter can't bind its largest map.
+fn whole(gpu: &Gpu, scene: &Scene<'_>) -> Result<Option<MemoryPlan>> {
+    let Scene { graph, settings, size, .. } = scene;
+    if graph.check_fits(gpu, *size, "--size").is_err() {
+        return Ok(None);
+    }
+    let (width, height) = (size.0 as usize, size.1 as usize);
+    let mut tape = Tape::new(gpu);
+    let picture = tape.placeholder([3, height, width], true);
+    let targets = Targets::placeholders(&mut tape, graph, settings, *size)?;
+    let losses = targets.record(&mut tape, graph, settings, picture)?;
+    let gradients = tape.backward(losses.total)?;
+    if let Some(gradient) = tape.gradient(&gradients, picture) {
+        // As the optimiser does.
+        let (from, to) = (tape.value(gradient).clone(), tape.value(picture).clone());
+        scaled(tape.recorder(), &from, 1.0, &to, false)?;
+    }
+    let step = tape.plan();
+    let numbers = 3 * width as u64 * height as u64;
+    // The result is read through a staging buffer.
+    let state = (scene.state_bytes)(numbers) + 4 * numbers;
+    let bytes = gpu.allocated_bytes() + step.arena_bytes + state + SLACK;
+    Ok(Some(MemoryPlan {
+        layout: Layout::Whole,
+        style_tile: 0,
+        bytes,
+        host_bytes: 0,
+        tiles: None,
+        step,
+    }))
+}
+
+/// The plan with the largest tiles that fit.
+fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Result<MemoryPlan> {
+    let Scene { graph, settings, size, .. } = scene;
+    let reach = graph.reach(&settings.counted_taps());
+    let least = Grid::least(reach);
+    let sides: Vec<usize> = match tile {
+        Some(side) => vec![side],
+        None => sides(gpu, graph, longest(*size), least).collect(),
+    };
+    let mut smallest = 0;
+    for most in sides {
+        let grid = Grid::new(*size, most, reach)?;
+        let (step, pieces) = (plan_tile(gpu, scene, &grid)?, pieces_bytes(scene, &grid));
+        if step.largest_bytes > gpu.report().max_binding_bytes {
+            continue;
+        }
+        let rest = gpu.allocated_bytes() + pieces + SLACK;
+        let of = |programs: usize| rest + programs as u64 * step.arena_bytes;
+        smallest = of(1);
+        if smallest > budget && tile.is_none() {
+            continue;
+        }
+        let keep = of(grid.count()) <= budget;
+        let numbers = 3 * u64::from(size.0) * u64::from(size.1);
+        return Ok(MemoryPlan {
+            layout: Layout::Tiles { most, keep },
+            style_tile: 0,
+            bytes: of(if keep { grid.count() } else { 1 }),
+            // Picture, content and gradient.
+            host_bytes: 12 * numbers + (scene.state_bytes)(numbers),
+            tiles: Some((grid.count(), grid.tile, grid.overhead())),
+            step,
+        });
+    }
+    Err(Error::Memory(format!(
+        "not even tiles of {least} px fit: they need {} MB, and --memory allows {} MB",
+        smallest.div_ceil(1_000_000),
+        budget / 1_000_000
+    )))
+}
+
+/// What both passes over a tile take.
+fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
+    let Scene { graph, settings, .. } = scene;
+    let mut tape = Tape::new(gpu);
+    let vars = Vars::placeholders(&mut tape, graph, grid, &settings.counted_taps())?;
+    let (width, height) = grid.tile;
+    let content = tape.placeholder([3, height, width], false);
+    let mut scales = Vec::new();
+    for layer in LossSettings::counted(&settings.content_layers) {
+        scales.push((layer, tape.recorder().placeholder(Shape::scalar())));
+    }
+    let (own, weights) = (Pass::Second, settings.weights());
+    let part = Part::record(&mut tape, graph, (grid, settings), (&vars, content), &scales, own)?;
+    let mut grams = std::collections::BTreeMap::new();
+    for (layer, (gram, _)) in &part.grams {
+        let shape = tape.shape(*gram).clone();
+        let recorder = tape.recorder();
+        let pair = (recorder.placeholder(shape.clone()), Some(recorder.placeholder(shape)));
+        grams.insert(layer.clone(), pair);
+    }
+    let mut sum = || tape.recorder().placeholder(Shape::scalar());
+    let whole = Whole { grams, content: sum(), variation: sum() };
+    if let Some(gradient) = part.follow(&mut tape, &whole, weights, (&vars, own))? {
+        let (from, to) =
+            (tape.value(gradient).clone(), tape.recorder().placeholder([3, height, width]));
+        scaled(tape.recorder(), &from, 1.0, &to, false)?;
+    }
+    Ok(tape.plan())
+}
+
+/// The optimiser's pieces, which are as large as a tile, and what tiles and pieces are read through.
+fn pieces_bytes(scene: &Scene<'_>, grid: &Grid) -> u64 {
+    let numbers = 3 * grid.tile.0 as u64 * grid.tile.1 as u64;
+    3 * 4 * numbers + (scene.state_bytes)(numbers)
+}
+
+/// The longest side of tiles in which all styles can be measured.
+fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
+    let Scene { graph, settings, styles, .. } = scene;
+    let layers = LossSettings::counted(&settings.style_layers);
+    let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
+    let reach = graph.reach(&taps);
+    let largest = styles.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
+    let mut side = 0;
+    for most in sides(gpu, graph, longest(largest), Grid::least(reach)) {
+        side = most;
+        let mut fits = true;
+        for style in *styles {
+            let grid = Grid::new(*style, most, reach)?;
+            let mut tape = Tape::new(gpu);
+            let vars = Vars::placeholders(&mut tape, graph, &grid, &taps)?;
+            graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
+                let (gram, factor) = share_of_gram(tape, graph, &grid, &vars, (tap, features))?;
+                let sum = tape.shape(gram).clone();
+                let sum = tape.recorder().placeholder(sum);
+                add_to(tape, Pass::Both, (gram, factor), &sum)
+            })?;
+            let plan = tape.plan();
+            fits &= plan.largest_bytes <= gpu.report().max_binding_bytes
+                && gpu.allocated_bytes() + plan.arena_bytes + SLACK <= budget;
+        }
+        if fits {
+            break;
+        }
+    }
+    Ok(side)
+}
+
+/// Why an optimiser that needs the whole picture can't have it.
+fn only_whole(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<Error> {
+    let (width, height) = scene.size;
+    let need = match whole(gpu, scene)? {
+        Some(plan) => format!("{} MB", plan.bytes.div_ceil(1_000_000)),
+        None => "more than the adapter can bind".into(),
+    };
+    Ok(Error::Memory(format!(
+        "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and --memory allows {} MB: \
+         take --optimizer adam, which works in tiles, or a smaller --size",
+        budget / 1_000_000
+    )))
+}
+
+/// A line or two for people.
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        match (self.layout, self.tiles) {
+            (Layout::Tiles { keep, .. }, Some((count, (width, height), overhead))) => write!(
+                f,
+                "{count} tiles of {width}×{height} px ({overhead:.2} px computed for each), {:.0} MB of GPU buffers{}, \
+                 {:.0} MB of system memory for the picture and the optimiser's state",
+                mb(self.bytes),
+                if keep { ", each with its own maps" } else { "" },
+                mb(self.host_bytes)
+            ),
+            _ => write!(f, "the whole picture on the GPU, {:.0} MB of buffers", mb(self.bytes)),
+        }
+    }
+}
