@@ -20,7 +20,8 @@ const LONG_STEP_SECONDS: f64 = 0.1;
 const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
      --tv-weight must be above 0, and a layer's weight too";
 
-/// All that a picture is made from. Pictures come in the sizes they are used at.
+/// All that a picture is made from. Pictures come in the sizes they are used at and in the content's colour space
+/// ([`Picture::into_space_of`]), which is the result's.
 pub struct Job<'a> {
     /// The content, at the size of the result.
     pub content: &'a Picture,

@@ -55,7 +55,8 @@ fn camera(orientation: u32, (width, height): (u32, u32), thumbnail: bool) -> Vec
     exif.extend(directory(&shot, 0));
     exif.extend(directory(&gps, 0));
     exif.extend(directory(&second, 0));
-    exif.extend(b"Penta 3\0\x01\0\0\0\x7D\0\0\02026:11:21 21:00:00\0notes!");
+    exif.extend(b"Penta 3\0\x01\0\0\0\x7D\0\0\0");
+    exif.extend(b"2026:11:21 21:00:00\0notes!");
     exif.extend(if thumbnail { THUMBNAIL } else { &[] });
     exif
 }
