@@ -9,6 +9,7 @@ use impasto::picture::{Format, Picture};
 use impasto::transfer::{LossSettings, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
+use super::colour::Finish;
 use super::paint::{Order, Scene, describe, paint};
 use super::stylize::{DEFAULT_LR, scales};
 use super::{Common, file};
@@ -54,6 +55,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         start: Start::Content,
         loss,
         lr: DEFAULT_LR,
+        finish: Finish::Painting,
     };
     let order =
         Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };

@@ -10,6 +10,7 @@ macro_rules! note {
 }
 
 mod bench;
+mod colour;
 mod demo;
 mod devices;
 mod file;

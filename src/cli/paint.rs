@@ -10,6 +10,7 @@ use impasto::transfer::{Event, Job, LossRow, LossSettings, Painter, Start, Verdi
 use impasto::{Error, Result};
 use serde::Serialize;
 
+use super::colour::Finish;
 use super::interrupt::Interrupt;
 use super::progress::{Progress, Work};
 use super::{Common, beside, file, tune};
@@ -25,6 +26,7 @@ pub struct Scene<'a> {
     pub start: Start,
     pub loss: LossSettings,
     pub lr: f32,
+    pub finish: Finish,
 }
 
 /// What to write, and when.
@@ -106,11 +108,13 @@ impl Scene<'_> {
     async fn result(&self, painter: &Painter) -> Result<Picture> {
         let picture = painter.picture().await?;
         if picture.size() == self.last() {
-            return Ok(picture);
+            return Ok(self.finish.of(picture, self.content));
         }
         let colours = at_size(&painter.carried().await?.picture, self.last()).into_planes().0;
         let alpha = self.content.alpha().map(<[f32]>::to_vec);
-        Picture::from_planes(self.last(), colours, alpha, picture.depth())
+        let result = Picture::from_planes(self.last(), colours, alpha, picture.depth())?;
+        let result = result.with_metadata(picture.metadata().clone());
+        Ok(self.finish.of(result, self.content))
     }
 
     /// Steps at a scale, for so many at the last one.
@@ -154,9 +158,9 @@ impl Scene<'_> {
                 });
             }
             let mut failed = None;
-            let mut save = |step: u64, picture: &Picture| {
+            let mut save = |step: u64, picture: Picture| {
                 let path = beside(order.output, &format!("{step:06}"));
-                let written = picture.encode(order.format);
+                let written = self.finish.of(picture, &content).encode(order.format);
                 failed = written.and_then(|bytes| file::write_atomic(&path, &bytes)).err();
                 failed.is_some()
             };
@@ -172,7 +176,7 @@ impl Scene<'_> {
                         work.trace.extend(rows);
                         false
                     }
-                    Event::Picture(step, picture) => save(step, &picture),
+                    Event::Picture(step, picture) => save(step, picture),
                 };
                 if stop || work.interrupt.code().is_some() {
                     Verdict::Stop
@@ -186,7 +190,7 @@ impl Scene<'_> {
             let finest = size == self.last();
             // The last step of a scale is no result yet.
             if !finest && order.save_every.is_some_and(|n| painter.steps() % n == 0) {
-                save(painter.steps(), &pollster::block_on(painter.picture())?);
+                save(painter.steps(), pollster::block_on(painter.picture())?);
             }
             if let Some(error) = failed {
                 return Err(error);

@@ -10,6 +10,7 @@ use impasto::transfer::scales::style_size;
 use impasto::transfer::{LayerWeight, LossSettings, Scales, Start};
 use impasto::{Error, Result};
 
+use super::colour::{Finish, Preserve};
 use super::paint::{Order, Scene, describe, paint};
 use super::{Common, beside, file};
 
@@ -77,6 +78,18 @@ help_heading = "Look")]
     /// max or avg: overrides the network's pooling
     #[arg(long, help_heading = "Look")]
     pool: Option<Pool>,
+    /// What to keep of the content's colours
+    #[arg(
+        long,
+        value_name = "luma|histogram|none",
+        default_value = "none",
+        hide_possible_values = true,
+        help_heading = "Look"
+    )]
+    preserve_color: Preserve,
+    /// Keep the content's light and dark, and take only the painting's colours
+    #[arg(long, help_heading = "Look")]
+    color_only: bool,
     /// Seed of noise and random networks
     #[arg(long, default_value_t = 0, help_heading = "Look")]
     seed: u64,
@@ -135,6 +148,7 @@ struct Settings {
     output: PathBuf,
     format: Format,
     loss: LossSettings,
+    finish: Finish,
 }
 
 impl Settings {
@@ -154,7 +168,8 @@ impl Settings {
             style_weight: args.style_weight,
             tv_weight: args.tv_weight,
         };
-        Ok(Settings { format: Format::from_path(&output)?, styles, output, loss })
+        let finish = Finish::new(args.preserve_color, args.color_only)?;
+        Ok(Settings { format: Format::from_path(&output)?, styles, output, loss, finish })
     }
 
     /// The picture files that are read.
@@ -304,9 +319,11 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     graph.check_fits(&gpu, content.size, "--size")?;
     styles.iter().try_for_each(|(style, _)| graph.check_fits(&gpu, style.size, "--style-size"))?;
     let content = content.fitted();
-    let styles: Vec<_> = styles.into_iter().map(|(s, weight)| (s.fitted(), weight)).collect();
+    let prepared =
+        |style: Input| args.preserve_color.style(style.fitted().into_space_of(&content), &content);
+    let styles: Vec<_> = styles.into_iter().map(|(s, weight)| (prepared(s), weight)).collect();
     let start = match (args.init.as_str(), init) {
-        (_, Some(picture)) => Start::Picture(Box::new(picture)),
+        (_, Some(picture)) => Start::Picture(Box::new(picture.into_space_of(&content))),
         ("noise", None) => Start::Noise(args.seed),
         ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
         _ => Start::Content,
@@ -318,6 +335,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         start,
         loss: settings.loss,
         lr: args.lr,
+        finish: settings.finish,
     };
     let order = Order {
         output: &settings.output,

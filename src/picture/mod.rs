@@ -1,19 +1,28 @@
-//! Picture files ↔ planar floats: decode, orient, resize, encode.
+//! Picture files ↔ planar floats: decode, orient, resize, convert, encode.
 //!
-//! A [`Picture`] is what the rest of the crate paints with. Its samples are sRGB-coded, as they
-//! stand in the file: the networks were trained on such values, and every reference program
-//! resizes them as they are. Everything here works on bytes; files are the caller's.
+//! A [`Picture`] is what the rest of the crate paints with. Its samples are coded as they stand in the file, which is
+//! what networks were trained on; what they mean is said by the colour profile in its [`Metadata`], and without one
+//! they are sRGB. Only resizing decodes them, to linear light, and codes them again. Everything here works on bytes;
+//! files are the caller's.
 
+mod colour;
 mod decode;
 mod encode;
+mod exif;
 mod jpeg;
 mod kind;
+mod light;
+mod metadata;
 mod png;
+mod profile;
 mod resize;
 mod tiff;
+mod xmp;
 
-pub use decode::{MAX_PIXELS, MAX_SIDE, probe};
+pub use colour::match_colours;
+pub use decode::{MAX_PIXELS, MAX_SIDE, probe, settings};
 pub use encode::Format;
+pub use metadata::Metadata;
 pub use resize::fitted_size;
 pub(crate) use resize::resized_plane;
 
@@ -28,7 +37,7 @@ pub enum Depth {
     Sixteen,
 }
 
-/// A picture in memory: planar, sRGB-coded, straight alpha.
+/// A picture in memory: planar, samples coded as in its file, straight alpha.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     width: u32,
@@ -36,12 +45,13 @@ pub struct Picture {
     rgb: Vec<f32>,
     alpha: Option<Vec<f32>>,
     depth: Depth,
+    metadata: Metadata,
 }
 
 impl Picture {
     /// Makes a picture from planes: `rgb` is 3×H×W (all red rows, then green, then blue), `alpha`
-    /// H×W and straight. Samples are sRGB-coded and meant to lie in 0..=1; what lies outside is
-    /// kept, and clamped when the picture is resized or encoded.
+    /// H×W and straight. Samples are coded, sRGB unless a profile says otherwise, and meant to lie in
+    /// 0..=1; what lies outside is kept, and clamped when the picture is resized or encoded. There is no metadata.
     ///
     /// # Errors
     /// [`Error::Shape`] when a side is zero or a plane's length does not fit the sides.
@@ -66,7 +76,8 @@ impl Picture {
                 ),
             });
         }
-        Ok(Self { width, height, rgb, alpha, depth })
+        let metadata = Metadata::default();
+        Ok(Self { width, height, rgb, alpha, depth, metadata })
     }
 
     /// Width in pixels, at least 1.
@@ -87,7 +98,7 @@ impl Picture {
         (self.width, self.height)
     }
 
-    /// The colour planes, 3×H×W, sRGB-coded, 0..=1. Grey pictures have three equal planes.
+    /// The colour planes, 3×H×W, coded, 0..=1. Grey pictures have three equal planes.
     #[must_use]
     pub fn rgb(&self) -> &[f32] {
         &self.rgb

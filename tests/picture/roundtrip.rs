@@ -83,6 +83,25 @@ fn every_sample_value_survives() {
 }
 
 #[test]
+fn a_gradient_finer_than_8_bits_stays_fine() {
+    // From 0.2 to 0.25 there are a dozen steps of 8 bits.
+    let sample = |x: u32| (65535.0 * (0.2 + 0.05 * f64::from(x) / 999.0)).round() as u16;
+    let image = ImageBuffer::from_fn(1000, 8, |x, _| Rgb([sample(x); 3]));
+    for (from, to) in [(ImageFormat::Png, Format::Tiff), (ImageFormat::Tiff, Format::Png)] {
+        let picture = Picture::decode(&make::file(image.clone(), from), "p").unwrap();
+        let small = picture.resized(500, 4).encode(to).unwrap();
+        let result = image::load_from_memory(&small).unwrap();
+        assert_eq!(result.color(), image::ColorType::Rgb16);
+        let row: Vec<u16> = result.to_luma16().into_raw()[..500].to_vec();
+        assert!(row.windows(2).all(|pair| pair[0] < pair[1]), "{from:?}: {row:?}");
+        for (x, found) in row.iter().enumerate().skip(3).take(494) {
+            let expected = 65535.0 * (0.2 + 0.05 * (2.0 * x as f64 + 0.5) / 999.0);
+            assert!((f64::from(*found) - expected).abs() < 2.0, "{from:?} {x}: {found}");
+        }
+    }
+}
+
+#[test]
 fn palettes_and_few_bits() {
     use png::{BitDepth, ColorType};
     let palette: &[u8] = &[255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 8, 7];

@@ -1,0 +1,165 @@
+//! Keeping colours (Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016):
+//! by luminance transfer (section 4) and by matching the style's colours to the content's (section 3).
+
+use std::borrow::Cow;
+
+use super::Picture;
+use super::resize::unit;
+
+/// Rec. 601's weights, those of Y′ in YCbCr and YIQ.
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// Variance of a step of 8 bits. Along an axis that a style varies less on there is nothing to stretch but noise.
+const FLAT: f64 = 1.0 / (255.0 * 255.0);
+
+impl Picture {
+    /// This picture's colours with another one's luma.
+    ///
+    /// Luma and chroma are those of YCbCr on coded values, as in the paper: brightness there is about as the eye has it, and
+    /// grey stays grey to the last bit, because chroma is what remains of a colour once its luma is taken off. What no
+    /// display can show is desaturated until it can: clipping channels one by one would change hue and luma.
+    /// Alpha, depth and metadata stay. The other picture is brought to this one's size.
+    #[must_use]
+    pub fn with_luma_of(&self, other: &Picture) -> Picture {
+        let other = match other.size() == self.size() {
+            true => Cow::Borrowed(other),
+            false => Cow::Owned(other.resized(self.width, self.height)),
+        };
+        let mut result = self.clone();
+        let pixels = self.rgb.len() / 3;
+        for i in 0..pixels {
+            let colour = [0, 1, 2].map(|plane| unit(self.rgb[plane * pixels + i]));
+            let from = [0, 1, 2].map(|plane| unit(other.rgb[plane * pixels + i]));
+            let moved = with_luma(colour, luma(from));
+            for (plane, sample) in moved.into_iter().enumerate() {
+                result.rgb[plane * pixels + i] = sample;
+            }
+        }
+        result
+    }
+}
+
+fn luma(rgb: [f32; 3]) -> f32 {
+    rgb.iter().zip(LUMA).map(|(sample, weight)| sample * weight).sum()
+}
+
+/// The colour with another luma, and as much of its chroma as fits in 0..=1.
+fn with_luma(colour: [f32; 3], to: f32) -> [f32; 3] {
+    let from = luma(colour);
+    let chroma = colour.map(|sample| sample - from);
+    let room = |&chroma: &f32| match chroma {
+        c if c > 0.0 => (1.0 - to) / c,
+        c if c < 0.0 => to / -c,
+        _ => 1.0,
+    };
+    let share = chroma.iter().map(room).fold(1.0, f32::min);
+    chroma.map(|chroma| unit(to + share * chroma))
+}
+
+/// The style with its colours moved by one linear map, so that their mean and covariance are those of the content.
+///
+/// Of all such maps it is the one that moves colours least: Monge's and Kantorovich's (Pitié & Kokaram, "The linear
+/// Monge–Kantorovitch linear colour mapping for example-based colour transfer", CVMP 2007, section 2). Pixels count by
+/// their alpha. The moments are met up to two things: what comes to lie outside 0..=1 is clipped, and a style that does
+/// not vary along some axis, as a drawing in greys, can't be made to. Both pictures are
+/// taken to be in one colour space.
+#[must_use]
+pub fn match_colours(style: &Picture, content: &Picture) -> Picture {
+    let (from, to) = (Moments::of(style), Moments::of(content));
+    let map = monge_kantorovich(&from.covariance, &to.covariance);
+    let mut result = style.clone();
+    let pixels = style.rgb.len() / 3;
+    for i in 0..pixels {
+        let off = vector(|c| f64::from(style.rgb[c * pixels + i]) - from.mean[c]);
+        for plane in 0..3 {
+            let moved: f64 = to.mean[plane] + (0..3).map(|k| map[plane][k] * off[k]).sum::<f64>();
+            result.rgb[plane * pixels + i] = unit(moved as f32);
+        }
+    }
+    result
+}
+
+type Matrix = [[f64; 3]; 3];
+
+fn vector(element: impl Fn(usize) -> f64) -> [f64; 3] {
+    [0, 1, 2].map(element)
+}
+
+fn matrix(element: impl Fn(usize, usize) -> f64) -> Matrix {
+    [0, 1, 2].map(|row| [0, 1, 2].map(|column| element(row, column)))
+}
+
+fn product(a: &Matrix, b: &Matrix) -> Matrix {
+    matrix(|i, j| (0..3).map(|k| a[i][k] * b[k][j]).sum())
+}
+
+/// Of a picture's colours.
+struct Moments {
+    mean: [f64; 3],
+    covariance: Matrix,
+}
+
+impl Moments {
+    fn of(picture: &Picture) -> Moments {
+        let pixels = picture.rgb.len() / 3;
+        let colour = |i: usize| vector(|c| f64::from(unit(picture.rgb[c * pixels + i])));
+        let weight = |i: usize| picture.alpha.as_ref().map_or(1.0, |alpha| f64::from(alpha[i]));
+        let all: f64 = (0..pixels).map(weight).sum();
+        let all = if all > 0.0 { all } else { 1.0 };
+        let mut mean = [0.0; 3];
+        for i in 0..pixels {
+            let (colour, weight) = (colour(i), weight(i) / all);
+            mean = vector(|c| mean[c] + weight * colour[c]);
+        }
+        let mut covariance = [[0.0; 3]; 3];
+        for i in 0..pixels {
+            let (colour, weight) = (colour(i), weight(i) / all);
+            let off = vector(|c| colour[c] - mean[c]);
+            covariance = matrix(|j, k| covariance[j][k] + weight * off[j] * off[k]);
+        }
+        Moments { mean, covariance }
+    }
+}
+
+/// T = A^-½ (A^½ B A^½)^½ A^-½: the symmetric map that takes covariance A to B.
+fn monge_kantorovich(from: &Matrix, to: &Matrix) -> Matrix {
+    let (values, vectors) = eigen(from);
+    let root = rebuilt(values.map(|value| value.max(0.0).sqrt()), &vectors);
+    let inverse = |value: f64| if value > FLAT { 1.0 / value.sqrt() } else { 0.0 };
+    let inverse = rebuilt(values.map(inverse), &vectors);
+    let (values, vectors) = eigen(&product(&product(&root, to), &root));
+    let middle = rebuilt(values.map(|value| value.max(0.0).sqrt()), &vectors);
+    product(&product(&inverse, &middle), &inverse)
+}
+
+/// V · diag(values) · Vᵀ.
+fn rebuilt(values: [f64; 3], vectors: &Matrix) -> Matrix {
+    matrix(|i, j| (0..3).map(|k| vectors[i][k] * values[k] * vectors[j][k]).sum())
+}
+
+/// Eigenvalues and, in columns, eigenvectors of a symmetric matrix, by Jacobi's rotations (Golub & Van Loan, "Matrix
+/// Computations", section 8.5).
+fn eigen(symmetric: &Matrix) -> ([f64; 3], Matrix) {
+    const SWEEPS: usize = 12; // a handful would do: they converge quadratically
+    let mut a = *symmetric;
+    let mut vectors = matrix(|i, j| f64::from(u8::from(i == j)));
+    for (p, q) in [(0, 1), (0, 2), (1, 2)].into_iter().cycle().take(3 * SWEEPS) {
+        if a[p][q] == 0.0 {
+            continue;
+        }
+        let slope = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
+        let tangent = slope.signum() / (slope.abs() + slope.hypot(1.0));
+        let cosine = 1.0 / tangent.hypot(1.0);
+        let sine = tangent * cosine;
+        let rotation = matrix(|i, j| match (i, j) {
+            _ if i == j && (i == p || i == q) => cosine,
+            _ if (i, j) == (p, q) => sine,
+            _ if (i, j) == (q, p) => -sine,
+            _ => f64::from(u8::from(i == j)),
+        });
+        let transposed = matrix(|i, j| rotation[j][i]);
+        a = product(&product(&transposed, &a), &rotation);
+        vectors = product(&vectors, &rotation);
+    }
+    (vector(|i| a[i][i]), vectors)
+}
