@@ -11,6 +11,7 @@ macro_rules! note {
 
 mod bench;
 mod demo;
+mod descent;
 mod devices;
 mod file;
 mod interrupt;

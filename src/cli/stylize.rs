@@ -5,16 +5,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
+use impasto::optim::Descent;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
 use impasto::transfer::{LayerWeight, LossSettings, Scales, Start};
 use impasto::{Error, Result};
 
+use super::descent::DescentArgs;
 use super::paint::{Order, Scene, describe, paint};
 use super::{Common, beside, file};
-
-/// Adam's step size where none is given.
-pub const DEFAULT_LR: f32 = 0.05;
 
 /// Arguments of `impasto stylize`.
 #[derive(Args)]
@@ -80,10 +79,6 @@ help_heading = "Look")]
     /// Seed of noise and random networks
     #[arg(long, default_value_t = 0, help_heading = "Look")]
     seed: u64,
-    /// Step size of the optimiser
-    #[arg(long, value_name = "R", default_value_t = DEFAULT_LR, value_parser = step_size, allow_negative_numbers = true,
-help_heading = "Look")]
-    lr: f32,
     /// caffe or torchvision: overrides what the network's file says or its names imply
     #[arg(long, help_heading = "Look")]
     preprocess: Option<Preprocess>,
@@ -93,6 +88,8 @@ help_heading = "Look")]
     /// Also write the picture after every so many steps, beside the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     save_every: Option<u64>,
+    #[command(flatten)]
+    descent: DescentArgs,
 }
 
 /// Above this, squared gradients leave the range of f32 and the optimiser stands still.
@@ -102,13 +99,6 @@ fn weight(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(weight) if (0.0..=MAX_WEIGHT).contains(&weight) => Ok(weight),
         _ => Err(format!("a weight is a number from 0 to {MAX_WEIGHT:e}")),
-    }
-}
-
-fn step_size(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(lr) if lr.is_finite() && lr > 0.0 => Ok(lr),
-        _ => Err("a step size is a number above 0".into()),
     }
 }
 
@@ -135,6 +125,7 @@ struct Settings {
     output: PathBuf,
     format: Format,
     loss: LossSettings,
+    descent: Descent,
 }
 
 impl Settings {
@@ -154,7 +145,8 @@ impl Settings {
             style_weight: args.style_weight,
             tv_weight: args.tv_weight,
         };
-        Ok(Settings { format: Format::from_path(&output)?, styles, output, loss })
+        let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
+        Ok(Settings { styles, output, format, loss, descent })
     }
 
     /// The picture files that are read.
@@ -317,7 +309,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         styles: &styles,
         start,
         loss: settings.loss,
-        lr: args.lr,
+        descent: settings.descent,
     };
     let order = Order {
         output: &settings.output,
