@@ -10,6 +10,7 @@
 //! ```no_run
 //! use impasto::gpu::{Choice, Gpu};
 //! use impasto::nets::{Graph, default_network};
+//! use impasto::optim::Descent;
 //! use impasto::picture::{Format, Picture};
 //! use impasto::transfer::{Job, LossSettings, Painter, Start, Verdict};
 //!
@@ -20,7 +21,7 @@
 //! let content = Picture::decode(photograph, "photograph")?.fitted(512);
 //! let style = Picture::decode(painting, "painting")?.fitted(512);
 //! let styles = [(style, 1.0)];
-//! let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
+//! let job = Job { content: &content, styles: &styles, start: Start::Content, loss, descent: Descent::adam(0.02) };
 //! let mut painter = Painter::new(&gpu, &graph, &job).await?;
 //! painter.paint(300, None, &mut |_| Verdict::Continue).await?;
 //! painter.picture().await?.encode(Format::Png)
@@ -54,6 +55,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &demo::SHADER,
         &ops::statistics::SHADER,
         &optim::adam::SHADER,
+        &optim::average::SHADER,
+        &optim::lbfgs::SHADER,
         &transfer::ring::SHADER,
     ];
     let mut all: Vec<&'static Shader> = ops.chain(others).collect();

@@ -16,6 +16,7 @@ use common::gpu;
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::ops::conv2d::Variant;
+use impasto::optim::Descent;
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
 use impasto::transfer::loss::Targets;
@@ -148,7 +149,7 @@ fn twenty_steps_follow_the_reference() {
             styles: &[(pair.style.clone(), 1.0)],
             start: Start::Content,
             loss: settings(),
-            lr: 0.02,
+            descent: Descent::adam(0.02),
         };
         let rows = rows(&graph, &job, &[expected.len() as u64]);
         assert_eq!(rows.len(), 20);
@@ -225,7 +226,7 @@ fn flat_pictures_give_no_nan() {
         styles: &[(flat(0.0), 1.0)],
         start: Start::Content,
         loss: settings(),
-        lr: 0.02,
+        descent: Descent::adam(0.02),
     };
     let picture = pollster::block_on(async {
         let mut painter = Painter::new(gpu(), &graph, &job).await?;
@@ -260,7 +261,7 @@ fn the_pruned_network_paints() {
             content_layers: LayerWeight::list("relu4_1").expect("layers"),
             ..settings()
         },
-        lr: 0.02,
+        descent: Descent::adam(0.02),
     };
     let graph = Graph::new(network).expect("a graph");
     let rows = rows(&graph, &job, &[10]);
@@ -281,7 +282,7 @@ fn every_step_has_its_row() {
         styles: &[(pattern(8, 6, 4), 1.0)],
         start: Start::Content,
         loss: LossSettings { content_layers: layers(), style_layers: layers(), ..settings() },
-        lr: 0.02,
+        descent: Descent::adam(0.02),
     };
     let run = |goes: &[u64]| rows(&graph, &job, goes);
     let (whole, parts) = (run(&[300]), run(&[170, 130]));
@@ -301,7 +302,13 @@ fn weights_of_zero_cost_no_gradient_and_all_zero_is_refused() {
     let (content, styles) = (pattern(24, 16, 1), [(pattern(16, 16, 4), 1.0)]);
     let plan = |content_weight, style_weight, tv_weight| {
         let loss = LossSettings { content_weight, style_weight, tv_weight, ..settings() };
-        let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
+        let job = Job {
+            content: &content,
+            styles: &styles,
+            start: Start::Content,
+            loss,
+            descent: Descent::adam(0.02),
+        };
         let painter = pollster::block_on(Painter::new(gpu(), &graph, &job));
         painter.map(|painter| painter.plan().dispatches)
     };
@@ -319,7 +326,13 @@ fn a_run_that_diverges_says_so() {
     let flat = Picture::from_planes((16, 16), flat, None, Depth::Eight).expect("planes fit");
     let (content, styles) = (pattern(24, 16, 1), [(flat, 1.0)]);
     let loss = LossSettings { style_weight: f32::MAX, ..settings() };
-    let job = Job { content: &content, styles: &styles, start: Start::Content, loss, lr: 0.02 };
+    let job = Job {
+        content: &content,
+        styles: &styles,
+        start: Start::Content,
+        loss,
+        descent: Descent::adam(0.02),
+    };
     let result = pollster::block_on(async {
         let mut painter = Painter::new(gpu(), &graph, &job).await?;
         painter.paint(5, None, &mut |_| Verdict::Continue).await

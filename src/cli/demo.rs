@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use impasto::nets::Graph;
+use impasto::optim::Descent;
 use impasto::picture::{Format, Picture};
 use impasto::transfer::{LossSettings, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
 use super::colour::Finish;
+use super::descent::DEFAULT_LR;
 use super::paint::{Order, Scene, describe, paint};
-use super::stylize::{DEFAULT_LR, scales};
+use super::stylize::scales;
 use super::{Common, file};
 
 /// Arguments of `impasto demo`.
@@ -54,7 +56,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         styles: &[(style, 1.0)],
         start: Start::Content,
         loss,
-        lr: DEFAULT_LR,
+        descent: Descent::adam(DEFAULT_LR),
         finish: Finish::Painting,
     };
     let order =

@@ -12,6 +12,7 @@ macro_rules! note {
 mod bench;
 mod colour;
 mod demo;
+mod descent;
 mod devices;
 mod file;
 mod interrupt;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network};
+use impasto::optim::Descent;
 use impasto::picture::{Format, Picture};
 use impasto::transfer::{Event, Job, LossRow, LossSettings, Painter, Start, Verdict, scales};
 use impasto::{Error, Result};
@@ -25,7 +26,7 @@ pub struct Scene<'a> {
     pub styles: &'a [(Picture, f32)],
     pub start: Start,
     pub loss: LossSettings,
-    pub lr: f32,
+    pub descent: Descent,
     pub finish: Finish,
 }
 
@@ -146,8 +147,8 @@ impl Scene<'_> {
                 (at_size(picture, scales::style_size(picture.size(), size, self.last())), *weight)
             };
             let styles: Vec<_> = self.styles.iter().map(style).collect();
-            let (loss, lr) = (self.loss.clone(), self.lr);
-            let job = Job { content: &content, styles: &styles, start, loss, lr };
+            let (loss, descent) = (self.loss.clone(), self.descent);
+            let job = Job { content: &content, styles: &styles, start, loss, descent };
             let mut painter = pollster::block_on(Painter::new(gpu, graph, &job))?;
             work.progress.say(common, || plan(&painter, size, gpu.allocated_bytes()));
             if scale == 0 {

@@ -5,17 +5,16 @@ use std::process::ExitCode;
 
 use clap::Args;
 use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
+use impasto::optim::Descent;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
 use impasto::transfer::{LayerWeight, LossSettings, Scales, Start};
 use impasto::{Error, Result};
 
 use super::colour::{Finish, Preserve};
+use super::descent::DescentArgs;
 use super::paint::{Order, Scene, describe, paint};
 use super::{Common, beside, file};
-
-/// Adam's step size where none is given.
-pub const DEFAULT_LR: f32 = 0.05;
 
 /// Arguments of `impasto stylize`.
 #[derive(Args)]
@@ -93,10 +92,6 @@ help_heading = "Look")]
     /// Seed of noise and random networks
     #[arg(long, default_value_t = 0, help_heading = "Look")]
     seed: u64,
-    /// Step size of the optimiser
-    #[arg(long, value_name = "R", default_value_t = DEFAULT_LR, value_parser = step_size, allow_negative_numbers = true,
-help_heading = "Look")]
-    lr: f32,
     /// caffe or torchvision: overrides what the network's file says or its names imply
     #[arg(long, help_heading = "Look")]
     preprocess: Option<Preprocess>,
@@ -106,6 +101,8 @@ help_heading = "Look")]
     /// Also write the picture after every so many steps, beside the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     save_every: Option<u64>,
+    #[command(flatten)]
+    descent: DescentArgs,
 }
 
 /// Above this, squared gradients leave the range of f32 and the optimiser stands still.
@@ -115,13 +112,6 @@ fn weight(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(weight) if (0.0..=MAX_WEIGHT).contains(&weight) => Ok(weight),
         _ => Err(format!("a weight is a number from 0 to {MAX_WEIGHT:e}")),
-    }
-}
-
-fn step_size(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(lr) if lr.is_finite() && lr > 0.0 => Ok(lr),
-        _ => Err("a step size is a number above 0".into()),
     }
 }
 
@@ -148,6 +138,7 @@ struct Settings {
     output: PathBuf,
     format: Format,
     loss: LossSettings,
+    descent: Descent,
     finish: Finish,
 }
 
@@ -169,7 +160,8 @@ impl Settings {
             tv_weight: args.tv_weight,
         };
         let finish = Finish::new(args.preserve_color, args.color_only)?;
-        Ok(Settings { format: Format::from_path(&output)?, styles, output, loss, finish })
+        let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
+        Ok(Settings { styles, output, format, loss, descent, finish })
     }
 
     /// The picture files that are read.
@@ -334,7 +326,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         styles: &styles,
         start,
         loss: settings.loss,
-        lr: args.lr,
+        descent: settings.descent,
         finish: settings.finish,
     };
     let order = Order {

@@ -70,6 +70,19 @@ impl Adam {
         Ok(Adam { lr, clock: gpu.zeros([3])?, mean, square })
     }
 
+    /// Bytes on the GPU for a tensor of that shape.
+    pub fn bytes(shape: &Shape) -> u64 {
+        2 * shape.bytes() + 12
+    }
+
+    /// Starts afresh after `steps` steps of others, which its clock counts and its corrections do not.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub fn start(&self, gpu: &Gpu, steps: u64) -> Result<()> {
+        gpu.write(&self.clock, &[steps as f32, 1.0, 1.0])
+    }
+
     /// Goes on from `moments`, which have the tensor's size.
     ///
     /// # Errors

@@ -4,8 +4,9 @@
 //!
 //! [`loss`] measures the targets once and records the loss, [`painter`] takes the steps, [`ring`]
 //! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
-//! to paint before the one that is wanted.
+//! to paint before the one that is wanted, [`flat`] when more steps are of no use.
 
+pub mod flat;
 pub mod grid;
 pub mod loss;
 pub mod memory;
@@ -17,6 +18,7 @@ pub mod scales;
 pub mod start;
 pub mod tiled;
 
+pub use flat::Flat;
 pub use loss::{LayerWeight, LossSettings};
 pub use painter::{Event, Job, Painter, Verdict};
 pub use ring::LossRow;

@@ -1,5 +1,6 @@
 //! The step loop: a program recorded once, replayed until the picture is done.
 
+use super::flat::Flat;
 use super::loss::{LossSettings, Targets};
 use super::ring::{LossRow, Ring};
 use super::start::{Carried, Start};
@@ -8,14 +9,17 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Program, Timing};
 use crate::nets::Graph;
-use crate::optim::Adam;
+use crate::optim::{Descent, Optimizer};
 use crate::picture::{Depth, Metadata, Picture};
 use crate::tape::Tape;
-use crate::tensor::Tensor;
 
 /// Steps that take longer than this are waited for one by one, so that an interruption never waits
 /// for two; shorter ones overlap with the host's work.
 const LONG_STEP_SECONDS: f64 = 0.1;
+
+/// After so many steps it is looked whether the loss is flat. Always after the same ones, whenever losses arrive: two runs stop
+/// at the same step.
+const FLAT_EVERY: u64 = 10;
 
 pub(super) const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
      --tv-weight must be above 0, and a layer's weight too";
@@ -31,8 +35,8 @@ pub struct Job<'a> {
     pub start: Start,
     /// The loss.
     pub loss: LossSettings,
-    /// Adam's step size.
-    pub lr: f32,
+    /// How the picture is moved.
+    pub descent: Descent,
 }
 
 /// What the painter tells while it works.
@@ -58,11 +62,11 @@ pub enum Verdict {
 pub struct Painter {
     gpu: Gpu,
     program: Program,
-    picture: Tensor,
     /// What the result has from the content: size, alpha, depth, metadata.
     frame: ((u32, u32), Option<Vec<f32>>, Depth, Metadata),
-    adam: Adam,
+    optimizer: Optimizer,
     ring: Ring,
+    flat: Option<Flat>,
     target_seconds: f64,
     /// Steps taken, those of the painters before included, and the seconds of those.
     steps: u64,
@@ -94,22 +98,26 @@ impl Painter {
         drop(styles);
         // The content tensor has served; the picture takes its place.
         let picture = content;
-        let adam = Adam::new(gpu, picture.shape(), job.lr)?;
-        gpu.write(&picture, &job.start.rgb(job.content))?;
-        let (mut steps, mut seconds_before) = (0, 0.0);
-        if let Start::Carried(carried) = &job.start {
-            adam.restore(gpu, &carried.moments.resized(job.content.size()))?;
-            (steps, seconds_before) = (carried.moments.steps, carried.seconds);
-        }
+        let carried = match &job.start {
+            Start::Carried(carried) => Some(carried),
+            _ => None,
+        };
+        let (steps, seconds_before) = carried.map_or((0, 0.0), |c| (c.steps, c.seconds));
+        let moments = carried.and_then(|c| c.moments.as_ref());
+        let moments = moments.map(|moments| moments.resized(job.content.size()));
+        let before = (steps, moments.as_ref());
+        let numbers = job.start.rgb(job.content);
+        let optimizer = Optimizer::new(gpu, &job.descent, &picture, &numbers, before)?;
         let ring = Ring::new(gpu, steps)?;
         let mut tape = Tape::new(gpu);
         let x = tape.variable(&picture);
         let losses = targets.record(&mut tape, graph, &job.loss, x)?;
-        ring.record(&mut tape, &losses, adam.clock())?;
+        ring.record(&mut tape, &losses, optimizer.clock())?;
         let gradients = tape.backward(losses.total)?;
         let gradient = tape.gradient(&gradients, x).ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
         let gradient = tape.value(gradient).clone();
-        adam.record(tape.recorder(), &picture, &gradient)?;
+        let loss = tape.value(losses.total).clone();
+        optimizer.record(tape.recorder(), &gradient, &loss)?;
         let program = tape.finish()?;
         let of = job.content;
         // Another picture's settings are not those of this one.
@@ -119,10 +127,10 @@ impl Painter {
         Ok(Painter {
             gpu,
             program,
-            picture,
             frame,
-            adam,
+            optimizer,
             ring,
+            flat: job.descent.flat.map(Flat::new),
             target_seconds,
             steps,
             seconds_before,
@@ -143,6 +151,11 @@ impl Painter {
     /// Steps taken, those before what was carried over included.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Whether the loss is flat; where the job says so, no more steps are taken then.
+    pub fn is_flat(&self) -> bool {
+        self.flat.as_ref().is_some_and(Flat::reached)
     }
 
     /// Takes up to `steps` steps and tells `watch` about them; `save_every` so many, it gets the
@@ -169,14 +182,15 @@ impl Painter {
                 self.finish_step(ahead).await?;
             }
             let saves = step < steps && save_every.is_some_and(|n| (before + step) % n == 0);
-            if (long || saves)
+            let looks = self.flat.is_some() && (before + step) % FLAT_EVERY == 0;
+            if (long || saves || looks)
                 && let Some(ahead) = ahead.take()
             {
                 self.finish_step(ahead).await?;
             }
             long = lap.elapsed().as_secs_f64() > LONG_STEP_SECONDS;
-            let rows = self.ring.rows(&self.gpu, false).await?;
-            if self.tell(&rows, watch)? == Verdict::Stop {
+            let rows = self.ring.rows(&self.gpu, looks).await?;
+            if self.tell(&rows, watch)? == Verdict::Stop || (looks && self.is_flat()) {
                 break;
             }
             if saves {
@@ -196,10 +210,13 @@ impl Painter {
 
     /// Hands out losses, and stops where there is nothing left to descend.
     fn tell(
-        &self,
+        &mut self,
         rows: &[LossRow],
         watch: &mut dyn FnMut(Event<'_>) -> Verdict,
     ) -> Result<Verdict> {
+        if let Some(flat) = &mut self.flat {
+            rows.iter().for_each(|row| flat.push(row.total));
+        }
         let verdict = if rows.is_empty() { Verdict::Continue } else { watch(Event::Losses(rows)) };
         match rows.iter().find(|row| !row.total.is_finite()) {
             None => Ok(verdict),
@@ -234,10 +251,10 @@ impl Painter {
     /// Whatever the driver reported.
     pub async fn carried(&self) -> Result<Carried> {
         let (size, _, depth, _) = self.frame;
-        let rgb = self.gpu.read(&self.picture).await?;
+        let rgb = self.gpu.read(self.optimizer.result()).await?;
         let picture = Picture::from_planes(size, rgb, None, depth)?;
-        let moments = self.adam.moments(&self.gpu, size, self.steps).await?;
-        Ok(Carried { picture, moments, seconds: self.seconds() })
+        let moments = self.optimizer.moments(&self.gpu, size, self.steps).await?;
+        Ok(Carried { picture, steps: self.steps, moments, seconds: self.seconds() })
     }
 
     /// The picture as it stands, with the content's alpha, depth, colour profile and EXIF.
@@ -246,7 +263,7 @@ impl Painter {
     /// Whatever the driver reported.
     pub async fn picture(&self) -> Result<Picture> {
         let (size, alpha, depth, metadata) = self.frame.clone();
-        let rgb = self.gpu.read(&self.picture).await?;
+        let rgb = self.gpu.read(self.optimizer.result()).await?;
         Ok(Picture::from_planes(size, rgb, alpha, depth)?.with_metadata(metadata))
     }
 

@@ -24,8 +24,10 @@ pub enum Start {
 pub struct Carried {
     /// The picture as it stood.
     pub picture: Picture,
-    /// The optimiser's state.
-    pub moments: Moments,
+    /// Steps taken.
+    pub steps: u64,
+    /// The optimiser's state, if it means something at another size.
+    pub moments: Option<Moments>,
     /// Seconds that the steps took.
     pub seconds: f64,
 }
