@@ -1,5 +1,7 @@
 //! What moves the picture: optimisers as dispatches at the end of a step.
 
 pub mod adam;
+pub mod state;
 
-pub use adam::{Adam, Moments};
+pub use adam::Adam;
+pub use state::State;

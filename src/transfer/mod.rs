@@ -4,14 +4,16 @@
 //!
 //! [`loss`] measures the targets once and records the loss, [`painter`] takes the steps, [`ring`]
 //! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
-//! to paint before the one that is wanted.
+//! to paint before the one that is wanted, [`checkpoint`] makes bytes of a run's state.
 
+pub mod checkpoint;
 pub mod loss;
 pub mod painter;
 pub mod ring;
 pub mod scales;
 pub mod start;
 
+pub use checkpoint::Checkpoint;
 pub use loss::{LayerWeight, LossSettings};
 pub use painter::{Event, Job, Painter, Verdict};
 pub use ring::LossRow;

@@ -97,8 +97,8 @@ impl Painter {
         gpu.write(&picture, &job.start.rgb(job.content))?;
         let (mut steps, mut seconds_before) = (0, 0.0);
         if let Start::Carried(carried) = &job.start {
-            adam.restore(gpu, &carried.moments.resized(job.content.size()))?;
-            (steps, seconds_before) = (carried.moments.steps, carried.seconds);
+            adam.restore(gpu, &carried.state, job.content.size())?;
+            (steps, seconds_before) = (carried.state.steps, carried.seconds);
         }
         let ring = Ring::new(gpu, steps)?;
         let mut tape = Tape::new(gpu);
@@ -225,7 +225,7 @@ impl Painter {
         self.seconds_before + self.began.map_or(0.0, |began| began.elapsed().as_secs_f64())
     }
 
-    /// Everything that a painter of another size needs to go on. The picture's alpha stays behind.
+    /// Everything that another painter needs to go on, at this size or another. The picture's alpha stays behind.
     ///
     /// # Errors
     /// Whatever the driver reported.
@@ -233,8 +233,8 @@ impl Painter {
         let (size, _, depth) = self.frame.clone();
         let rgb = self.gpu.read(&self.picture).await?;
         let picture = Picture::from_planes(size, rgb, None, depth)?;
-        let moments = self.adam.moments(&self.gpu, size, self.steps).await?;
-        Ok(Carried { picture, moments, seconds: self.seconds() })
+        let state = self.adam.state(&self.gpu, size, self.steps).await?;
+        Ok(Carried { picture, state, seconds: self.seconds() })
     }
 
     /// The picture as it stands, with the content's alpha and depth.
