@@ -110,7 +110,8 @@ impl Scene<'_> {
         }
         let colours = at_size(&painter.carried().await?.picture, self.last()).into_planes().0;
         let alpha = self.content.alpha().map(<[f32]>::to_vec);
-        Picture::from_planes(self.last(), colours, alpha, picture.depth())
+        let result = Picture::from_planes(self.last(), colours, alpha, picture.depth())?;
+        Ok(result.with_metadata(picture.metadata().clone()))
     }
 
     /// Steps at a scale, for so many at the last one.

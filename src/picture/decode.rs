@@ -6,8 +6,9 @@ use image::error::{ImageError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use super::metadata::read_settings;
 use super::resize::unit;
-use super::{Depth, Picture, jpeg, kind, png, refuse, tiff};
+use super::{Depth, Metadata, Picture, jpeg, kind, png, refuse, tiff};
 use crate::error::{Error, Result};
 
 /// The longest side of a picture that is read, in pixels.
@@ -30,7 +31,8 @@ impl Picture {
     /// Decodes a picture, the first frame of an animation, upright as its EXIF orientation says.
     ///
     /// Grey and palettes become RGB. Alpha that is opaque everywhere is dropped. Floating-point
-    /// TIFF is taken as sRGB-coded and clamped to 0..=1. Embedded colour profiles are ignored.
+    /// TIFF is taken as sRGB-coded and clamped to 0..=1. Samples stay as they are coded; the colour profile that
+    /// says what they mean goes with the picture, as does other [`Metadata`].
     ///
     /// # Errors
     /// [`Error::Picture`] with `name` in it: bytes that are no picture, or of a kind that is not
@@ -42,6 +44,8 @@ impl Picture {
         let mut limits = Limits::no_limits();
         limits.max_alloc = Some(2 * source.decoder.total_bytes() + HEADER_MEMORY);
         source.decoder.set_limits(limits).map_err(|e| source.explain(&e))?;
+        let size = source.upright_size();
+        let metadata = Metadata::read(&mut source.decoder, source.format, bytes, size);
         let Source { decoder, orientation, format, .. } = source;
         let mut image =
             DynamicImage::from_decoder(decoder).map_err(|e| explain(&e, format, name))?;
@@ -50,7 +54,7 @@ impl Picture {
         if format == ImageFormat::Tiff && tiff::is_premultiplied(bytes) {
             picture.unmultiply();
         }
-        Ok(picture)
+        Ok(picture.with_metadata(metadata))
     }
 
     /// Makes premultiplied colours straight.
@@ -71,15 +75,16 @@ impl Picture {
 /// # Errors
 /// As [`Picture::decode`], except that damage behind the header goes unnoticed.
 pub fn probe(bytes: &[u8], name: &str) -> Result<(u32, u32)> {
-    let source = Source::open(bytes, name)?;
-    let (width, height) = source.decoder.dimensions();
-    Ok(match source.orientation {
-        Orientation::Rotate90
-        | Orientation::Rotate270
-        | Orientation::Rotate90FlipH
-        | Orientation::Rotate270FlipH => (height, width),
-        _ => (width, height),
-    })
+    Ok(Source::open(bytes, name)?.upright_size())
+}
+
+/// The [settings](Metadata::settings) that a picture was made with, from its header alone.
+///
+/// # Errors
+/// As [`probe`].
+pub fn settings(bytes: &[u8], name: &str) -> Result<Option<String>> {
+    let mut source = Source::open(bytes, name)?;
+    Ok(read_settings(&mut source.decoder, source.format, bytes))
 }
 
 /// A picture whose header is read and found acceptable.
@@ -124,7 +129,7 @@ impl<'a> Source<'a, ()> {
         }
         // A broken orientation tag is no reason to refuse a picture.
         let orientation = match format {
-            ImageFormat::Png => png::orientation(bytes),
+            ImageFormat::Png => png::exif(bytes).and_then(Orientation::from_exif_chunk),
             _ => decoder.orientation().ok(),
         };
         Ok(Source {
@@ -137,7 +142,19 @@ impl<'a> Source<'a, ()> {
     }
 }
 
-impl<D> Source<'_, D> {
+impl<D: ImageDecoder> Source<'_, D> {
+    /// (width, height) after orientation.
+    fn upright_size(&self) -> (u32, u32) {
+        let (width, height) = self.decoder.dimensions();
+        match self.orientation {
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => (height, width),
+            _ => (width, height),
+        }
+    }
+
     /// Refuses a file that ends before its picture does; decoders may paint the rest grey.
     fn check_whole(&self) -> Result<()> {
         let whole = match self.format {

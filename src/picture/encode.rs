@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use ::png::{BitDepth, ColorType};
 use ::tiff::encoder::colortype::{RGB8, RGB16, RGBA8, RGBA16};
 use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
+use image_webp::WebPEncoder;
 
 use super::resize::unit;
-use super::{Depth, Picture, refuse, tiff};
+use super::{Depth, Metadata, Picture, exif, jpeg, png, refuse, tiff, xmp};
 use crate::error::{Error, Result};
 
 /// JPEG's quality, of 100; with full colour resolution (4:4:4), which the encoder always writes.
@@ -76,7 +76,8 @@ impl Format {
 
 impl Picture {
     /// Encodes the picture, every sample rounded to the nearest step: 16 bits where the source had
-    /// them and the format can, 8 bits otherwise. No orientation tag and no colour profile.
+    /// them and the format can, 8 bits otherwise. The metadata goes with it; what of it is too large for the
+    /// format (EXIF and settings of more than 64 KB in a JPEG) is left out.
     ///
     /// # Errors
     /// [`Error::Picture`] when a side exceeds [`Format::max_side`], or the encoder gives up (a
@@ -94,22 +95,19 @@ impl Picture {
                 ),
             ));
         }
-        match (format, self.depth) {
-            (Format::Jpeg, _) => self.jpeg(),
-            (Format::WebP, _) => self.webp(),
-            (Format::Png, Depth::Eight) => self.png(&self.interleaved(eight), false),
-            (Format::Png, Depth::Sixteen) => {
-                // PngEncoder takes 16-bit samples in the machine's byte order.
-                let samples = self.interleaved(sixteen);
-                let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_ne_bytes()).collect();
-                self.png(&bytes, true)
-            }
-            (Format::Tiff, depth) => self.tiff(depth),
+        let exif = self.metadata.exif.clone();
+        let exif = exif.and_then(|exif| exif::settled(exif, self.size()));
+        let metadata = Metadata { exif, ..self.metadata.clone() };
+        match format {
+            Format::Jpeg => self.jpeg(&metadata),
+            Format::WebP => self.webp(metadata),
+            Format::Png => self.png(&metadata),
+            Format::Tiff => self.tiff(&metadata),
         }
         .map_err(|e| refuse("the result", format!("no {} of it: {e}", format.name())))
     }
 
-    fn jpeg(&self) -> Encoded {
+    fn jpeg(&self, metadata: &Metadata) -> Encoded {
         let samples = match &self.alpha {
             None => self.interleaved(eight),
             Some(alpha) => {
@@ -124,51 +122,61 @@ impl Picture {
             }
         };
         let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, QUALITY).write_image(
-            &samples,
-            self.width,
-            self.height,
-            ExtendedColorType::Rgb8,
-        )?;
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+        let fits = |data: &Vec<u8>, most| data.len() <= most;
+        if let Some(icc) = metadata.icc.clone().filter(|icc| fits(icc, jpeg::MAX_ICC)) {
+            encoder.set_icc_profile(icc)?;
+        }
+        if let Some(exif) = metadata.exif.clone().filter(|exif| fits(exif, jpeg::MAX_EXIF)) {
+            encoder.set_exif_metadata(exif)?;
+        }
+        encoder.write_image(&samples, self.width, self.height, ExtendedColorType::Rgb8)?;
+        if let Some(settings) = &metadata.settings {
+            jpeg::insert_xmp(&mut bytes, &xmp::packet(settings));
+        }
         Ok(bytes)
     }
 
-    fn webp(&self) -> Encoded {
+    fn webp(&self, metadata: Metadata) -> Encoded {
         let mut bytes = Vec::new();
-        WebPEncoder::new_lossless(&mut bytes).write_image(
-            &self.interleaved(eight),
-            self.width,
-            self.height,
-            self.colour_type(false),
-        )?;
+        let mut encoder = WebPEncoder::new(&mut bytes);
+        encoder.set_icc_profile(metadata.icc.unwrap_or_default());
+        encoder.set_exif_metadata(metadata.exif.unwrap_or_default());
+        encoder.set_xmp_metadata(metadata.settings.map_or(Vec::new(), |s| xmp::packet(&s)));
+        let colour = match self.alpha {
+            None => image_webp::ColorType::Rgb8,
+            Some(_) => image_webp::ColorType::Rgba8,
+        };
+        encoder.encode(&self.interleaved(eight), self.width, self.height, colour)?;
         Ok(bytes)
     }
 
-    fn png(&self, samples: &[u8], sixteen: bool) -> Encoded {
-        let mut bytes = Vec::new();
-        PngEncoder::new_with_quality(&mut bytes, CompressionType::Default, FilterType::Adaptive)
-            .write_image(samples, self.width, self.height, self.colour_type(sixteen))?;
-        Ok(bytes)
+    fn png(&self, metadata: &Metadata) -> Encoded {
+        let colour = if self.alpha.is_some() { ColorType::Rgba } else { ColorType::Rgb };
+        let (depth, samples) = match self.depth {
+            Depth::Eight => (BitDepth::Eight, self.interleaved(eight)),
+            Depth::Sixteen => {
+                let samples = self.interleaved(sixteen);
+                (BitDepth::Sixteen, samples.iter().flat_map(|s| s.to_be_bytes()).collect())
+            }
+        };
+        Ok(png::write(self.size(), (colour, depth), &samples, metadata)?)
     }
 
-    fn tiff(&self, depth: Depth) -> Encoded {
-        Ok(match (depth, &self.alpha) {
-            (Depth::Eight, None) => tiff::write::<RGB8>(self.size(), &self.interleaved(eight)),
-            (Depth::Eight, Some(_)) => tiff::write::<RGBA8>(self.size(), &self.interleaved(eight)),
-            (Depth::Sixteen, None) => tiff::write::<RGB16>(self.size(), &self.interleaved(sixteen)),
+    fn tiff(&self, metadata: &Metadata) -> Encoded {
+        let size = self.size();
+        Ok(match (self.depth, &self.alpha) {
+            (Depth::Eight, None) => tiff::write::<RGB8>(size, &self.interleaved(eight), metadata),
+            (Depth::Eight, Some(_)) => {
+                tiff::write::<RGBA8>(size, &self.interleaved(eight), metadata)
+            }
+            (Depth::Sixteen, None) => {
+                tiff::write::<RGB16>(size, &self.interleaved(sixteen), metadata)
+            }
             (Depth::Sixteen, Some(_)) => {
-                tiff::write::<RGBA16>(self.size(), &self.interleaved(sixteen))
+                tiff::write::<RGBA16>(size, &self.interleaved(sixteen), metadata)
             }
         }?)
-    }
-
-    fn colour_type(&self, sixteen: bool) -> ExtendedColorType {
-        match (&self.alpha, sixteen) {
-            (None, false) => ExtendedColorType::Rgb8,
-            (Some(_), false) => ExtendedColorType::Rgba8,
-            (None, true) => ExtendedColorType::Rgb16,
-            (Some(_), true) => ExtendedColorType::Rgba16,
-        }
     }
 
     /// RGB or RGBA samples, pixel after pixel.

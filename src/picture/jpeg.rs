@@ -1,10 +1,19 @@
-//! JPEG's marker segments (ITU-T T.81, annex B), for what its decoder does not tell: whether the
-//! file is whole, and what kind of JPEG it is. The decoder paints what is missing grey.
+//! JPEG's marker segments (ITU-T T.81, annex B), for what its decoder does not tell or write: whether the
+//! file is whole, what kind of JPEG it is, and XMP. The decoder paints what is missing grey.
 
 use super::refuse;
 use crate::error::Result;
 
 const EOI: u8 = 0xD9;
+const APP1: u8 = 0xE1;
+/// What a segment of XMP begins with.
+const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+/// The most bytes that a segment can hold.
+const SEGMENT: usize = u16::MAX as usize - 2;
+/// The most bytes of EXIF: a segment with a header of its own.
+pub(super) const MAX_EXIF: usize = SEGMENT - 6;
+/// The most bytes of a colour profile: up to 255 segments with headers of their own.
+pub(super) const MAX_ICC: usize = 255 * (SEGMENT - 14);
 
 /// Walks the marker segments as (marker, payload). Ends where the bytes end.
 struct Segments<'a> {
@@ -70,4 +79,17 @@ pub(super) fn check_frame(bytes: &[u8], name: &str) -> Result<()> {
              for example with `magick INPUT -colorspace sRGB out.png` or an image editor"
         ),
     ))
+}
+
+/// Puts an XMP packet into an encoded picture, behind its first segment, which is JFIF's header. Packets that
+/// are larger than a segment are left out.
+pub(super) fn insert_xmp(jpeg: &mut Vec<u8>, packet: &[u8]) {
+    let payload = XMP.len() + packet.len();
+    let header = jpeg.get(4..).and_then(|b| b.first_chunk()).copied().map(u16::from_be_bytes);
+    if let (Some(header), true) = (header, payload <= SEGMENT) {
+        let length = (payload as u16 + 2).to_be_bytes();
+        let segment = [&[0xFF, APP1], &length[..], XMP, packet].concat();
+        let at = 4 + usize::from(header);
+        jpeg.splice(at..at, segment);
+    }
 }

@@ -6,14 +6,18 @@
 
 mod decode;
 mod encode;
+mod exif;
 mod jpeg;
 mod kind;
+mod metadata;
 mod png;
 mod resize;
 mod tiff;
+mod xmp;
 
-pub use decode::{MAX_PIXELS, MAX_SIDE, probe};
+pub use decode::{MAX_PIXELS, MAX_SIDE, probe, settings};
 pub use encode::Format;
+pub use metadata::Metadata;
 pub use resize::fitted_size;
 pub(crate) use resize::resized_plane;
 
@@ -36,12 +40,13 @@ pub struct Picture {
     rgb: Vec<f32>,
     alpha: Option<Vec<f32>>,
     depth: Depth,
+    metadata: Metadata,
 }
 
 impl Picture {
     /// Makes a picture from planes: `rgb` is 3×H×W (all red rows, then green, then blue), `alpha`
     /// H×W and straight. Samples are sRGB-coded and meant to lie in 0..=1; what lies outside is
-    /// kept, and clamped when the picture is resized or encoded.
+    /// kept, and clamped when the picture is resized or encoded. There is no metadata.
     ///
     /// # Errors
     /// [`Error::Shape`] when a side is zero or a plane's length does not fit the sides.
@@ -66,7 +71,8 @@ impl Picture {
                 ),
             });
         }
-        Ok(Self { width, height, rgb, alpha, depth })
+        let metadata = Metadata::default();
+        Ok(Self { width, height, rgb, alpha, depth, metadata })
     }
 
     /// Width in pixels, at least 1.

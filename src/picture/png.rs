@@ -1,7 +1,14 @@
-//! PNG's chunks, for what its decoder does not tell: whether the file is whole, and an
-//! orientation that stands behind the pixels.
+//! PNG's chunks, for what its decoder does not tell or write: whether the file is whole, EXIF that stands behind
+//! the pixels, and settings.
 
-use image::metadata::Orientation;
+use std::borrow::Cow;
+
+use ::png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, Info};
+
+use super::Metadata;
+
+/// The name of the text chunk with the settings.
+const KEYWORD: &str = "impasto";
 
 /// Walks the chunks as (type, data). Ends where the bytes end.
 struct Chunks<'a>(&'a [u8]);
@@ -29,11 +36,51 @@ pub(super) fn is_whole(bytes: &[u8]) -> bool {
     chunks(bytes).any(|(kind, _)| kind == b"IEND")
 }
 
-/// The orientation in the `eXIf` chunk. The decoder sees it only in front of the pixels, but it
-/// may stand behind them too, and ImageMagick writes it there.
-pub(super) fn orientation(bytes: &[u8]) -> Option<Orientation> {
-    let (_, exif) = chunks(bytes).find(|(kind, _)| *kind == b"eXIf")?;
-    Orientation::from_exif_chunk(exif)
+/// The `eXIf` chunk. The decoder sees it only in front of the pixels, but it may stand behind them
+/// too, and ImageMagick writes it there.
+pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
+    chunks(bytes).find(|(kind, _)| *kind == b"eXIf").map(|(_, exif)| exif)
+}
+
+/// The settings, as [`write`] puts them: an `iTXt` chunk is keyword, two bytes about compression, language and
+/// translated keyword, each text but the last ended by a zero.
+pub(super) fn settings(bytes: &[u8]) -> Option<String> {
+    let text = |(kind, data): (&[u8; 4], &[u8])| {
+        let data = data.strip_prefix(KEYWORD.as_bytes())?.strip_prefix(&[0; 3])?;
+        let (_language, data) = split_at_zero(data)?;
+        let (_translated, text) = split_at_zero(data)?;
+        (kind == b"iTXt").then(|| String::from_utf8(text.to_vec()).ok())?
+    };
+    chunks(bytes).find_map(text)
+}
+
+fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|&b| b == 0)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
+}
+
+/// Writes interleaved samples, those of 16 bits with the high byte first.
+pub(super) fn write(
+    (width, height): (u32, u32),
+    (colour, depth): (ColorType, BitDepth),
+    samples: &[u8],
+    metadata: &Metadata,
+) -> Result<Vec<u8>, EncodingError> {
+    let mut info = Info::with_size(width, height);
+    (info.color_type, info.bit_depth) = (colour, depth);
+    info.icc_profile = metadata.icc.as_deref().map(Cow::Borrowed);
+    info.exif_metadata = metadata.exif.as_deref().map(Cow::Borrowed);
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::with_info(&mut bytes, info)?;
+    encoder.set_compression(Compression::Balanced);
+    encoder.set_filter(Filter::Adaptive);
+    if let Some(settings) = &metadata.settings {
+        encoder.add_itxt_chunk(KEYWORD.to_owned(), settings.clone())?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(samples)?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// (width, height) as the header gives them.

@@ -47,6 +47,7 @@ impl Picture {
             rgb,
             alpha: alpha.map(|alpha| alpha.into_iter().map(unit).collect()),
             depth: self.depth,
+            metadata: self.metadata.clone(),
         }
     }
 

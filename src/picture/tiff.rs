@@ -1,16 +1,22 @@
 //! TIFF's directory, for what `image` does not tell or write: whether the file is whole, whether
-//! it is a camera's RAW in disguise, and what its fourth sample means.
+//! it is a camera's RAW in disguise, what its fourth sample means, and metadata.
 
 use std::io::Cursor;
 
 use ::tiff::decoder::Decoder;
 use ::tiff::encoder::colortype::ColorType;
-use ::tiff::encoder::{Compression, Predictor, TiffEncoder, TiffValue};
-use ::tiff::tags::{ExtraSamples, Tag};
-use ::tiff::{TiffError, TiffResult};
+use ::tiff::encoder::{
+    Compression, DirectoryEncoder, Predictor, TiffEncoder, TiffKindStandard, TiffValue,
+};
+use ::tiff::tags::{ExtraSamples, Tag, Type, ValueBuffer};
+use ::tiff::{Directory, TiffError, TiffResult};
 
-use super::{kind, refuse};
+use super::exif::{About, Field};
+use super::{Metadata, kind, refuse, xmp};
 use crate::error::Result;
+
+/// The tag of an XMP packet.
+const XMP: u16 = 700;
 
 /// The tags of the first image; `None` where the decoder will refuse the file in its own words.
 fn directory(bytes: &[u8]) -> Option<Decoder<Cursor<&[u8]>>> {
@@ -60,23 +66,99 @@ pub(super) fn is_premultiplied(bytes: &[u8]) -> bool {
     extra.is_some_and(|extra| extra.first() == Some(&ExtraSamples::AssociatedAlpha.to_u16()))
 }
 
+/// The colour profile. (`image` refuses one that is larger than the picture.)
+pub(super) fn icc(bytes: &[u8]) -> Option<Vec<u8>> {
+    value(bytes, Tag::IccProfile)
+}
+
+/// The XMP packet.
+pub(super) fn xmp(bytes: &[u8]) -> Option<Vec<u8>> {
+    value(bytes, Tag::Unknown(XMP))
+}
+
+fn value(bytes: &[u8], tag: Tag) -> Option<Vec<u8>> {
+    let mut value = ValueBuffer::empty(Type::BYTE);
+    directory(bytes)?.image_ifd().find_tag_buf(tag, &mut value).ok()??;
+    Some(value.as_bytes().to_vec())
+}
+
+/// What the directories say about the photograph, as an EXIF block.
+pub(super) fn exif(bytes: &[u8]) -> Option<Vec<u8>> {
+    let about = About::read(bytes)?;
+    let write = || -> TiffResult<Vec<u8>> {
+        let mut block = Cursor::new(Vec::new());
+        let mut encoder = TiffEncoder::new(&mut block)?;
+        let links = write_linked(&mut encoder, &about)?;
+        let mut main = encoder.image_directory()?;
+        write_fields(&mut main, &about.main)?;
+        write_links(&mut main, links)?;
+        main.finish()?;
+        Ok(block.into_inner())
+    };
+    write().ok()
+}
+
+type Out<'a> = &'a mut Cursor<Vec<u8>>;
+type Fields<'a, 'b> = DirectoryEncoder<'a, Out<'b>, TiffKindStandard>;
+/// The places of directories, by the tags that lead to them.
+type Links = Vec<(Tag, u32)>;
+
+/// Writes the directories that others lead to.
+fn write_linked(encoder: &mut TiffEncoder<Out<'_>>, about: &About) -> TiffResult<Links> {
+    let mut links = Links::new();
+    for (tag, fields) in [(Tag::ExifDirectory, &about.shot), (Tag::GpsDirectory, &about.gps)] {
+        if !fields.is_empty() {
+            let mut directory = encoder.extra_directory()?;
+            write_fields(&mut directory, fields)?;
+            links.push((tag, directory.finish_with_offsets()?.offset));
+        }
+    }
+    Ok(links)
+}
+
+fn write_fields(directory: &mut Fields<'_, '_>, fields: &[Field]) -> TiffResult<()> {
+    let mut written = Directory::empty();
+    for field in fields {
+        let entry = directory.write_entry_bytes(field.kind, &field.value)?;
+        written.extend([(field.tag, entry)]);
+    }
+    directory.extend_from(&written);
+    Ok(())
+}
+
+fn write_links(directory: &mut Fields<'_, '_>, links: Links) -> TiffResult<()> {
+    links.into_iter().try_for_each(|(tag, place)| directory.write_tag(tag, place))
+}
+
 /// Writes interleaved samples as a deflated TIFF; four samples a pixel are marked as straight
 /// alpha, which `image`'s encoder leaves open.
 pub(super) fn write<C: ColorType>(
     (width, height): (u32, u32),
     samples: &[C::Inner],
+    metadata: &Metadata,
 ) -> TiffResult<Vec<u8>>
 where
     [C::Inner]: TiffValue,
 {
+    let about = metadata.exif.as_deref().and_then(About::read).unwrap_or_default();
     let mut bytes = Cursor::new(Vec::new());
     let mut encoder = TiffEncoder::new(&mut bytes)?
         .with_compression(Compression::Deflate(Default::default()))
         .with_predictor(Predictor::Horizontal);
+    let links = write_linked(&mut encoder, &about)?;
     let mut image = encoder.new_image::<C>(width, height)?;
+    let directory = image.encoder();
+    write_fields(directory, &about.main)?;
+    write_links(directory, links)?;
+    if let Some(icc) = &metadata.icc {
+        directory.write_tag(Tag::IccProfile, &icc[..])?;
+    }
+    if let Some(settings) = &metadata.settings {
+        directory.write_tag(Tag::Unknown(XMP), &xmp::packet(settings)[..])?;
+    }
     if C::BITS_PER_SAMPLE.len() == 4 {
         let straight = [ExtraSamples::UnassociatedAlpha.to_u16()];
-        image.encoder().write_tag(Tag::ExtraSamples, &straight[..])?;
+        directory.write_tag(Tag::ExtraSamples, &straight[..])?;
     }
     image.write_data(samples)?;
     Ok(bytes.into_inner())

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Program, Timing};
 use crate::nets::Graph;
 use crate::optim::Adam;
-use crate::picture::{Depth, Picture};
+use crate::picture::{Depth, Metadata, Picture};
 use crate::tape::Tape;
 use crate::tensor::Tensor;
 
@@ -58,8 +58,8 @@ pub struct Painter {
     gpu: Gpu,
     program: Program,
     picture: Tensor,
-    /// What the result has from the content: size, alpha, depth.
-    frame: ((u32, u32), Option<Vec<f32>>, Depth),
+    /// What the result has from the content: size, alpha, depth, metadata.
+    frame: ((u32, u32), Option<Vec<f32>>, Depth, Metadata),
     adam: Adam,
     ring: Ring,
     target_seconds: f64,
@@ -111,7 +111,9 @@ impl Painter {
         adam.record(tape.recorder(), &picture, &gradient)?;
         let program = tape.finish()?;
         let of = job.content;
-        let frame = (of.size(), of.alpha().map(<[f32]>::to_vec), of.depth());
+        // Another picture's settings are not those of this one.
+        let metadata = Metadata { settings: None, ..of.metadata().clone() };
+        let frame = (of.size(), of.alpha().map(<[f32]>::to_vec), of.depth(), metadata);
         let (gpu, began) = (gpu.clone(), None);
         Ok(Painter {
             gpu,
@@ -230,20 +232,21 @@ impl Painter {
     /// # Errors
     /// Whatever the driver reported.
     pub async fn carried(&self) -> Result<Carried> {
-        let (size, _, depth) = self.frame.clone();
+        let (size, _, depth, _) = self.frame;
         let rgb = self.gpu.read(&self.picture).await?;
         let picture = Picture::from_planes(size, rgb, None, depth)?;
         let state = self.adam.state(&self.gpu, size, self.steps).await?;
         Ok(Carried { picture, state, seconds: self.seconds() })
     }
 
-    /// The picture as it stands, with the content's alpha and depth.
+    /// The picture as it stands, with the content's alpha, depth, colour profile and EXIF.
     ///
     /// # Errors
     /// Whatever the driver reported.
     pub async fn picture(&self) -> Result<Picture> {
-        let (size, alpha, depth) = self.frame.clone();
-        Picture::from_planes(size, self.gpu.read(&self.picture).await?, alpha, depth)
+        let (size, alpha, depth, metadata) = self.frame.clone();
+        let rgb = self.gpu.read(&self.picture).await?;
+        Ok(Picture::from_planes(size, rgb, alpha, depth)?.with_metadata(metadata))
     }
 
     /// GPU time of every dispatch of one step, which is taken as well.

@@ -2,5 +2,6 @@
 
 mod damage;
 mod make;
+mod metadata;
 mod resize;
 mod roundtrip;
