@@ -10,6 +10,7 @@ use impasto::transfer::{LossSettings, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
 use super::paint::{Order, Scene, describe, paint};
+use super::run::{Place, Run};
 use super::stylize::{DEFAULT_LR, scales};
 use super::{Common, file};
 
@@ -51,14 +52,26 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         content: &content,
         sizes: scales(&network, Scales::Auto, SIZE, &[SIZE]),
         styles: &[(style, 1.0)],
-        start: Start::Content,
         loss,
         lr: DEFAULT_LR,
     };
-    let order =
-        Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };
+    let order = Order {
+        output: &output,
+        format: Format::Png,
+        steps: STEPS,
+        trace: None,
+        save_every: None,
+        settings: None,
+    };
     common.say(|| describe(&network, content.size()));
-    paint(common, &gpu, &Graph::new(network)?, &scene, &order)
+    paint(
+        common,
+        &gpu,
+        &Graph::new(network)?,
+        &scene,
+        &order,
+        Run::new(Place::first(Start::Content), Vec::new(), None),
+    )
 }
 
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {

@@ -10,13 +10,18 @@ macro_rules! note {
 }
 
 mod bench;
+mod checkpoint;
 mod demo;
 mod devices;
 mod file;
+mod inputs;
 mod interrupt;
 mod paint;
 mod progress;
+mod run;
+mod settings;
 mod stylize;
+mod task;
 mod tune;
 
 use std::path::PathBuf;
@@ -62,7 +67,7 @@ pub struct Common {
 #[derive(Subcommand)]
 enum Command {
     /// Paint a photograph in the style of one or several paintings
-    Stylize(Box<stylize::StylizeArgs>),
+    Stylize(Box<task::StylizeArgs>),
     /// List the GPUs
     Devices(devices::DevicesArgs),
     /// Render two pictures and paint one in the style of the other
