@@ -132,7 +132,7 @@ fn every_trial_is_the_twins() -> Result<()> {
         let (gradient, loss) = (gpu.zeros([count])?, gpu.zeros(Shape::scalar())?);
         let method = Method::Lbfgs { history };
         let descent = Descent { method, ..Descent::adam(0.03) };
-        let optimizer = Optimizer::new(gpu, &descent, &point, &x, (0, None))?;
+        let optimizer = Optimizer::new(gpu, &descent, &point, &x, ((1, 1), None))?;
         let mut recorder = Recorder::new(gpu);
         optimizer.record(&mut recorder, &(&gradient).into(), &(&loss).into())?;
         let program = recorder.finish()?;

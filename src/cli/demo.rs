@@ -13,6 +13,7 @@ use impasto::{Error, Result, demo, nets};
 use super::colour::Finish;
 use super::descent::DEFAULT_LR;
 use super::paint::{Order, Scene, describe, paint};
+use super::run::{Place, Run};
 use super::stylize::scales;
 use super::{Common, file};
 
@@ -54,15 +55,27 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         content: &content,
         sizes: scales(&network, Scales::Auto, SIZE, &[SIZE]),
         styles: &[(style, 1.0)],
-        start: Start::Content,
         loss,
         descent: Descent::adam(DEFAULT_LR),
         finish: Finish::Painting,
     };
-    let order =
-        Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };
+    let order = Order {
+        output: &output,
+        format: Format::Png,
+        steps: STEPS,
+        trace: None,
+        save_every: None,
+        settings: None,
+    };
     common.say(|| describe(&network, content.size()));
-    paint(common, &gpu, &Graph::new(network)?, &scene, &order)
+    paint(
+        common,
+        &gpu,
+        &Graph::new(network)?,
+        &scene,
+        &order,
+        Run::new(Place::first(Start::Content), Vec::new(), None),
+    )
 }
 
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {

@@ -10,15 +10,20 @@ macro_rules! note {
 }
 
 mod bench;
+mod checkpoint;
 mod colour;
 mod demo;
 mod descent;
 mod devices;
 mod file;
+mod inputs;
 mod interrupt;
 mod paint;
 mod progress;
+mod run;
+mod settings;
 mod stylize;
+mod task;
 mod tune;
 
 use std::path::PathBuf;
@@ -64,7 +69,7 @@ pub struct Common {
 #[derive(Subcommand)]
 enum Command {
     /// Paint a photograph in the style of one or several paintings
-    Stylize(Box<stylize::StylizeArgs>),
+    Stylize(Box<task::StylizeArgs>),
     /// List the GPUs
     Devices(devices::DevicesArgs),
     /// Render two pictures and paint one in the style of the other

@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network};
 use impasto::optim::Descent;
-use impasto::picture::{Format, Picture};
+use impasto::picture::{Format, Metadata, Picture};
 use impasto::transfer::{Event, Job, LossRow, LossSettings, Painter, Start, Verdict, scales};
 use impasto::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::colour::Finish;
 use super::interrupt::Interrupt;
 use super::progress::{Progress, Work};
-use super::{Common, beside, file, tune};
+use super::run::{self, Place, Run, is_loss};
+use super::{Common, beside, file};
 
 /// What to paint, at sizes that are chosen as the work goes on.
 pub struct Scene<'a> {
@@ -24,7 +25,6 @@ pub struct Scene<'a> {
     pub sizes: Vec<(u32, u32)>,
     /// The styles, at their sizes at the last scale, and their weights.
     pub styles: &'a [(Picture, f32)],
-    pub start: Start,
     pub loss: LossSettings,
     pub descent: Descent,
     pub finish: Finish,
@@ -38,6 +38,8 @@ pub struct Order<'a> {
     pub steps: u64,
     pub trace: Option<&'a Path>,
     pub save_every: Option<u64>,
+    /// What the result says about how it was made.
+    pub settings: Option<String>,
 }
 
 /// Steps at each coarse scale, for so many at the last one. At 384 px and in the time of 150 of its steps, 60 at
@@ -47,12 +49,12 @@ fn coarse_steps(steps: u64) -> u64 {
 }
 
 /// A step's losses and where it was taken.
-#[derive(Serialize)]
-struct TraceRow {
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TraceRow {
     /// Counted from 0, the coarsest.
-    scale: usize,
+    pub scale: usize,
     #[serde(flatten)]
-    losses: LossRow,
+    pub losses: LossRow,
 }
 
 /// Paints and writes what was ordered; also what `demo` does.
@@ -62,30 +64,46 @@ pub fn paint(
     graph: &Graph,
     scene: &Scene<'_>,
     order: &Order<'_>,
+    run: Run,
 ) -> Result<ExitCode> {
-    tune::prepare(common, gpu, graph, scene.last())?;
     let mut work = Working {
         interrupt: Interrupt::listen()?,
-        progress: Progress::new(scene.work(order.steps), common.quiet),
-        trace: Vec::new(),
+        progress: Progress::new(scene.work(order.steps), run.steps(), common.quiet),
+        saved: 0,
+        run,
+        kept: Ok(()),
     };
-    let painted = scene.paint(common, gpu, graph, order, &mut work);
+    let mut painted = scene.paint(common, gpu, graph, order, &mut work);
+    if let Err(error) = &painted
+        && is_loss(gpu, error)
+    {
+        work.progress.note(|| format!("{error}: trying once more"));
+        painted =
+            common.open_gpu().and_then(|gpu| scene.paint(common, &gpu, graph, order, &mut work));
+    }
     // The trace of a run that failed is what tells why.
     let traced = match order.trace {
-        Some(path) => json_lines(&work.trace).and_then(|lines| file::write_atomic(path, &lines)),
+        Some(path) => json_lines(&work.run.trace).and_then(|l| file::write_atomic(path, &l)),
         None => Ok(()),
     };
-    let (mut painter, stopped) = painted?;
-    let picture = pollster::block_on(scene.result(&painter))?;
-    file::write_atomic(order.output, &picture.encode(order.format)?)?;
-    traced?;
-    let seconds = work.trace.last().map_or(0.0, |row| row.losses.seconds);
+    let written = painted.and_then(|painted| {
+        file::write_atomic(order.output, &order.encode(&painted.picture)?)?;
+        traced.and(std::mem::replace(&mut work.kept, Ok(()))).map(|()| painted)
+    });
+    let Painted { mut painter, picture, stopped } =
+        written.inspect_err(|_| work.run.tell_command())?;
+    let seconds = work.run.trace.last().map_or(0.0, |row| row.losses.seconds);
     let steps = painter.steps();
     work.progress.finish(|| {
         let stopped = if stopped.is_some() { "interrupted: " } else { "" };
         let (output, (w, h)) = (order.output.display(), picture.size());
         format!("{stopped}{output}: {w}×{h} px after {steps} steps in {seconds:.1} s")
     });
+    match stopped {
+        Some(_) if common.quiet => {}
+        Some(_) => work.run.tell_command(),
+        None => work.run.finish(),
+    }
     if common.verbose > 1 {
         print_profile(&mut painter)?;
     }
@@ -96,7 +114,38 @@ pub fn paint(
 struct Working {
     interrupt: Interrupt,
     progress: Progress,
-    trace: Vec<TraceRow>,
+    /// The step after which a picture in between was written last.
+    saved: u64,
+    run: Run,
+    /// Whether an interrupted run's state could be written: the picture is, all the same.
+    kept: Result<()>,
+}
+
+/// What came of it.
+struct Painted {
+    /// Of the last scale, or of the one at which it was interrupted.
+    painter: Painter,
+    picture: Picture,
+    /// The exit code for an interruption.
+    stopped: Option<u8>,
+}
+
+impl Order<'_> {
+    /// The result's bytes, with what it was made with.
+    fn encode(&self, picture: &Picture) -> Result<Vec<u8>> {
+        let metadata = Metadata { settings: self.settings.clone(), ..picture.metadata().clone() };
+        picture.clone().with_metadata(metadata).encode(self.format)
+    }
+
+    /// Whether a picture in between is due after so many steps.
+    fn saves(&self, steps: u64) -> bool {
+        self.save_every.is_some_and(|every| steps % every == 0)
+    }
+
+    fn save(&self, step: u64, picture: &Picture) -> Result<()> {
+        let path = beside(self.output, &format!("{step:06}"));
+        file::write_atomic(&path, &picture.encode(self.format)?)
+    }
 }
 
 impl Scene<'_> {
@@ -109,13 +158,23 @@ impl Scene<'_> {
     async fn result(&self, painter: &Painter) -> Result<Picture> {
         let picture = painter.picture().await?;
         if picture.size() == self.last() {
-            return Ok(self.finish.of(picture, self.content));
+            return Ok(self.finished(picture));
         }
         let colours = at_size(&painter.carried().await?.picture, self.last()).into_planes().0;
         let alpha = self.content.alpha().map(<[f32]>::to_vec);
         let result = Picture::from_planes(self.last(), colours, alpha, picture.depth())?;
-        let result = result.with_metadata(picture.metadata().clone());
-        Ok(self.finish.of(result, self.content))
+        Ok(self.finished(result.with_metadata(picture.metadata().clone())))
+    }
+
+    /// A painting as it is written.
+    fn finished(&self, painting: Picture) -> Picture {
+        match self.finish {
+            Finish::Painting => painting,
+            finish => {
+                let content = at_size(self.content, painting.size());
+                finish.of(painting, &content)
+            }
+        }
     }
 
     /// Steps at a scale, for so many at the last one.
@@ -130,8 +189,7 @@ impl Scene<'_> {
         Work(self.sizes.iter().enumerate().map(of).collect())
     }
 
-    /// Paints at every scale; the painter of the last one, or of the one at which it was interrupted, with
-    /// the exit code for that.
+    /// Paints at every scale, from where the run stands.
     fn paint(
         &self,
         common: &Common,
@@ -139,17 +197,15 @@ impl Scene<'_> {
         graph: &Graph,
         order: &Order<'_>,
         work: &mut Working,
-    ) -> Result<(Painter, Option<u8>)> {
-        let mut start = self.start.clone();
-        for (scale, &size) in self.sizes.iter().enumerate() {
-            let content = at_size(self.content, size);
-            let style = |(picture, weight): &(Picture, f32)| {
-                (at_size(picture, scales::style_size(picture.size(), size, self.last())), *weight)
-            };
-            let styles: Vec<_> = self.styles.iter().map(style).collect();
-            let (loss, descent) = (self.loss.clone(), self.descent);
-            let job = Job { content: &content, styles: &styles, start, loss, descent };
-            let mut painter = pollster::block_on(Painter::new(gpu, graph, &job))?;
+    ) -> Result<Painted> {
+        let mut place = work.run.place(&self.sizes)?;
+        run::prepare(common, gpu, graph, self.last(), &mut place.kernels)?;
+        loop {
+            let Place { scale, done, .. } = place;
+            work.run.stands(place.clone());
+            let kernels = place.kernels;
+            let mut painter = self.painter(gpu, graph, scale, place.start)?;
+            let size = self.sizes[scale];
             work.progress.say(common, || plan(&painter, size, gpu.allocated_bytes()));
             if scale == 0 {
                 work.progress.say(common, || {
@@ -158,50 +214,98 @@ impl Scene<'_> {
                     format!("ready {all:.2} s after launch, {targets:.2} s of it for targets")
                 });
             }
-            let mut failed = None;
-            let mut save = |step: u64, picture: Picture| {
-                let path = beside(order.output, &format!("{step:06}"));
-                let written = self.finish.of(picture, &content).encode(order.format);
-                failed = written.and_then(|bytes| file::write_atomic(&path, &bytes)).err();
-                failed.is_some()
-            };
-            let mut watch = |event: Event<'_>| {
-                let stop = match event {
-                    Event::Steps(done) => {
-                        work.progress.steps(done);
-                        false
-                    }
-                    Event::Losses(rows) => {
-                        work.progress.losses(rows);
-                        let rows = rows.iter().map(|row| TraceRow { scale, losses: *row });
-                        work.trace.extend(rows);
-                        false
-                    }
-                    Event::Picture(step, picture) => save(step, picture),
-                };
-                if stop || work.interrupt.code().is_some() {
-                    Verdict::Stop
-                } else {
-                    Verdict::Continue
-                }
-            };
-            let steps = self.steps(scale, order.steps);
-            pollster::block_on(painter.paint(steps, order.save_every, &mut watch))?;
-            let stopped = work.interrupt.code();
-            let finest = size == self.last();
-            // The last step of a scale is no result yet.
-            if !finest && order.save_every.is_some_and(|n| painter.steps() % n == 0) {
-                save(painter.steps(), pollster::block_on(painter.picture())?);
+            let stopped = self.paint_scale(gpu, order, work, &mut painter, (scale, done))?;
+            if size == self.last() || stopped.is_some() {
+                let picture = pollster::block_on(self.result(&painter))?;
+                return Ok(Painted { painter, picture, stopped });
             }
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            if finest || stopped.is_some() {
-                return Ok((painter, stopped));
-            }
-            start = Start::Carried(Box::new(pollster::block_on(painter.carried())?));
+            let start = Start::Carried(Box::new(pollster::block_on(painter.carried())?));
+            place = Place { scale: scale + 1, done: 0, start, kernels };
         }
-        Err(Error::Usage("--scales: there is no size to paint at".into()))
+    }
+
+    /// The painter of a scale.
+    fn painter(&self, gpu: &Gpu, graph: &Graph, scale: usize, start: Start) -> Result<Painter> {
+        let size = self.sizes[scale];
+        let content = at_size(self.content, size);
+        let style = |(picture, weight): &(Picture, f32)| {
+            (at_size(picture, scales::style_size(picture.size(), size, self.last())), *weight)
+        };
+        let styles: Vec<_> = self.styles.iter().map(style).collect();
+        let (loss, descent) = (self.loss.clone(), self.descent);
+        let job = Job { content: &content, styles: &styles, start, loss, descent };
+        pollster::block_on(Painter::new(gpu, graph, &job))
+    }
+
+    /// Takes the steps of a scale that are left after `done`, in goes: between two of them the run's state can be
+    /// written. The exit code for an interruption.
+    fn paint_scale(
+        &self,
+        gpu: &Gpu,
+        order: &Order<'_>,
+        work: &mut Working,
+        painter: &mut Painter,
+        (scale, mut done): (usize, u64),
+    ) -> Result<Option<u8>> {
+        let (steps, finest) = (self.steps(scale, order.steps), scale + 1 == self.sizes.len());
+        let before = painter.steps() - done;
+        let mut stopped = work.interrupt.code();
+        while done < steps && stopped.is_none() {
+            let go = work.run.go(painter.steps()).min(steps - done);
+            work.go((self, order), painter, scale, go)?;
+            done = painter.steps() - before;
+            stopped = work.interrupt.code();
+            // The last step of all is the result, and the last of a scale is none yet.
+            let between = done < steps || !finest;
+            if between && order.saves(painter.steps()) && work.saved != painter.steps() {
+                let painting = self.finished(pollster::block_on(painter.picture())?);
+                order.save(painter.steps(), &painting)?;
+                work.saved = painter.steps();
+            }
+            if between && stopped.is_none() && work.run.is_due(painter.steps()) {
+                let place = if done < steps { (scale, done) } else { (scale + 1, 0) };
+                work.run.keep(gpu, painter, place, &work.progress)?;
+            }
+        }
+        if stopped.is_some() {
+            work.kept = work.run.keep(gpu, painter, (scale, done), &work.progress);
+        }
+        Ok(stopped)
+    }
+}
+
+impl Working {
+    /// Takes so many steps, or fewer when it is time to write the run's state or a signal has come.
+    fn go(
+        &mut self,
+        (scene, order): (&Scene<'_>, &Order<'_>),
+        painter: &mut Painter,
+        scale: usize,
+        steps: u64,
+    ) -> Result<()> {
+        let mut saved = Ok(());
+        let mut watch = |event: Event<'_>| {
+            let mut stop = false;
+            match event {
+                Event::Steps(done) => {
+                    self.progress.steps(done);
+                    stop = self.run.is_due(done);
+                }
+                Event::Losses(rows) => {
+                    self.progress.losses(rows);
+                    let rows = rows.iter().map(|row| TraceRow { scale, losses: *row });
+                    self.run.trace.extend(rows);
+                }
+                Event::Picture(step, picture) => {
+                    saved = order.save(step, &scene.finished(picture));
+                    self.saved = step;
+                    stop = saved.is_err();
+                }
+            }
+            if stop || self.interrupt.code().is_some() { Verdict::Stop } else { Verdict::Continue }
+        };
+        pollster::block_on(painter.paint(steps, order.save_every, &mut watch))?;
+        saved
     }
 }
 
@@ -209,7 +313,7 @@ fn at_size(picture: &Picture, (width, height): (u32, u32)) -> Picture {
     picture.resized(width, height)
 }
 
-fn json_lines(rows: &[TraceRow]) -> Result<Vec<u8>> {
+pub fn json_lines(rows: &[TraceRow]) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     for row in rows {
         let line = serde_json::to_string(row).map_err(|e| Error::Gpu(e.to_string()))?;

@@ -29,29 +29,31 @@ impl Work {
         cost
     }
 
-    /// Seconds left, where `done` steps took `elapsed`.
-    fn left(&self, done: u64, elapsed: Duration) -> f64 {
-        let share = self.cost(done) / self.cost(u64::MAX);
-        if share > 0.0 { elapsed.as_secs_f64() * (1.0 - share) / share } else { f64::INFINITY }
+    /// Seconds left, where the steps from `from` to `done` took `elapsed`.
+    fn left(&self, from: u64, done: u64, elapsed: Duration) -> f64 {
+        let (taken, all) = (self.cost(done) - self.cost(from), self.cost(u64::MAX));
+        let rest = all - self.cost(done);
+        if taken > 0.0 { elapsed.as_secs_f64() * rest / taken } else { f64::INFINITY }
     }
 }
 
 pub enum Progress {
     Bar(ProgressBar),
-    Lines { work: Work, start: Instant, next: Instant, loss: Option<f32> },
+    Lines { work: Work, from: u64, start: Instant, next: Instant, loss: Option<f32> },
     Quiet,
 }
 
 impl Progress {
-    pub fn new(work: Work, quiet: bool) -> Self {
+    /// For work of which `from` steps are done.
+    pub fn new(work: Work, from: u64, quiet: bool) -> Self {
         if quiet {
             return Progress::Quiet;
         }
         let start = Instant::now();
         if !std::io::stderr().is_terminal() {
-            return Progress::Lines { work, start, next: start + LINE_EVERY, loss: None };
+            return Progress::Lines { work, from, start, next: start + LINE_EVERY, loss: None };
         }
-        let bar = ProgressBar::new(work.steps());
+        let bar = ProgressBar::new(work.steps()).with_position(from);
         let template = "{bar:32} {pos}/{len} steps  {msg}  {per_sec}  {left} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             let style = style.with_key(
@@ -63,7 +65,7 @@ impl Progress {
             let style = style.with_key(
                 "left",
                 move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                    let left = work.left(state.pos(), state.elapsed()).min(1e9);
+                    let left = work.left(from, state.pos(), state.elapsed()).min(1e9);
                     let _ = write!(out, "{}", HumanDuration(Duration::from_secs_f64(left)));
                 },
             );
@@ -81,14 +83,23 @@ impl Progress {
         }
     }
 
+    /// A line that only `-q` keeps back, above the bar.
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        match self {
+            Progress::Bar(bar) => bar.suspend(|| note!("{}", line())),
+            Progress::Lines { .. } => note!("{}", line()),
+            Progress::Quiet => {}
+        }
+    }
+
     /// So many steps are done.
     pub fn steps(&mut self, done: u64) {
         match self {
             Progress::Bar(bar) => bar.set_position(done),
-            Progress::Lines { work, start, next, loss } if Instant::now() >= *next => {
+            Progress::Lines { work, from, start, next, loss } if Instant::now() >= *next => {
                 *next = Instant::now() + LINE_EVERY;
-                let rate = done as f64 / start.elapsed().as_secs_f64();
-                let (total, left) = (work.steps(), work.left(done, start.elapsed()));
+                let rate = done.saturating_sub(*from) as f64 / start.elapsed().as_secs_f64();
+                let (total, left) = (work.steps(), work.left(*from, done, start.elapsed()));
                 let loss = loss.map_or(String::new(), |l| format!("loss {l:.4}, "));
                 note!("{done}/{total} steps, {loss}{rate:.2} steps/s, {left:.0} s left");
             }
@@ -128,9 +139,11 @@ mod tests {
         let work = Work(vec![(10, 1.0), (10, 4.0)]);
         assert_eq!(work.steps(), 20);
         // Half of the steps, a fifth of the work.
-        assert_eq!(work.left(10, Duration::from_secs(5)), 20.0);
-        assert_eq!(work.left(15, Duration::from_secs(15)), 10.0);
-        assert_eq!(work.left(20, Duration::from_secs(25)), 0.0);
-        assert!(work.left(0, Duration::from_secs(1)).is_infinite());
+        assert_eq!(work.left(0, 10, Duration::from_secs(5)), 20.0);
+        assert_eq!(work.left(0, 15, Duration::from_secs(15)), 10.0);
+        assert_eq!(work.left(0, 20, Duration::from_secs(25)), 0.0);
+        // What was done before took none of this time.
+        assert_eq!(work.left(10, 15, Duration::from_secs(10)), 10.0);
+        assert!(work.left(0, 0, Duration::from_secs(1)).is_infinite());
     }
 }

@@ -11,22 +11,25 @@ use impasto::transfer::scales::style_size;
 use impasto::transfer::{LayerWeight, LossSettings, Scales, Start};
 use impasto::{Error, Result};
 
+use super::checkpoint::Keeper;
 use super::colour::{Finish, Preserve};
 use super::descent::DescentArgs;
+use super::inputs::Inputs;
 use super::paint::{Order, Scene, describe, paint};
+use super::run::{Place, Run};
+use super::settings::Record;
+use super::task::{Outputs, StylizeArgs, Task};
 use super::{Common, beside, file};
 
-/// Arguments of `impasto stylize`.
+/// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
+/// `--settings-from`. The rest are [`Outputs`].
 #[derive(Args)]
-pub struct StylizeArgs {
+pub struct Look {
     /// The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF
     content: PathBuf,
     /// A painting, and how much it counts beside the others; may be given several times
     #[arg(long, value_name = "FILE[=WEIGHT]", required = true)]
     style: Vec<String>,
-    /// The result: .png, .jpg, .webp or .tiff [default: CONTENT-STYLE.png beside the content]
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
     /// Long side of the result in pixels; 0 = the content's own size
     #[arg(long, value_name = "PX", default_value_t = 512)]
     size: u32,
@@ -95,12 +98,6 @@ help_heading = "Look")]
     /// caffe or torchvision: overrides what the network's file says or its names imply
     #[arg(long, help_heading = "Look")]
     preprocess: Option<Preprocess>,
-    /// Write the losses of every step, a JSON object a line
-    #[arg(long, value_name = "FILE.jsonl")]
-    trace: Option<PathBuf>,
-    /// Also write the picture after every so many steps, beside the result
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    save_every: Option<u64>,
     #[command(flatten)]
     descent: DescentArgs,
 }
@@ -143,12 +140,12 @@ struct Settings {
 }
 
 impl Settings {
-    fn check(args: &StylizeArgs) -> Result<Self> {
+    fn check(args: &Look, outputs: &Outputs) -> Result<Self> {
         let styles = args.style.iter().map(|s| style(s)).collect::<Result<Vec<_>>>()?;
         if styles.iter().all(|(_, weight)| *weight == 0.0) {
             return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
         }
-        let output = args.output.clone().unwrap_or_else(|| {
+        let output = outputs.output.clone().unwrap_or_else(|| {
             let stem = styles[0].0.file_stem().unwrap_or_default().to_string_lossy();
             beside(&args.content.with_extension("png"), &stem)
         });
@@ -165,7 +162,7 @@ impl Settings {
     }
 
     /// The picture files that are read.
-    fn inputs<'a>(&'a self, args: &'a StylizeArgs) -> impl Iterator<Item = &'a Path> {
+    fn inputs<'a>(&'a self, args: &'a Look) -> impl Iterator<Item = &'a Path> {
         let styles = self.styles.iter().map(|(path, _)| path.as_path());
         let network = match &args.network {
             NetworkSpec::File(path) => Some(path.as_path()),
@@ -175,17 +172,26 @@ impl Settings {
     }
 
     /// That every file that will be written can be, and is none that is read.
-    fn check_outputs(&self, args: &StylizeArgs) -> Result<()> {
-        let trace = args.trace.as_deref();
-        if let Some(trace) = trace
-            && (file::same_file(trace, &self.output) || self.is_between(args, trace))
+    fn check_outputs(&self, args: &Look, outputs: &Outputs) -> Result<()> {
+        let (trace, checkpoint) = (outputs.trace.as_deref(), outputs.checkpoint.as_deref());
+        let own = [("--trace", trace), ("--checkpoint", checkpoint)];
+        for (flag, path) in own.into_iter().filter_map(|(flag, path)| Some((flag, path?))) {
+            if file::same_file(path, &self.output) || self.is_between(outputs, path) {
+                let path = path.display();
+                return Err(Error::Usage(format!(
+                    "{flag} {path}: is a picture's name; choose another"
+                )));
+            }
+        }
+        if let (Some(trace), Some(checkpoint)) = (trace, checkpoint)
+            && file::same_file(trace, checkpoint)
         {
-            let trace = trace.display();
+            let path = trace.display();
             return Err(Error::Usage(format!(
-                "--trace {trace}: is a picture's name; choose another"
+                "--checkpoint {path}: is the trace's name; choose another"
             )));
         }
-        for (flag, output) in [("-o", Some(self.output.as_path())), ("--trace", trace)] {
+        for (flag, output) in [("-o", Some(self.output.as_path()))].into_iter().chain(own) {
             let Some(output) = output else { continue };
             file::check_writable(output)?;
             if let Some(input) = self.inputs(args).find(|input| file::same_file(input, output)) {
@@ -196,7 +202,7 @@ impl Settings {
                 )));
             }
         }
-        match self.inputs(args).find(|input| self.is_between(args, input)) {
+        match self.inputs(args).find(|input| self.is_between(outputs, input)) {
             None => Ok(()),
             Some(input) => Err(Error::Usage(format!(
                 "--save-every: would replace {}, which is read; choose another name with -o",
@@ -206,17 +212,17 @@ impl Settings {
     }
 
     /// Whether `path` has a name that --save-every may write to.
-    fn is_between(&self, args: &StylizeArgs, path: &Path) -> bool {
+    fn is_between(&self, outputs: &Outputs, path: &Path) -> bool {
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { return false };
         let number = name.rsplit_once('-').map_or("", |(_, number)| number);
         let numbered = number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit());
-        args.save_every.is_some()
+        outputs.save_every.is_some()
             && numbered
             && file::same_file(path, &beside(&self.output, number))
     }
 }
 
-fn init_file(args: &StylizeArgs) -> Option<&Path> {
+fn init_file(args: &Look) -> Option<&Path> {
     match args.init.as_str() {
         "content" | "noise" | "style" => None,
         file => Some(Path::new(file)),
@@ -224,13 +230,13 @@ fn init_file(args: &StylizeArgs) -> Option<&Path> {
 }
 
 /// The network that was asked for, cut to what the layers need.
-fn network(args: &StylizeArgs, loss: &LossSettings) -> Result<Network> {
+fn network(args: &Look, loss: &LossSettings, inputs: &Inputs) -> Result<Network> {
     let mut network = match &args.network {
         NetworkSpec::Default => impasto::nets::default_network(args.preprocess)?,
         NetworkSpec::Random { divide } => Network::random(*divide, args.seed, None)?,
         NetworkSpec::File(path) => {
             let name = path.display().to_string();
-            Network::from_safetensors(&file::read(path)?, &name, args.preprocess)?
+            Network::from_safetensors(&inputs.read(path)?, &name, args.preprocess)?
         }
     };
     network.pool = args.pool.unwrap_or(network.pool);
@@ -246,9 +252,16 @@ struct Input {
 impl Input {
     /// Reads a picture that is wanted with that long side (0: its own). What its header says is
     /// checked before a pixel is decoded.
-    fn read(path: &Path, long_side: u32, flag: &str, most: u32, network: &Network) -> Result<Self> {
-        let (name, bytes) = (path.display().to_string(), file::read(path)?);
-        let own = probe(&bytes, &name)?;
+    fn read(
+        path: &Path,
+        bytes: &[u8],
+        long_side: u32,
+        flag: &str,
+        most: u32,
+        network: &Network,
+    ) -> Result<Self> {
+        let name = path.display().to_string();
+        let own = probe(bytes, &name)?;
         let size = if long_side == 0 { own } else { fitted_size(own, long_side) };
         let (width, height) = size;
         if width.max(height) > most || u64::from(width) * u64::from(height) > MAX_PIXELS {
@@ -259,7 +272,7 @@ impl Input {
             )));
         }
         network.check_size(width, height, network.layers.len())?;
-        Ok(Input { picture: Picture::decode(&bytes, &name)?, size })
+        Ok(Input { picture: Picture::decode(bytes, &name)?, size })
     }
 
     /// The picture at that size.
@@ -287,18 +300,22 @@ pub fn scales(
 /// # Errors
 /// What is wrong with arguments, files, pictures and networks, and what the GPU reports.
 pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
-    let settings = Settings::check(args)?;
-    settings.check_outputs(args)?;
-    let network = network(args, &settings.loss)?;
+    let Task { common, look: args, flags, outputs, inputs, kept } = args.task(common)?;
+    let settings = Settings::check(&args, &outputs)?;
+    settings.check_outputs(&args, &outputs)?;
+    let network = network(&args, &settings.loss, &inputs)?;
     let most = settings.format.max_side().min(MAX_SIDE);
-    let content = Input::read(&args.content, args.size, "--size", most, &network)?;
+    let input = |path: &Path, long_side, flag, most| {
+        Input::read(path, &inputs.read(path)?, long_side, flag, most, &network)
+    };
+    let content = input(&args.content, args.size, "--size", most)?;
     let long_side = args.style_size.unwrap_or(content.size.0.max(content.size.1));
     let style = |(path, weight): &(PathBuf, f32)| {
-        let input = Input::read(path, long_side, "--style-size", MAX_SIDE, &network)?;
-        Ok((input, *weight))
+        Ok((input(path, long_side, "--style-size", MAX_SIDE)?, *weight))
     };
     let styles = settings.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
-    let init = init_file(args).map(decode).transpose()?;
+    let decode = |path: &Path| Picture::decode(&inputs.read(path)?, &path.display().to_string());
+    let init = init_file(&args).map(decode).transpose()?;
 
     let gpu = common.open_gpu()?;
     common.say(|| describe(&network, content.size));
@@ -320,25 +337,21 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
         _ => Start::Content,
     };
-    let scene = Scene {
-        content: &content,
-        sizes,
-        styles: &styles,
-        start,
-        loss: settings.loss,
-        descent: settings.descent,
-        finish: settings.finish,
-    };
+    let record = Record::new(common.no_tune, flags, inputs.hashes());
     let order = Order {
         output: &settings.output,
         format: settings.format,
         steps: args.steps,
-        trace: args.trace.as_deref(),
-        save_every: args.save_every,
+        trace: outputs.trace.as_deref(),
+        save_every: outputs.save_every,
+        settings: Some(record.to_json()),
     };
-    paint(common, &gpu, &graph, &scene, &order)
-}
-
-fn decode(path: &Path) -> Result<Picture> {
-    Picture::decode(&file::read(path)?, &path.display().to_string())
+    let keeper = Keeper::new(&common, record, &outputs, &order, kept.as_ref());
+    let (place, trace) = match kept {
+        Some(kept) => kept.place(&sizes)?,
+        None => (Place::first(start), Vec::new()),
+    };
+    let (loss, descent, finish) = (settings.loss, settings.descent, settings.finish);
+    let scene = Scene { content: &content, sizes, styles: &styles, loss, descent, finish };
+    paint(&common, &gpu, &graph, &scene, &order, Run::new(place, trace, Some(keeper)))
 }

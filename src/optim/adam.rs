@@ -1,9 +1,9 @@
 //! Adam on the GPU (Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1),
 //! with the result clamped to the range of a picture.
 
+use super::State;
 use crate::error::Result;
 use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
-use crate::picture::resized_plane;
 use crate::shader;
 use crate::tensor::{Shape, Tensor};
 
@@ -12,6 +12,11 @@ pub static SHADER: Shader = shader!("adam");
 static TICK: KernelId = KernelId::new(&SHADER, "tick");
 static UPDATE: KernelId = KernelId::new(&SHADER, "update");
 
+/// Names in a [`State`]: the clock (step, β₁ᵗ, β₂ᵗ), the mean of gradients and the mean of their squares.
+const CLOCK: &str = "clock";
+const MEAN: &str = "mean";
+const SQUARE: &str = "square";
+
 /// The optimiser's settings and its state for one tensor.
 pub struct Adam {
     /// Step size.
@@ -19,38 +24,6 @@ pub struct Adam {
     clock: Tensor,
     mean: Tensor,
     square: Tensor,
-}
-
-/// What Adam knows after some steps, on the host, so that it can go on at another size.
-#[derive(Clone, Debug)]
-pub struct Moments {
-    /// Steps taken.
-    pub steps: u64,
-    /// Width and height of the planes.
-    pub size: (u32, u32),
-    /// The mean of gradients, planar.
-    pub mean: Vec<f32>,
-    /// The mean of their squares, planar.
-    pub square: Vec<f32>,
-}
-
-impl Moments {
-    /// The same for a picture of another size. A loss that is a mean over pixels has gradients in
-    /// proportion to a pixel's share.
-    #[must_use]
-    pub fn resized(&self, size: (u32, u32)) -> Self {
-        let area = |(w, h): (u32, u32)| f64::from(w) * f64::from(h);
-        let share = (area(self.size) / area(size)) as f32;
-        let planes = |numbers: &[f32], factor: f32| -> Vec<f32> {
-            let planes = numbers.chunks_exact(numbers.len() / 3);
-            planes
-                .flat_map(|plane| resized_plane(plane, self.size, size))
-                .map(|number| factor * number)
-                .collect()
-        };
-        let (mean, square) = (planes(&self.mean, share), planes(&self.square, share * share));
-        Moments { steps: self.steps, size, mean, square }
-    }
 }
 
 impl Adam {
@@ -75,38 +48,30 @@ impl Adam {
         2 * shape.bytes() + 12
     }
 
-    /// Starts afresh after `steps` steps of others, which its clock counts and its corrections do not.
+    /// Goes on from a state of another size, for a picture of `size`. A loss that is a mean over pixels has gradients
+    /// in proportion to a pixel's share, so the moments follow it.
     ///
     /// # Errors
-    /// Whatever the driver reported.
-    pub fn start(&self, gpu: &Gpu, steps: u64) -> Result<()> {
-        gpu.write(&self.clock, &[steps as f32, 1.0, 1.0])
+    /// [`Error::Shape`](crate::Error::Shape) when it is no state of Adam's, and whatever the driver reported.
+    pub fn resize(&self, gpu: &Gpu, state: &State, size: (u32, u32)) -> Result<()> {
+        let [clock, mean, square] = Self::resized(state, size)?;
+        gpu.write(&self.clock, &clock)?;
+        gpu.write(&self.mean, &mean)?;
+        gpu.write(&self.square, &square)
     }
 
-    /// Goes on from `moments`, which have the tensor's size.
-    ///
-    /// # Errors
-    /// Whatever the driver reported.
-    pub fn restore(&self, gpu: &Gpu, moments: &Moments) -> Result<()> {
-        let steps = moments.steps as i32;
-        let power = |beta: f32| f64::from(beta).powi(steps) as f32;
-        gpu.write(&self.clock, &[steps as f32, power(Self::BETA1), power(Self::BETA2)])?;
-        gpu.write(&self.mean, &moments.mean)?;
-        gpu.write(&self.square, &moments.square)
+    /// The numbers of clock, mean and square for a picture of `size`; a state's own at its own size.
+    pub(crate) fn resized(state: &State, size: (u32, u32)) -> Result<[Vec<f32>; 3]> {
+        let area = |(w, h): (u32, u32)| f64::from(w) * f64::from(h);
+        let share = (area(state.size) / area(size)) as f32;
+        let (mean, square) =
+            (state.planes(MEAN, size, share)?, state.planes(SQUARE, size, share * share)?);
+        Ok([state.tensor(CLOCK)?.to_vec(), mean, square])
     }
 
-    /// The moments of a picture of `size` after `steps` steps.
-    ///
-    /// # Errors
-    /// Whatever the driver reported.
-    pub async fn moments(&self, gpu: &Gpu, size: (u32, u32), steps: u64) -> Result<Moments> {
-        let (mean, square) = (gpu.read(&self.mean).await?, gpu.read(&self.square).await?);
-        Ok(Moments { steps, size, mean, square })
-    }
-
-    /// The tensors of the mean of gradients and of the mean of their squares.
-    pub(crate) fn state(&self) -> [&Tensor; 2] {
-        [&self.mean, &self.square]
+    /// Everything that it knows, by the names in a [`State`].
+    pub(crate) fn tensors(&self) -> [(&'static str, &Tensor); 3] {
+        [(CLOCK, &self.clock), (MEAN, &self.mean), (SQUARE, &self.square)]
     }
 
     /// A tensor whose first number counts the steps taken.

@@ -42,6 +42,11 @@ impl Average {
         gpu.write(&self.average, x)
     }
 
+    /// Everything that it knows, by name.
+    pub(super) fn tensors(&self) -> [(&'static str, &Tensor); 2] {
+        [("average_clock", &self.clock), ("average", &self.average)]
+    }
+
     /// The average.
     pub fn tensor(&self) -> &Tensor {
         &self.average

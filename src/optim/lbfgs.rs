@@ -81,6 +81,22 @@ impl Lbfgs {
         gpu.write(&self.base, x)
     }
 
+    /// Everything that it knows, by name.
+    pub(super) fn tensors(&self) -> Vec<(String, &Tensor)> {
+        let mut tensors = vec![
+            ("state".to_string(), &self.state),
+            ("base".into(), &self.base),
+            ("base_gradient".into(), &self.base_gradient),
+            ("direction".into(), &self.direction),
+            ("bends".into(), &self.bends),
+            ("weights".into(), &self.weights),
+        ];
+        for (slot, (s, y)) in self.pairs.iter().enumerate() {
+            tensors.extend([(format!("s{slot}"), s), (format!("y{slot}"), y)]);
+        }
+        tensors
+    }
+
     /// A tensor whose first number counts the steps taken.
     pub fn clock(&self) -> &Tensor {
         &self.state

@@ -3,13 +3,15 @@
 pub mod adam;
 pub mod average;
 pub mod lbfgs;
+pub mod state;
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recorder, Value};
 use crate::tensor::{Shape, Tensor};
-pub use adam::{Adam, Moments};
+pub use adam::Adam;
 pub use average::Average;
 pub use lbfgs::Lbfgs;
+pub use state::State;
 
 /// How a picture is moved to a smaller loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,41 +69,62 @@ enum Running {
 }
 
 impl Optimizer {
-    /// Before its first step: starts from the numbers of `x`, after `steps` steps at other sizes and with the moments of those,
-    /// if there are any.
+    /// Before its first step on `x`, a picture of `size`: starts from `numbers`, or goes on from a state. At the state's own size it
+    /// goes on bit for bit; at another, Adam's moments are resized, and L-BFGS, whose pairs mean nothing there, and the
+    /// average start afresh from `numbers`.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter, and whatever the driver
-    /// reported.
+    /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter,
+    /// [`Error::Shape`](crate::Error::Shape) when it is another optimiser's, and whatever the driver reported.
     pub fn new(
         gpu: &Gpu,
         descent: &Descent,
         x: &Tensor,
         numbers: &[f32],
-        (steps, moments): (u64, Option<&Moments>),
+        (size, state): ((u32, u32), Option<&State>),
     ) -> Result<Self> {
         let shape = x.shape();
         gpu.write(x, numbers)?;
         let running = match descent.method {
-            Method::Adam => {
-                let adam = Adam::new(gpu, shape, descent.lr)?;
-                match moments {
-                    Some(moments) => adam.restore(gpu, moments)?,
-                    None => adam.start(gpu, steps)?,
-                }
-                Running::Adam(adam)
-            }
+            Method::Adam => Running::Adam(Adam::new(gpu, shape, descent.lr)?),
             Method::Lbfgs { history } => {
-                let lbfgs = Lbfgs::new(gpu, shape, descent.lr, history)?;
-                lbfgs.start(gpu, numbers, steps)?;
-                Running::Lbfgs(lbfgs)
+                Running::Lbfgs(Lbfgs::new(gpu, shape, descent.lr, history)?)
             }
         };
         let average = if descent.average { Some(Average::new(gpu, shape)?) } else { None };
-        if let Some(average) = &average {
+        let optimizer = Optimizer { x: x.clone(), running, average };
+        if let Some(state) = state.filter(|state| state.size == size) {
+            for (name, tensor) in optimizer.tensors() {
+                gpu.write(tensor, state.tensor(&name)?)?;
+            }
+            return Ok(optimizer);
+        }
+        match (&optimizer.running, state) {
+            (Running::Adam(_), None) => {}
+            (Running::Adam(adam), Some(state)) => adam.resize(gpu, state, size)?,
+            (Running::Lbfgs(lbfgs), state) => {
+                lbfgs.start(gpu, numbers, state.map_or(0, |state| state.steps))?;
+            }
+        }
+        if let Some(average) = &optimizer.average {
             average.start(gpu, numbers)?;
         }
-        Ok(Optimizer { x: x.clone(), running, average })
+        Ok(optimizer)
+    }
+
+    /// Everything that it knows, by name; the picture itself where the result is another tensor.
+    fn tensors(&self) -> Vec<(String, &Tensor)> {
+        let mut tensors = match &self.running {
+            Running::Adam(adam) => adam.tensors().map(|(name, t)| (name.to_string(), t)).to_vec(),
+            Running::Lbfgs(lbfgs) => lbfgs.tensors(),
+        };
+        if let Some(average) = &self.average {
+            tensors.extend(average.tensors().map(|(name, t)| (name.to_string(), t)));
+        }
+        if self.average.is_some() || matches!(self.running, Running::Lbfgs(_)) {
+            tensors.push(("x".into(), &self.x));
+        }
+        tensors
     }
 
     /// A tensor whose first number counts the steps taken.
@@ -140,19 +163,15 @@ impl Optimizer {
         self.average.as_ref().map_or_else(|| self.iterate(), Average::tensor)
     }
 
-    /// What can go on at another size, after `steps` steps: Adam's moments. L-BFGS's pairs mean nothing there.
+    /// The state for a picture of `size` after `steps` steps.
     ///
     /// # Errors
     /// Whatever the driver reported.
-    pub async fn moments(
-        &self,
-        gpu: &Gpu,
-        size: (u32, u32),
-        steps: u64,
-    ) -> Result<Option<Moments>> {
-        match &self.running {
-            Running::Adam(adam) => adam.moments(gpu, size, steps).await.map(Some),
-            Running::Lbfgs(_) => Ok(None),
+    pub async fn state(&self, gpu: &Gpu, size: (u32, u32), steps: u64) -> Result<State> {
+        let mut tensors = std::collections::BTreeMap::new();
+        for (name, tensor) in self.tensors() {
+            tensors.insert(name, gpu.read(tensor).await?);
         }
+        Ok(State { steps, size, tensors })
     }
 }

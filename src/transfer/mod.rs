@@ -4,8 +4,10 @@
 //!
 //! [`loss`] measures the targets once and records the loss, [`painter`] takes the steps, [`ring`]
 //! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
-//! to paint before the one that is wanted, [`flat`] when more steps are of no use.
+//! to paint before the one that is wanted, [`flat`] when more steps are of no use, [`checkpoint`] makes bytes of a
+//! run's state.
 
+pub mod checkpoint;
 pub mod flat;
 pub mod grid;
 pub mod loss;
@@ -18,6 +20,7 @@ pub mod scales;
 pub mod start;
 pub mod tiled;
 
+pub use checkpoint::Checkpoint;
 pub use flat::Flat;
 pub use loss::{LayerWeight, LossSettings};
 pub use painter::{Event, Job, Painter, Verdict};

@@ -102,11 +102,9 @@ impl Painter {
             Start::Carried(carried) => Some(carried),
             _ => None,
         };
-        let (steps, seconds_before) = carried.map_or((0, 0.0), |c| (c.steps, c.seconds));
-        let moments = carried.and_then(|c| c.moments.as_ref());
-        let moments = moments.map(|moments| moments.resized(job.content.size()));
-        let before = (steps, moments.as_ref());
+        let (steps, seconds_before) = carried.map_or((0, 0.0), |c| (c.state.steps, c.seconds));
         let numbers = job.start.rgb(job.content);
+        let before = (job.content.size(), carried.map(|carried| &carried.state));
         let optimizer = Optimizer::new(gpu, &job.descent, &picture, &numbers, before)?;
         let ring = Ring::new(gpu, steps)?;
         let mut tape = Tape::new(gpu);
@@ -245,7 +243,7 @@ impl Painter {
         self.seconds_before + self.began.map_or(0.0, |began| began.elapsed().as_secs_f64())
     }
 
-    /// Everything that a painter of another size needs to go on. The picture's alpha stays behind.
+    /// Everything that another painter needs to go on, at this size or another. The picture's alpha stays behind.
     ///
     /// # Errors
     /// Whatever the driver reported.
@@ -253,8 +251,8 @@ impl Painter {
         let (size, _, depth, _) = self.frame;
         let rgb = self.gpu.read(self.optimizer.result()).await?;
         let picture = Picture::from_planes(size, rgb, None, depth)?;
-        let moments = self.optimizer.moments(&self.gpu, size, self.steps).await?;
-        Ok(Carried { picture, steps: self.steps, moments, seconds: self.seconds() })
+        let state = self.optimizer.state(&self.gpu, size, self.steps).await?;
+        Ok(Carried { picture, state, seconds: self.seconds() })
     }
 
     /// The picture as it stands, with the content's alpha, depth, colour profile and EXIF.

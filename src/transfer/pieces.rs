@@ -44,7 +44,7 @@ impl Pieces {
     pub async fn step(&mut self, picture: &mut [f32], gradient: &[f32]) -> Result<()> {
         let gpu = &self.gpu;
         self.tick.run().await?;
-        let [mean, square] = self.adam.state();
+        let [_, (_, mean), (_, square)] = self.adam.tensors();
         let piece = self.x.shape().elements();
         // The last piece may be short: what the GPU does with the rest is not read.
         let mut padded = vec![0.0; piece];

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use super::loss::Losses;
@@ -28,7 +28,7 @@ const LONGEST_BATCH: u64 = ROWS / 2;
 const OFTEN: Duration = Duration::from_millis(150);
 
 /// The losses before a step's update: step 0 is the initial picture.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LossRow {
     /// Counted from 0.
     pub step: u64,

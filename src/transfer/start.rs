@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::optim::Moments;
+use crate::optim::State;
 use crate::picture::Picture;
 
 /// Where the optimisation starts.
@@ -15,19 +15,17 @@ pub enum Start {
     Noise(u64),
     /// From another picture, brought to the content's size.
     Picture(Box<Picture>),
-    /// Where another painter left off, at another size.
+    /// Where another painter left off, at this size or another.
     Carried(Box<Carried>),
 }
 
-/// What a painter hands to the next one.
-#[derive(Clone, Debug)]
+/// What a painter hands to the next one, and what a checkpoint keeps.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Carried {
     /// The picture as it stood.
     pub picture: Picture,
-    /// Steps taken.
-    pub steps: u64,
-    /// The optimiser's state, if it means something at another size.
-    pub moments: Option<Moments>,
+    /// The optimiser's state.
+    pub state: State,
     /// Seconds that the steps took.
     pub seconds: f64,
 }

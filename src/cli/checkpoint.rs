@@ -1,0 +1,237 @@
+//! Runs that can be gone on with: when their state is written, what stands in it, and how it is read.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use impasto::gpu::Gpu;
+use impasto::transfer::{Carried, Checkpoint, Start};
+use impasto::{Error, Result, tune};
+use serde::{Deserialize, Serialize};
+
+use super::paint::{Order, TraceRow, json_lines};
+use super::run::Place;
+use super::settings::Record;
+use super::task::Outputs;
+use super::{Common, file};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What is the same for the whole of a run: with it, `--resume` needs nothing else.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Settings, and the hashes of all files that were read.
+    pub record: Record,
+    /// Where the run was started: its paths are relative to that.
+    pub folder: String,
+    pub output: String,
+    pub trace: Option<String>,
+    pub save_every: Option<u64>,
+    /// `--checkpoint-every`.
+    pub every: Option<u64>,
+    /// Whether the file was named with `--checkpoint`, and so stays.
+    pub named: bool,
+    pub adapter: Option<String>,
+    pub backend: Option<String>,
+}
+
+/// What stands in a checkpoint beside picture, optimiser and trace.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notes {
+    pub origin: Origin,
+    /// Counted from 0, the coarsest, and steps taken at it.
+    pub scale: usize,
+    pub done: u64,
+    /// Adapter, driver and API.
+    pub device: String,
+    /// Which kernels were chosen there.
+    pub choices: String,
+    /// How memory was divided, where that was planned.
+    pub memory: Option<String>,
+}
+
+/// A checkpoint that was read.
+pub struct Kept {
+    pub path: PathBuf,
+    pub notes: Notes,
+    pub carried: Carried,
+    /// The losses of all steps before.
+    pub trace: Vec<TraceRow>,
+}
+
+impl Kept {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::File`] when there is none, or it is damaged.
+    pub fn read(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let checkpoint = Checkpoint::from_bytes(&file::read(path)?, &name)?;
+        let foreign = |e: serde_json::Error| Error::File {
+            path: name.clone(),
+            what: format!(
+                "this checkpoint is another version's ({e}): use the impasto that wrote it"
+            ),
+        };
+        let notes = serde_json::from_str(&checkpoint.notes).map_err(foreign)?;
+        let lines = serde_json::Deserializer::from_slice(&checkpoint.log).into_iter();
+        let trace = lines.collect::<serde_json::Result<_>>().map_err(foreign)?;
+        Ok(Kept { path: path.into(), notes, carried: checkpoint.carried, trace })
+    }
+
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Where it goes on, and the losses so far.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the run is divided into other sizes now.
+    pub fn place(self, sizes: &[(u32, u32)]) -> Result<(Place, Vec<TraceRow>)> {
+        let (name, Notes { scale, done, device, choices, .. }) = (self.name(), self.notes);
+        let size = self.carried.picture.size();
+        // A scale that has not begun starts from the picture of the one before.
+        let before = scale.checked_sub(1).and_then(|before| sizes.get(before));
+        if sizes.get(scale) != Some(&size) && !(done == 0 && before == Some(&size)) {
+            let (w, h) = size;
+            let what = format!(
+                "its picture of {w}×{h} px is of no size that this impasto would paint at: go on with the version that \
+                 wrote it"
+            );
+            return Err(Error::File { path: name, what });
+        }
+        let start = Start::Carried(Box::new(self.carried));
+        Ok((Place { scale, done, start, kernels: Some((device, choices)) }, self.trace))
+    }
+}
+
+/// Writes checkpoints when it is time.
+pub struct Keeper {
+    path: PathBuf,
+    origin: Origin,
+    due: Due,
+    /// Whether the file is this run's.
+    written: bool,
+}
+
+enum Due {
+    /// When so many steps have been taken.
+    Steps(u64),
+    At(Instant),
+}
+
+impl Keeper {
+    /// For a run that starts, or goes on from `kept`.
+    pub fn new(
+        common: &Common,
+        record: Record,
+        outputs: &Outputs,
+        order: &Order<'_>,
+        kept: Option<&Kept>,
+    ) -> Self {
+        let text = |path: &Path| path.display().to_string();
+        let origin = Origin {
+            record,
+            folder: std::env::current_dir().map_or(String::new(), |folder| text(&folder)),
+            output: text(order.output),
+            trace: order.trace.map(text),
+            save_every: order.save_every,
+            every: outputs.checkpoint_every,
+            named: outputs.checkpoint.is_some() || kept.is_some_and(|k| k.notes.origin.named),
+            adapter: common.adapter.clone(),
+            backend: common.backend.map(|backend| backend.to_string()),
+        };
+        let path = outputs.checkpoint.clone().or_else(|| kept.map(|kept| kept.path.clone()));
+        let path = path.unwrap_or_else(|| beside(order.output));
+        let written = kept.is_some_and(|kept| kept.path == path);
+        let due = Due::after(&origin, kept.map_or(0, |kept| kept.carried.state.steps));
+        Keeper { path, origin, due, written }
+    }
+
+    /// Whether it is time, after so many steps.
+    pub fn is_due(&self, steps: u64) -> bool {
+        match self.due {
+            Due::Steps(due) => steps >= due,
+            Due::At(due) => Instant::now() >= due,
+        }
+    }
+
+    /// Steps that may be taken in one go, after so many.
+    pub fn go(&self, steps: u64) -> u64 {
+        match self.due {
+            Due::Steps(due) => due.saturating_sub(steps).max(1),
+            Due::At(_) => u64::MAX,
+        }
+    }
+
+    /// Writes where a run stands. A file that nobody asked for and that can't be written is no reason to stop: whether
+    /// it was.
+    ///
+    /// # Errors
+    /// When a file that was asked for can't be written: the one before stays as it was.
+    pub fn keep(
+        &mut self,
+        gpu: &Gpu,
+        (scale, done): (usize, u64),
+        carried: Carried,
+        trace: &[TraceRow],
+    ) -> Result<bool> {
+        let steps = carried.state.steps;
+        let (device, choices) = (tune::device(gpu), tune::to_json(gpu));
+        let origin = self.origin.clone();
+        let notes = Notes { origin, scale, done, device, choices, memory: None };
+        let notes = serde_json::to_string(&notes).map_err(|e| Error::Gpu(e.to_string()))?;
+        let checkpoint = Checkpoint { carried, notes, log: json_lines(trace)? };
+        let written = file::write_atomic(&self.path, &checkpoint.to_bytes()?);
+        self.due = Due::after(&self.origin, steps);
+        self.written |= written.is_ok();
+        match written {
+            Err(error) if self.origin.named || self.origin.every.is_some() => Err(error),
+            Err(error) => {
+                note!("{error}; painting goes on, but can't be resumed from here");
+                Ok(false)
+            }
+            Ok(()) => Ok(true),
+        }
+    }
+
+    /// Where the run stood when it was written last.
+    ///
+    /// # Errors
+    /// As [`Kept::read`].
+    pub fn last(&self, sizes: &[(u32, u32)]) -> Result<Place> {
+        Ok(Kept::read(&self.path)?.place(sizes)?.0)
+    }
+
+    /// The command that goes on, if there is something to go on from.
+    pub fn command(&self) -> Option<String> {
+        let path = self.path.display().to_string();
+        let plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+        let path = if path.chars().all(plain) { path } else { format!("'{path}'") };
+        self.written.then(|| format!("impasto stylize --resume {path}"))
+    }
+
+    /// The result is written: a file that nobody asked for has served.
+    pub fn finish(self) {
+        if self.written && !self.origin.named {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Due {
+    fn after(origin: &Origin, steps: u64) -> Self {
+        match origin.every {
+            Some(every) => Due::Steps(steps.saturating_add(every)),
+            None => Due::At(Instant::now() + MINUTE),
+        }
+    }
+}
+
+/// `OUT.checkpoint`.
+pub fn beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".checkpoint");
+    name.into()
+}

@@ -1,0 +1,148 @@
+//! Settings as data: the flags of `stylize` that shape pixels, as they would be typed, defaults filled in. They are
+//! written into the result, and stand in for the flags that a later command leaves out.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use impasto::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::stylize::Look;
+
+const VERSION: u64 = 1;
+
+/// Flags by their long names (the content by its own), each with the values it was given or has by default. A new flag
+/// in [`Look`] is one of them without further work.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Flags(BTreeMap<String, Value>);
+
+/// What a picture was made with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    pub version: u64,
+    /// `--no-tune` was given: kernels differ in how they round.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_tune: bool,
+    pub settings: Flags,
+    /// SHA-256 of every file that was read, by the path that was given.
+    pub inputs: BTreeMap<String, String>,
+}
+
+impl Record {
+    pub fn new(no_tune: bool, settings: Flags, inputs: BTreeMap<String, String>) -> Self {
+        Record { version: VERSION, no_tune, settings, inputs }
+    }
+
+    /// Reads the settings that `name` carries.
+    ///
+    /// # Errors
+    /// [`Error::File`] when they are damaged, or from a newer version.
+    pub fn parse(json: &str, name: &str) -> Result<Self> {
+        let wrong = |what| Error::File { path: name.into(), what };
+        let damaged = |e: serde_json::Error| {
+            wrong(format!("the settings in it can't be read ({e}): give the flags themselves"))
+        };
+        let value: Value = serde_json::from_str(json).map_err(damaged)?;
+        match value["version"].as_u64() {
+            Some(version) if version > VERSION => Err(wrong(format!(
+                "the settings in it are of version {version}, and this impasto reads {VERSION}: use a newer one"
+            ))),
+            _ => serde_json::from_value(value).map_err(damaged),
+        }
+    }
+
+    /// The flags' long name for a value, or for one with a weight behind it; the content's own.
+    pub fn flag_of(&self, path: &str) -> Option<&str> {
+        let weighted = format!("{path}=");
+        let names = |value: &Value| {
+            let texts = texts(value.clone());
+            texts.iter().any(|t| t == path || t.to_string_lossy().starts_with(&weighted))
+        };
+        self.settings.0.iter().find(|(_, value)| names(value)).map(|(flag, _)| flag.as_str())
+    }
+
+    pub fn to_json(&self) -> String {
+        // Strings and numbers in maps: this can't fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The settings of a command: the flags that were `given`, for the others those in `stored`, for the rest the defaults.
+///
+/// # Errors
+/// What clap has to say about them; about unknown names, too.
+pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap::Error> {
+    let command = look().no_binary_name(true);
+    let mut stored = stored.clone();
+    let (mut flags, mut content) = (Vec::new(), None);
+    for arg in command.get_arguments() {
+        let kept = stored.0.remove(name(arg));
+        let values: Vec<OsString> = match given_values(given, arg) {
+            Some(values) => values,
+            None => kept.map(texts).unwrap_or_default(),
+        };
+        for value in values {
+            match arg.get_action() {
+                _ if arg.is_positional() => content = Some(value),
+                ArgAction::SetTrue if value == "true" => {
+                    flags.push(format!("--{}", name(arg)).into())
+                }
+                ArgAction::SetTrue => {}
+                _ => {
+                    let mut flag = OsString::from(format!("--{}=", name(arg)));
+                    flag.push(value);
+                    flags.push(flag);
+                }
+            }
+        }
+    }
+    // Left-over names go in as flags as well, and are refused as such.
+    flags.extend(stored.0.into_keys().map(|name| format!("--{name}").into()));
+    let content = content.map(|path| [OsString::from("--"), path]);
+    let matches = command
+        .clone()
+        .try_get_matches_from(flags.into_iter().chain(content.into_iter().flatten()))?;
+    let all = command.get_arguments().filter_map(|arg| {
+        let values = matches.get_raw(arg.get_id().as_str())?;
+        let values: Vec<Value> = values.map(|v| number_or_text(&v.to_string_lossy())).collect();
+        let value = if let [one] = values.as_slice() { one.clone() } else { values.into() };
+        Some((name(arg).to_owned(), value))
+    });
+    let flags = Flags(all.collect());
+    Ok((Look::from_arg_matches(&matches)?, flags))
+}
+
+fn look() -> Command {
+    Look::augment_args(Command::new("stylize"))
+}
+
+/// What was typed for a flag, if it was.
+fn given_values(given: &ArgMatches, arg: &Arg) -> Option<Vec<OsString>> {
+    let id = arg.get_id().as_str();
+    let typed = given.value_source(id) == Some(ValueSource::CommandLine);
+    typed.then(|| given.get_raw(id).into_iter().flatten().map(Into::into).collect())
+}
+
+fn name(arg: &Arg) -> &str {
+    arg.get_long().unwrap_or(arg.get_id().as_str())
+}
+
+/// Numbers as numbers, where that keeps every digit.
+fn number_or_text(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) if value.to_string() == text => value,
+        _ => text.into(),
+    }
+}
+
+fn texts(value: Value) -> Vec<OsString> {
+    match value {
+        Value::Array(values) => values.into_iter().flat_map(texts).collect(),
+        Value::String(text) => vec![text.into()],
+        other => vec![other.to_string().into()],
+    }
+}
