@@ -7,7 +7,7 @@ use clap::Args;
 use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
-use impasto::transfer::{LayerWeight, LossSettings, Scales, Start};
+use impasto::transfer::{LayerWeight, LossSettings, Scales, Start, StyleLoss};
 use impasto::{Error, Result};
 
 use super::paint::{Order, Scene, describe, paint};
@@ -66,6 +66,9 @@ help_heading = "Look")]
         help_heading = "Look"
     )]
     style_layers: String,
+    /// By what styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
+    #[arg(long, value_name = "NAME", default_value_t = StyleLoss::Gram, help_heading = "Look")]
+    style_loss: StyleLoss,
     /// Where to start: content, noise, style (the first painting) or a picture
     #[arg(
         long,
@@ -153,6 +156,8 @@ impl Settings {
             content_weight: args.content_weight,
             style_weight: args.style_weight,
             tv_weight: args.tv_weight,
+            style_loss: args.style_loss,
+            ..LossSettings::default()
         };
         Ok(Settings { format: Format::from_path(&output)?, styles, output, loss })
     }

@@ -6,14 +6,19 @@
 
 pub mod add;
 pub mod avg_pool;
+pub mod channel_mean;
 pub mod conv2d;
+pub mod covariance;
+pub mod deviation;
 pub mod gram;
+pub mod matmul;
 pub mod max_pool;
 pub mod normalize;
 mod pool;
 mod product;
 pub mod reference;
 pub mod relu;
+pub mod root_trace;
 pub mod scale;
 pub mod squared_error;
 pub mod statistics;
@@ -22,11 +27,16 @@ pub mod weighted_sum;
 
 pub use add::add;
 pub use avg_pool::avg_pool;
+pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};
+pub use covariance::covariance;
+pub use deviation::deviation;
 pub use gram::gram;
+pub use matmul::matmul;
 pub use max_pool::max_pool;
 pub use normalize::normalize;
 pub use relu::relu;
+pub use root_trace::root_trace;
 pub use scale::scale;
 pub use squared_error::{absolute_error, relative_error};
 pub use total_variation::total_variation;
@@ -73,11 +83,16 @@ impl Case {
 pub const CATALOGUE: &[Entry] = &[
     add::ENTRY,
     avg_pool::ENTRY,
+    channel_mean::ENTRY,
     conv2d::ENTRY,
+    covariance::ENTRY,
+    deviation::ENTRY,
     gram::ENTRY,
+    matmul::ENTRY,
     max_pool::ENTRY,
     normalize::ENTRY,
     relu::ENTRY,
+    root_trace::ENTRY,
     scale::ENTRY,
     squared_error::ENTRY,
     total_variation::ENTRY,
