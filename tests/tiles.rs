@@ -12,6 +12,7 @@ use impasto::tape::Tape;
 use impasto::tensor::Frozen;
 use impasto::transfer::grid::Grid;
 use impasto::transfer::loss::Targets;
+use impasto::transfer::style::{Normalization, StyleLoss};
 use impasto::transfer::tiled::{Tiled, TiledTargets};
 use impasto::transfer::{LayerWeight, LossSettings};
 
@@ -126,6 +127,7 @@ fn settings(content: &str, style: &str) -> LossSettings {
         content_weight: 1.0,
         style_weight: 20.0,
         tv_weight: 0.5,
+        ..LossSettings::default()
     }
 }
 
@@ -154,7 +156,15 @@ fn tiles_add_up_to_the_whole() {
     let shallow = settings("relu1_2", "relu1_1,relu2_1");
     scene(graph, shallow, (45, 61)).check("replication, two blocks", 24);
     let graph = Graph::new(default_network(None).expect("a network")).expect("a graph");
-    scene(graph, four, (150, 137)).check("the default network", 120);
+    scene(graph, four.clone(), (150, 137)).check("the default network", 120);
+    for style_loss in [StyleLoss::MeanStd, StyleLoss::Wasserstein] {
+        for normalization in [Normalization::Relative, Normalization::Absolute] {
+            let graph = small("relu3_1", Pool::Max, Padding::Zero);
+            let three = settings("relu2_2", "relu1_1,relu2_1,relu3_1");
+            let settings = LossSettings { style_loss, normalization, ..three };
+            scene(graph, settings, (77, 70)).check(style_loss.name(), 56);
+        }
+    }
 }
 
 /// A style alone and a content alone: what does not count has no gradient.

@@ -8,7 +8,7 @@ use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
 use impasto::optim::Descent;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
-use impasto::transfer::{LayerWeight, LossSettings, Scales, Start};
+use impasto::transfer::{LayerWeight, LossSettings, Scales, Start, StyleLoss};
 use impasto::{Error, Result};
 
 use super::checkpoint::Keeper;
@@ -69,6 +69,9 @@ help_heading = "Look")]
         help_heading = "Look"
     )]
     style_layers: String,
+    /// By what styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
+    #[arg(long, value_name = "NAME", default_value_t = StyleLoss::Gram, help_heading = "Look")]
+    style_loss: StyleLoss,
     /// Where to start: content, noise, style (the first painting) or a picture
     #[arg(
         long,
@@ -155,6 +158,8 @@ impl Settings {
             content_weight: args.content_weight,
             style_weight: args.style_weight,
             tv_weight: args.tv_weight,
+            style_loss: args.style_loss,
+            ..LossSettings::default()
         };
         let finish = Finish::new(args.preserve_color, args.color_only)?;
         let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);

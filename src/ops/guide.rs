@@ -6,6 +6,7 @@
 //! y = q(g·x), ∂y/∂x = g·q'(g·x) = q'(g²·x). So the backward pass needs no second multiplication, nor the guided map
 //! of the forward pass, which would double the memory of every layer that a loss reads.
 
+use super::channel_mean::ChannelMean;
 use super::gram::Gram;
 use super::reference::{Array, Reference};
 use super::squared_error::SquaredError;
@@ -18,6 +19,7 @@ use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("guide");
 static RUN: KernelId = KernelId::new(&SHADER, "run");
+static SPREAD: KernelId = KernelId::new(&SHADER, "spread");
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry { name: "guide", shaders: &[&SHADER], cases };
@@ -45,6 +47,14 @@ pub fn guided_error(
     tape.record(Guided { inner, maps: 2 }, &[x, target, denominator, guide])
 }
 
+/// [`channel_mean`](super::channel_mean()) of guide²·x. C×H×W and 1×H×W → C, still over H·W.
+///
+/// # Errors
+/// As [`guided_gram`].
+pub fn guided_mean(tape: &mut Tape, x: Var, guide: Var) -> Result<Var> {
+    tape.record(GuidedMean, &[x, guide])
+}
+
 /// Records guide·x, or guide²·x.
 pub(crate) fn seen(
     recorder: &mut Recorder,
@@ -56,6 +66,7 @@ pub(crate) fn seen(
     let (count, pixels) = (x.shape().elements(), guide.shape().elements());
     let call = recorder.kernel(&RUN)?.bind("x", x).bind("guide", guide).bind("y", &y);
     let call = call.set("count", count).set("pixels", pixels).set("square", square);
+    let call = call.set("accumulate", false);
     call.over(count)?;
     Ok(y)
 }
@@ -92,13 +103,7 @@ impl<T: Op> Op for Guided<T> {
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
         let (guide, inputs) = split(inputs)?;
-        for map in &inputs[..self.maps] {
-            let ([_, h, w], [one, gh, gw]) = (map.chw("guide")?, guide.chw("guide")?);
-            if (one, gh, gw) != (1, h, w) {
-                let what = format!("{guide} does not guide {map}: it takes 1×{h}×{w}");
-                return Err(Error::Shape { op: "guide", what });
-            }
-        }
+        inputs[..self.maps].iter().try_for_each(|map| check(map, guide))?;
         self.inner.shape(inputs)
     }
 
@@ -150,12 +155,69 @@ impl<T: Reference + Clone + 'static> Reference for Guided<T> {
     }
 }
 
+/// That a guide has the size of a map.
+fn check(map: &Shape, guide: &Shape) -> Result<()> {
+    let ([_, h, w], [one, gh, gw]) = (map.chw("guide")?, guide.chw("guide")?);
+    if (one, gh, gw) == (1, h, w) {
+        return Ok(());
+    }
+    let what = format!("{guide} does not guide {map}: it takes 1×{h}×{w}");
+    Err(Error::Shape { op: "guide", what })
+}
+
+/// The mean of every channel, which is linear in its map: pixels count by the guide's square.
+#[derive(Clone)]
+struct GuidedMean;
+
+impl Op for GuidedMean {
+    fn name(&self) -> &'static str {
+        "guide"
+    }
+
+    fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
+        let (guide, inputs) = split(inputs)?;
+        check(inputs[0], guide)?;
+        ChannelMean.shape(inputs)
+    }
+
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+        let seen = seen(recorder, &x[0], &x[1], true)?;
+        ChannelMean.forward(recorder, &[seen], y)
+    }
+
+    fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
+        let Some(dx) = &pass.dx[0] else { return Ok(()) };
+        let (count, pixels) = (dx.value.shape().elements(), pass.x[1].shape().elements());
+        let call = recorder.kernel(&SPREAD)?.bind("guide", &pass.x[1]).bind("dy", pass.dy);
+        let call = call.bind("y", &dx.value).set("count", count).set("pixels", pixels);
+        call.set("square", true).set("accumulate", dx.accumulate).over(count)
+    }
+}
+
+impl Reference for GuidedMean {
+    fn reference(&self, x: &[Array]) -> Array {
+        let seen = guided(&guided(&x[0], &x[1]), &x[1]);
+        ChannelMean.reference(&[seen])
+    }
+
+    fn reference_backward(&self, x: &[Array], dy: &Array) -> Vec<Array> {
+        let dx = ChannelMean.reference_backward(&x[..1], dy).remove(0);
+        let dx = guided(&guided(&dx, &x[1]), &x[1]);
+        vec![dx, Array::zeros(x[1].shape.clone())]
+    }
+
+    fn boxed(&self) -> Box<dyn Op> {
+        Box::new(self.clone())
+    }
+}
+
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [c, h, w] in [[1, 1, 1], [5, 9, 1], [3, 5, 7], [13, 31, 33]] {
         let (map, guide) = (Shape::from([c, h, w]), Shape::from([1, h, w]));
         let gram = Guided { inner: Gram { variant: None }, maps: 1 };
         cases.push(Case::new(gram, vec![map.clone(), guide.clone()], "gram").frozen(&[1]));
+        cases.push(Case::new(GuidedMean, vec![map.clone(), guide.clone()], "mean").frozen(&[1]));
         let error = Guided { inner: SquaredError { factor: 0.3 }, maps: 2 };
         let inputs = vec![map.clone(), map, Shape::scalar(), guide];
         cases.push(Case::new(error, inputs, "squared_error").frozen(&[1, 2, 3]));

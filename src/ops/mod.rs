@@ -6,15 +6,20 @@
 
 pub mod add;
 pub mod avg_pool;
+pub mod channel_mean;
 pub mod conv2d;
+pub mod covariance;
+pub mod deviation;
 pub mod gram;
 pub mod guide;
+pub mod matmul;
 pub mod max_pool;
 pub mod normalize;
 mod pool;
 mod product;
 pub mod reference;
 pub mod relu;
+pub mod root_trace;
 pub mod scale;
 pub mod squared_error;
 pub mod statistics;
@@ -23,12 +28,17 @@ pub mod weighted_sum;
 
 pub use add::add;
 pub use avg_pool::avg_pool;
+pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};
+pub use covariance::covariance;
+pub use deviation::deviation;
 pub use gram::gram;
-pub use guide::{guided_error, guided_gram};
+pub use guide::{guided_error, guided_gram, guided_mean};
+pub use matmul::matmul;
 pub use max_pool::max_pool;
 pub use normalize::normalize;
 pub use relu::relu;
+pub use root_trace::root_trace;
 pub use scale::scale;
 pub use squared_error::{absolute_error, relative_error};
 pub use total_variation::{partial_variation, total_variation};
@@ -75,12 +85,17 @@ impl Case {
 pub const CATALOGUE: &[Entry] = &[
     add::ENTRY,
     avg_pool::ENTRY,
+    channel_mean::ENTRY,
     conv2d::ENTRY,
+    covariance::ENTRY,
+    deviation::ENTRY,
     gram::ENTRY,
     guide::ENTRY,
+    matmul::ENTRY,
     max_pool::ENTRY,
     normalize::ENTRY,
     relu::ENTRY,
+    root_trace::ENTRY,
     scale::ENTRY,
     squared_error::ENTRY,
     total_variation::ENTRY,

@@ -2,7 +2,8 @@
 //! resolution.
 //!
 //! - content, per layer: mean((F − P)²) / var(P), P the content picture's features;
-//! - style, per layer: ‖G − A‖² / ‖A‖², G the Gram matrix, A the weighted mean of the styles';
+//! - style, per layer: ‖G − A‖² / ‖A‖², G the Gram matrix, A the weighted mean of the styles', or another of the
+//!   losses in [`super::style`];
 //! - both are weighted means over their layers;
 //! - total variation: mean(across²) + mean(down²) of the picture itself;
 //! - total = content_weight · content + style_weight · style + tv_weight · total variation.
@@ -10,12 +11,13 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use super::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTarget};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Value};
 use crate::nets::Graph;
 use crate::ops::{self, statistics};
 use crate::tape::{Tape, Var};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Frozen, Shape, Tensor};
 
 /// A layer and how much it counts beside the others.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,8 +59,12 @@ impl LayerWeight {
 pub struct LossSettings {
     /// Layers whose features follow the content picture.
     pub content_layers: Vec<LayerWeight>,
-    /// Layers whose Gram matrices follow the style pictures.
+    /// Layers whose features resemble the style pictures'.
     pub style_layers: Vec<LayerWeight>,
+    /// By what they are compared.
+    pub style_loss: StyleLoss,
+    /// What the layers' losses are divided by.
+    pub normalization: Normalization,
     /// Factor of the content loss.
     pub content_weight: f32,
     /// Factor of the style loss.
@@ -108,6 +114,8 @@ impl Default for LossSettings {
         LossSettings {
             content_layers: layers(Self::CONTENT_LAYERS),
             style_layers: layers(Self::STYLE_LAYERS),
+            style_loss: StyleLoss::default(),
+            normalization: Normalization::default(),
             content_weight: Self::CONTENT_WEIGHT,
             style_weight: Self::STYLE_WEIGHT,
             tv_weight: Self::TV_WEIGHT,
@@ -115,8 +123,8 @@ impl Default for LossSettings {
     }
 }
 
-/// What a layer should be: the target, and the denominator of its relative error.
-pub(super) struct Target {
+/// What a layer should be: the target, and the denominator of its error.
+pub(super) struct ContentTarget {
     pub layer: LayerWeight,
     pub value: Value,
     pub denominator: Value,
@@ -124,8 +132,8 @@ pub(super) struct Target {
 
 /// The measured targets.
 pub struct Targets {
-    pub(super) content: Vec<Target>,
-    pub(super) style: Vec<Target>,
+    pub(super) content: Vec<ContentTarget>,
+    pub(super) style: Vec<(LayerWeight, StyleTarget)>,
 }
 
 impl Targets {
@@ -144,9 +152,9 @@ impl Targets {
         styles: &[(Tensor, f32)],
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
-        let content = measure_content(gpu, graph, &layers, content).await?;
+        let content = measure_content(gpu, graph, &layers, settings, content).await?;
         let layers = LossSettings::counted(&settings.style_layers);
-        let style = measure_style(gpu, graph, &layers, styles).await?;
+        let style = measure_style(gpu, graph, &layers, settings, styles).await?;
         Ok(Targets { content, style })
     }
 
@@ -163,13 +171,13 @@ impl Targets {
             let (channels, pools) = graph.at(&layer.layer)?;
             let map = [channels, height as usize >> pools, width as usize >> pools];
             let value = tape.recorder().placeholder(map);
-            content.push(Target { layer, value, denominator: scalar(tape) });
+            content.push(ContentTarget { layer, value, denominator: scalar(tape) });
         }
         let mut style = Vec::new();
         for layer in LossSettings::counted(&settings.style_layers) {
             let (channels, _) = graph.at(&layer.layer)?;
-            let value = tape.recorder().placeholder([channels, channels]);
-            style.push(Target { layer, value, denominator: scalar(tape) });
+            let target = StyleTarget::placeholder(tape, settings.style_loss, channels);
+            style.push((layer, target));
         }
         Ok(Targets { content, style })
     }
@@ -185,9 +193,10 @@ impl Targets {
         settings: &LossSettings,
         picture: Var,
     ) -> Result<Losses> {
-        let (mut content_terms, mut grams) = (Vec::new(), Grams::new());
-        let layers = self.content.iter().chain(&self.style).map(|t| t.layer.layer.as_str());
-        let taps: Vec<&str> = layers.collect();
+        let (mut content_terms, mut seen) = (Vec::new(), Seen::new());
+        let content_taps = self.content.iter().map(|t| t.layer.layer.as_str());
+        let style_taps = self.style.iter().map(|(layer, _)| layer.layer.as_str());
+        let taps: Vec<&str> = content_taps.chain(style_taps).collect();
         graph.record(tape, picture, &taps, &mut |tape, tap, features| {
             // What counts for nothing is measured, but not followed back through the network.
             let content =
@@ -200,13 +209,13 @@ impl Targets {
                 let term = target.record(tape, content, 1.0 / count)?;
                 content_terms.push((target.layer.weight, term));
             }
-            if self.style.iter().any(|t| t.layer.layer == tap) {
+            if self.style.iter().any(|(layer, _)| layer.layer == tap) {
                 tape.scope(format!("style {tap}"));
-                grams.insert(tap.to_string(), ops::gram(tape, style)?);
+                seen.insert(tap.to_string(), style::measure(tape, style, settings.style_loss)?);
             }
             Ok(())
         })?;
-        let style = self.record_style(tape, &grams)?;
+        let style = self.record_style(tape, &seen)?;
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
         let picture = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
@@ -223,17 +232,16 @@ impl Targets {
     }
 }
 
-/// Gram matrices by layer.
-pub(super) type Grams = BTreeMap<String, Var>;
+/// What is seen of a picture's style, by layer.
+pub(super) type Seen = BTreeMap<String, Statistics>;
 
 impl Targets {
-    /// Records the style loss of a picture with these Gram matrices, a scalar.
-    pub(super) fn record_style(&self, tape: &mut Tape, grams: &Grams) -> Result<Var> {
+    /// Records the style loss of a picture with these moments, a scalar.
+    pub(super) fn record_style(&self, tape: &mut Tape, seen: &Seen) -> Result<Var> {
         let mut terms = Vec::new();
-        for target in &self.style {
-            let layer = &target.layer.layer;
-            tape.scope(format!("style {layer}"));
-            terms.push((target.layer.weight, target.record(tape, grams[layer], 1.0)?));
+        for (layer, target) in &self.style {
+            tape.scope(format!("style {}", layer.layer));
+            terms.push((layer.weight, target.record(tape, &seen[&layer.layer])?));
         }
         tape.scope("loss");
         weighted_mean(tape, terms)
@@ -252,7 +260,7 @@ pub struct Losses {
     pub variation: Var,
 }
 
-impl Target {
+impl ContentTarget {
     fn record(&self, tape: &mut Tape, x: Var, factor: f32) -> Result<Var> {
         let (value, denominator) = (tape.given(&self.value), tape.given(&self.denominator));
         ops::relative_error(tape, x, value, denominator, factor)
@@ -263,7 +271,7 @@ impl Target {
 pub(super) fn weighted_mean(tape: &mut Tape, terms: Vec<(f32, Var)>) -> Result<Var> {
     let sum: f32 = terms.iter().map(|(weight, _)| weight).sum();
     if terms.is_empty() {
-        return Ok(tape.frozen(&crate::tensor::Frozen::scalar(0.0)));
+        return Ok(tape.frozen(&Frozen::scalar(0.0)));
     }
     let terms: Vec<_> = terms.into_iter().map(|(weight, term)| (weight / sum, term)).collect();
     ops::weighted_sum(tape, &terms)
@@ -273,8 +281,9 @@ async fn measure_content(
     gpu: &Gpu,
     graph: &Graph,
     layers: &[LayerWeight],
+    settings: &LossSettings,
     picture: &Tensor,
-) -> Result<Vec<Target>> {
+) -> Result<Vec<ContentTarget>> {
     let mut tape = Tape::new(gpu);
     let picture = tape.constant(picture);
     let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
@@ -283,10 +292,13 @@ async fn measure_content(
         for layer in layers.iter().filter(|l| l.layer == tap) {
             let value = tape.keep(features)?;
             let features = tape.value(features).clone();
-            let variance = statistics::variance(tape.recorder(), &features)?;
-            let denominator = tape.recorder().keep(&variance)?;
+            let denominator = match settings.normalization {
+                Normalization::Relative => statistics::variance(tape.recorder(), &features)?,
+                Normalization::Absolute => (&Frozen::scalar(1.0)).into(),
+            };
+            let denominator = tape.recorder().keep(&denominator)?;
             let (value, denominator) = ((&value).into(), (&denominator).into());
-            targets.push(Target { layer: layer.clone(), value, denominator });
+            targets.push(ContentTarget { layer: layer.clone(), value, denominator });
         }
         Ok(())
     })?;
@@ -298,53 +310,48 @@ async fn measure_style(
     gpu: &Gpu,
     graph: &Graph,
     layers: &[LayerWeight],
+    settings: &LossSettings,
     styles: &[(Tensor, f32)],
-) -> Result<Vec<Target>> {
+) -> Result<Vec<(LayerWeight, StyleTarget)>> {
     let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
     // One program a picture: their activations need not be in memory together.
-    let mut grams: Vec<BTreeMap<String, Tensor>> = Vec::new();
+    let mut measured: Vec<BTreeMap<String, Moments>> = Vec::new();
     for (picture, _) in styles {
         let mut tape = Tape::new(gpu);
         let picture = tape.constant(picture);
         let mut kept = BTreeMap::new();
         graph.record(&mut tape, picture, &taps, &mut |tape, tap, features| {
-            let gram = ops::gram(tape, features)?;
-            kept.insert(tap.to_string(), tape.keep(gram)?);
+            let moments = style::measure(tape, features, settings.style_loss)?;
+            kept.insert(tap.to_string(), moments.keep(tape)?);
             Ok(())
         })?;
         tape.finish()?.run().await?;
-        grams.push(kept);
+        measured.push(kept);
     }
     let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
-    blend(gpu, layers, &grams, &weights).await
+    blend(gpu, layers, settings, &measured, &weights).await
 }
 
-/// The targets for pictures with these Gram matrices, by layer, and these weights.
+/// The targets for pictures with these moments, by layer, and these weights.
 pub(super) async fn blend(
     gpu: &Gpu,
     layers: &[LayerWeight],
-    grams: &[BTreeMap<String, Tensor>],
+    settings: &LossSettings,
+    measured: &[BTreeMap<String, Moments>],
     weights: &[f32],
-) -> Result<Vec<Target>> {
+) -> Result<Vec<(LayerWeight, StyleTarget)>> {
     let sum: f32 = weights.iter().sum();
     if !(sum.is_finite() && sum > 0.0) {
         return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
     }
-    let mut tape = Tape::new(gpu);
     let mut targets = Vec::new();
     for layer in layers {
-        let mut terms = Vec::new();
-        for (grams, weight) in grams.iter().zip(weights) {
-            terms.push((weight / sum, tape.constant(&grams[&layer.layer])));
-        }
-        let blend = ops::weighted_sum(&mut tape, &terms)?;
-        let value = tape.keep(blend)?;
-        let blend = tape.value(blend).clone();
-        let norm = statistics::square_norm(tape.recorder(), &blend)?;
-        let denominator = tape.recorder().keep(&norm)?;
-        let (value, denominator) = ((&value).into(), (&denominator).into());
-        targets.push(Target { layer: layer.clone(), value, denominator });
+        let of = |(moments, weight): (&BTreeMap<String, Moments>, &f32)| {
+            (moments[&layer.layer].clone(), *weight)
+        };
+        let blend: Vec<_> = measured.iter().zip(weights).map(of).collect();
+        let (loss, normalization) = (settings.style_loss, settings.normalization);
+        targets.push((layer.clone(), StyleTarget::new(gpu, loss, normalization, &blend).await?));
     }
-    tape.finish()?.run().await?;
     Ok(targets)
 }

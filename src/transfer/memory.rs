@@ -4,11 +4,12 @@
 //! There is no plan between the whole picture and tiles that recomputes activations: tiles do that, and need less
 //! memory for the same time (one more forward pass, and the halos).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::grid::Grid;
 use super::loss::{LossSettings, Targets};
-use super::part::{Part, Vars, Whole, add_to, share_of_gram};
+use super::part::{Part, Vars, Whole, add_to, share_of_style};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan};
 use crate::nets::Graph;
@@ -192,15 +193,15 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
     }
     let (own, weights) = (Pass::Second, settings.weights());
     let part = Part::record(&mut tape, graph, (grid, settings), (&vars, content), &scales, own)?;
-    let mut grams = std::collections::BTreeMap::new();
-    for (layer, (gram, _)) in &part.grams {
-        let shape = tape.shape(*gram).clone();
+    let mut moments = BTreeMap::new();
+    for (key, (moment, _)) in &part.moments {
+        let shape = tape.shape(*moment).clone();
         let recorder = tape.recorder();
         let pair = (recorder.placeholder(shape.clone()), Some(recorder.placeholder(shape)));
-        grams.insert(layer.clone(), pair);
+        moments.insert(key.clone(), pair);
     }
     let mut sum = || tape.recorder().placeholder(Shape::scalar());
-    let whole = Whole { grams, content: sum(), variation: sum() };
+    let whole = Whole { moments, content: sum(), variation: sum() };
     if let Some(gradient) = part.follow(&mut tape, &whole, weights, (&vars, own))? {
         let (from, to) =
             (tape.value(gradient).clone(), tape.recorder().placeholder([3, height, width]));
@@ -231,10 +232,14 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
             let mut tape = Tape::new(gpu);
             let vars = Vars::placeholders(&mut tape, graph, &grid, &taps)?;
             graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
-                let (gram, factor) = share_of_gram(tape, graph, &grid, &vars, (tap, features))?;
-                let sum = tape.shape(gram).clone();
-                let sum = tape.recorder().placeholder(sum);
-                add_to(tape, Pass::Both, (gram, factor), &sum)
+                let scene = (&grid, settings.style_loss);
+                let (seen, factor) = share_of_style(tape, graph, scene, &vars, (tap, features))?;
+                for (_, moment) in seen.parts() {
+                    let sum = tape.shape(moment).clone();
+                    let sum = tape.recorder().placeholder(sum);
+                    add_to(tape, Pass::Both, (moment, factor), &sum)?;
+                }
+                Ok(())
             })?;
             let plan = tape.plan();
             fits &= plan.largest_bytes <= gpu.report().max_binding_bytes

@@ -2,7 +2,7 @@
 //! picture's and the statistics of its features the style pictures' (Gatys, Ecker, Bethge, "Image
 //! Style Transfer Using Convolutional Neural Networks", CVPR 2016).
 //!
-//! [`loss`] measures the targets once and records the loss, [`painter`] takes the steps, [`ring`]
+//! [`loss`] measures the targets once and records the loss, [`style`] has what styles are compared by, [`painter`] takes the steps, [`ring`]
 //! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
 //! to paint before the one that is wanted, [`flat`] when more steps are of no use, [`checkpoint`] makes bytes of a
 //! run's state.
@@ -18,6 +18,7 @@ mod pieces;
 pub mod ring;
 pub mod scales;
 pub mod start;
+pub mod style;
 pub mod tiled;
 
 pub use checkpoint::Checkpoint;
@@ -27,3 +28,4 @@ pub use painter::{Event, Job, Painter, Verdict};
 pub use ring::LossRow;
 pub use scales::Scales;
 pub use start::{Carried, Start};
+pub use style::{Normalization, StyleLoss};

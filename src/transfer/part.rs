@@ -1,4 +1,4 @@
-//! The loss of a part of a picture, in two passes: the first adds the part's share to the Gram matrices of the whole,
+//! The loss of a part of a picture, in two passes: the first adds the part's share to the moments of the whole,
 //! the second follows their gradient, which is known by then, back to the part's pixels, with what needs
 //! no knowledge of the whole.
 
@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::grid::{Grid, Span};
 use super::loss::{LayerWeight, LossSettings, weighted_mean};
+use super::style::{self, Order, Statistics, StyleLoss};
 use crate::error::Result;
 use crate::gpu::{Gpu, Pass, Value};
 use crate::nets::Graph;
@@ -124,25 +125,28 @@ pub(super) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> Result<usize> 
     Ok((grid.size.0 >> pools) * (grid.size.1 >> pools))
 }
 
-/// The guided Gram matrix of a tile, and the factor that makes it the tile's share of the whole's.
-pub(super) fn share_of_gram(
+/// The moments of a tile, and the factor that makes them the tile's share of the whole's.
+pub(super) fn share_of_style(
     tape: &mut Tape,
     graph: &Graph,
-    grid: &Grid,
+    (grid, loss): (&Grid, StyleLoss),
     vars: &Vars,
     (tap, features): (&str, Var),
-) -> Result<(Var, f32)> {
+) -> Result<(Statistics, f32)> {
     tape.scope(format!("style {tap}"));
     let guide = vars.guide(tap);
     let pixels = tape.shape(guide).elements();
-    let gram = ops::guided_gram(tape, features, guide)?;
-    Ok((gram, pixels as f32 / pixels_of(graph, grid, tap)? as f32))
+    let moments = style::measure_guided(tape, features, guide, loss)?;
+    Ok((moments, pixels as f32 / pixels_of(graph, grid, tap)? as f32))
 }
+
+/// A moment of a style layer.
+pub(super) type Key = (String, Order);
 
 /// What a part records.
 pub(super) struct Part {
-    /// By style layer: the part's Gram matrix and its factor.
-    pub grams: BTreeMap<String, (Var, f32)>,
+    /// The part's moments, each with the factor that makes it a share of the whole's.
+    pub moments: BTreeMap<Key, (Var, f32)>,
     /// The part's share of the content loss, a scalar.
     pub content: Var,
     /// Its share of the total variation.
@@ -171,7 +175,7 @@ impl Part {
         })?;
         tape.recorder().pass = Pass::Both;
         let style_layers = LossSettings::counted(&settings.style_layers);
-        let (mut grams, mut terms) = (BTreeMap::new(), Vec::new());
+        let (mut moments, mut terms) = (BTreeMap::new(), Vec::new());
         let taps: Vec<&str> =
             taps.into_iter().chain(style_layers.iter().map(|l| l.layer.as_str())).collect();
         graph.record(tape, vars.picture, &taps, &mut |tape, tap, features| {
@@ -189,8 +193,11 @@ impl Part {
             tape.recorder().pass = Pass::First;
             let seen = if settings.style_weight > 0.0 { features } else { free };
             if style_layers.iter().any(|l| l.layer == tap) {
-                let share = share_of_gram(tape, graph, grid, vars, (tap, seen))?;
-                grams.insert(tap.to_string(), share);
+                let scene = (grid, settings.style_loss);
+                let (seen, factor) = share_of_style(tape, graph, scene, vars, (tap, seen))?;
+                for (order, moment) in seen.parts() {
+                    moments.insert((tap.to_string(), order), (moment, factor));
+                }
             }
             tape.recorder().pass = Pass::Both;
             Ok(())
@@ -202,14 +209,14 @@ impl Part {
             if settings.tv_weight > 0.0 { vars.picture } else { tape.detached(vars.picture) };
         let (width, height) = grid.size;
         let variation = ops::partial_variation(tape, seen, vars.window, [height, width])?;
-        Ok(Part { grams, content, variation })
+        Ok(Part { moments, content, variation })
     }
 }
 
 /// Where the shares of the parts are added up, and what comes back for the style.
 pub(super) struct Whole {
-    /// By style layer: the Gram matrix of the whole picture, and the gradient to it.
-    pub grams: BTreeMap<String, (Value, Option<Value>)>,
+    /// The moments of the whole picture, and the gradients to them.
+    pub moments: BTreeMap<Key, (Value, Option<Value>)>,
     /// The content loss.
     pub content: Value,
     /// The total variation.
@@ -230,11 +237,11 @@ impl Part {
         let mut results = vec![(self.content, one, content), (self.variation, one, variation)];
         add_to(tape, own, (self.content, 1.0), &whole.content)?;
         add_to(tape, own, (self.variation, 1.0), &whole.variation)?;
-        for (layer, (gram, factor)) in &self.grams {
-            let (sum, gradient) = &whole.grams[layer];
-            add_to(tape, Pass::First, (*gram, *factor), sum)?;
+        for (key, (moment, factor)) in &self.moments {
+            let (sum, gradient) = &whole.moments[key];
+            add_to(tape, Pass::First, (*moment, *factor), sum)?;
             if let Some(gradient) = gradient {
-                results.push((*gram, tape.given(gradient), style * factor));
+                results.push((*moment, tape.given(gradient), style * factor));
             }
         }
         tape.recorder().pass = Pass::Second;

@@ -1,18 +1,19 @@
 //! A step over a picture of any size, tile by tile. What grows with the picture stays on the host; the GPU holds one
-//! tile's maps and the Gram matrices. The gradient is the one of the whole picture up to rounding (tests/tiles.rs).
+//! tile's maps and the moments of the styles. The gradient is the one of the whole picture up to rounding (tests/tiles.rs).
 
 use std::collections::BTreeMap;
 
 use super::grid::Grid;
-use super::loss::{Grams, LayerWeight, LossSettings, Targets, blend};
-use super::part::{Inputs, Part, Whole, add_to, cut, paste, pixels_of, share_of_gram};
+use super::loss::{LayerWeight, LossSettings, Seen, Targets, blend};
+use super::part::{Inputs, Key, Part, Whole, add_to, cut, paste, pixels_of, share_of_style};
+use super::style::{Moments, Normalization, Statistics, StyleLoss, StyleTarget};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan, Program, Value};
 use crate::nets::Graph;
 use crate::ops::{guide, statistics};
 use crate::picture::Picture;
 use crate::tape::Tape;
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Frozen, Shape, Tensor};
 
 /// The targets of a picture that is looked at in parts.
 pub struct TiledTargets {
@@ -35,14 +36,8 @@ impl TiledTargets {
         most: usize,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
-        let scales = content_scales(gpu, graph, layers, content, most).await?;
-        let layers = LossSettings::counted(&settings.style_layers);
-        let mut grams = Vec::new();
-        for (style, _) in styles {
-            grams.push(style_grams(gpu, graph, &layers, style, most).await?);
-        }
-        let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
-        let style = blend(gpu, &layers, &grams, &weights).await?;
+        let scales = content_scales(gpu, graph, (layers, settings), content, most).await?;
+        let style = style_targets(gpu, graph, settings, styles, most).await?;
         Ok(TiledTargets { style: Targets { content: Vec::new(), style }, scales })
     }
 }
@@ -59,10 +54,14 @@ async fn scalar(gpu: &Gpu, tensor: &Tensor) -> Result<f32> {
 async fn content_scales(
     gpu: &Gpu,
     graph: &Graph,
-    layers: Vec<LayerWeight>,
+    (layers, settings): (Vec<LayerWeight>, &LossSettings),
     content: &Picture,
     most: usize,
 ) -> Result<Vec<(LayerWeight, Value)>> {
+    if settings.normalization == Normalization::Absolute {
+        let one = Value::from(&Frozen::scalar(1.0));
+        return Ok(layers.into_iter().map(|layer| (layer, one.clone())).collect());
+    }
     let taps = taps(&layers);
     let grid = Grid::new(content.size(), most, graph.reach(&taps))?;
     let inputs = Inputs::new(gpu, graph, &grid, &taps)?;
@@ -102,25 +101,48 @@ async fn content_scales(
     Ok(scales)
 }
 
-/// The Gram matrices of a style picture, from sums over its tiles.
-async fn style_grams(
+/// The targets of the styles, each with its weight in the blend, measured in tiles of at most `most` px.
+///
+/// # Errors
+/// As [`Targets::measure`].
+pub(super) async fn style_targets(
     gpu: &Gpu,
     graph: &Graph,
-    layers: &[LayerWeight],
+    settings: &LossSettings,
+    styles: &[(Picture, f32)],
+    most: usize,
+) -> Result<Vec<(LayerWeight, StyleTarget)>> {
+    let layers = LossSettings::counted(&settings.style_layers);
+    let (taps, loss) = (taps(&layers), settings.style_loss);
+    let mut measured = Vec::new();
+    for (style, _) in styles {
+        measured.push(style_moments(gpu, graph, (&taps, loss), style, most).await?);
+    }
+    let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
+    blend(gpu, &layers, settings, &measured, &weights).await
+}
+
+/// The moments of a style picture, from sums over its tiles.
+async fn style_moments(
+    gpu: &Gpu,
+    graph: &Graph,
+    (taps, loss): (&[&str], StyleLoss),
     style: &Picture,
     most: usize,
-) -> Result<BTreeMap<String, Tensor>> {
-    let taps = taps(layers);
-    let grid = Grid::new(style.size(), most, graph.reach(&taps))?;
-    let inputs = Inputs::new(gpu, graph, &grid, &taps)?;
+) -> Result<BTreeMap<String, Moments>> {
+    let grid = Grid::new(style.size(), most, graph.reach(taps))?;
+    let inputs = Inputs::new(gpu, graph, &grid, taps)?;
     let mut tape = Tape::new(gpu);
     let vars = inputs.vars(&mut tape);
-    let mut grams = BTreeMap::new();
-    graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
-        let (gram, factor) = share_of_gram(tape, graph, &grid, &vars, (tap, features))?;
-        let sum = gpu.zeros(tape.shape(gram).clone())?;
-        add_to(tape, Pass::Both, (gram, factor), &(&sum).into())?;
-        grams.insert(tap.to_string(), sum);
+    let mut sums = BTreeMap::new();
+    graph.record(&mut tape, vars.picture, taps, &mut |tape, tap, features| {
+        let scene = (&grid, loss);
+        let (moments, factor) = share_of_style(tape, graph, scene, &vars, (tap, features))?;
+        let sum = Moments::zeros(gpu, graph.at(tap)?.0, loss)?;
+        for ((_, part), to) in moments.parts().zip(sum.parts()) {
+            add_to(tape, Pass::Both, (part, factor), &to.into())?;
+        }
+        sums.insert(tap.to_string(), sum);
         Ok(())
     })?;
     let program = tape.finish()?;
@@ -128,7 +150,7 @@ async fn style_grams(
         inputs.load(gpu, &grid, tile, style.rgb())?;
         program.run().await?;
     }
-    Ok(grams)
+    Ok(sums)
 }
 
 /// Losses of a picture, unweighted but for the total.
@@ -159,41 +181,46 @@ pub struct Tiled {
     weights: [f32; 3],
     /// One, which serves all tiles in turn; or one for each, which keeps the first pass's maps for the second.
     programs: Vec<TileProgram>,
-    /// The Gram matrices of the whole, and the shares of content and variation.
-    grams: Vec<Tensor>,
+    /// The moments of the whole, and the shares of content and variation.
+    moments: Vec<Tensor>,
     content: Tensor,
     variation: Tensor,
-    /// From the Gram matrices to the style loss and its gradient.
+    /// From the moments to the style loss and its gradient.
     head: Program,
     style: Tensor,
 }
 
-/// From the Gram matrices of the whole picture to the style loss.
+/// From the moments of the whole picture to the style loss.
 struct Head {
     program: Program,
     style: Tensor,
-    /// By layer: the sum of the tiles' shares, and the gradient to it.
-    grams: BTreeMap<String, (Tensor, Option<Tensor>)>,
+    /// The sums of the tiles' shares, and the gradients to them.
+    moments: BTreeMap<Key, (Tensor, Option<Tensor>)>,
 }
 
 impl Head {
-    fn new(gpu: &Gpu, targets: &Targets) -> Result<Self> {
+    fn new(gpu: &Gpu, graph: &Graph, loss: StyleLoss, targets: &Targets) -> Result<Self> {
         let mut tape = Tape::new(gpu);
-        let (mut sums, mut grams) = (BTreeMap::new(), Grams::new());
-        for target in &targets.style {
-            let sum = gpu.zeros(target.value.shape().clone())?;
-            grams.insert(target.layer.layer.clone(), tape.variable(&sum));
-            sums.insert(target.layer.layer.clone(), sum);
+        let (mut sums, mut seen) = (BTreeMap::new(), Seen::new());
+        for (layer, _) in &targets.style {
+            let sum = Moments::zeros(gpu, graph.at(&layer.layer)?.0, loss)?;
+            let gram = tape.variable(&sum.gram);
+            let mean = sum.mean.as_ref().map(|mean| tape.variable(mean));
+            seen.insert(layer.layer.clone(), Statistics { gram, mean });
+            sums.insert(layer.layer.clone(), sum);
         }
-        let style = targets.record_style(&mut tape, &grams)?;
+        let style = targets.record_style(&mut tape, &seen)?;
         let gradients = tape.backward(style)?;
-        let mut kept = BTreeMap::new();
-        for (layer, sum) in sums {
-            let gradient = tape.gradient(&gradients, grams[&layer]);
-            kept.insert(layer, (sum, gradient.map(|g| tape.keep(g)).transpose()?));
+        let mut moments = BTreeMap::new();
+        for (layer, statistics) in &seen {
+            for ((order, moment), sum) in statistics.parts().zip(sums[layer].parts()) {
+                let gradient = tape.gradient(&gradients, moment);
+                let gradient = gradient.map(|g| tape.keep(g)).transpose()?;
+                moments.insert((layer.clone(), order), (sum.clone(), gradient));
+            }
         }
         let style = tape.keep(style)?;
-        Ok(Head { program: tape.finish()?, style, grams: kept })
+        Ok(Head { program: tape.finish()?, style, moments })
     }
 }
 
@@ -211,25 +238,25 @@ impl Tiled {
         grid: Grid,
         keep: bool,
     ) -> Result<Self> {
-        let head = Head::new(gpu, &targets.style)?;
+        let head = Head::new(gpu, graph, settings.style_loss, &targets.style)?;
         let (content, variation) = (gpu.zeros(Shape::scalar())?, gpu.zeros(Shape::scalar())?);
         let mut tiled = Tiled {
             gpu: gpu.clone(),
             grid,
             weights: settings.weights(),
             programs: Vec::new(),
-            grams: head.grams.values().map(|(sum, _)| sum.clone()).collect(),
+            moments: head.moments.values().map(|(sum, _)| sum.clone()).collect(),
             content,
             variation,
             head: head.program,
             style: head.style,
         };
         let value = |tensor: &Tensor| Value::from(tensor);
-        let of_layer = |(layer, (sum, gradient)): (&String, &(Tensor, Option<Tensor>))| {
-            (layer.clone(), (value(sum), gradient.as_ref().map(value)))
+        let of_key = |(key, (sum, gradient)): (&Key, &(Tensor, Option<Tensor>))| {
+            (key.clone(), (value(sum), gradient.as_ref().map(value)))
         };
         let whole = Whole {
-            grams: head.grams.iter().map(of_layer).collect(),
+            moments: head.moments.iter().map(of_key).collect(),
             content: value(&tiled.content),
             variation: value(&tiled.variation),
         };
@@ -276,7 +303,7 @@ impl Tiled {
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Sums>> {
         let gpu = &self.gpu;
-        for sum in self.grams.iter().chain([&self.content, &self.variation]) {
+        for sum in self.moments.iter().chain([&self.content, &self.variation]) {
             gpu.write(sum, &vec![0.0; sum.shape().elements()])?;
         }
         let count = self.grid.count();

@@ -6,6 +6,7 @@ mod conv2d;
 mod gram;
 mod large;
 mod max_pool;
+mod root_trace;
 mod squared_error;
 mod statistics;
 mod sweep;
