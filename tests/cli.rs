@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use impasto::picture::{Depth, Format, Picture};
+use impasto::picture::{Depth, Format, Metadata, Picture};
 
 fn impasto() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
@@ -200,6 +200,73 @@ fn alpha_and_sixteen_bits_are_carried() {
     let out = decode(&studio.path("out.png"));
     assert_eq!(out.depth(), Depth::Sixteen);
     assert_eq!(out.alpha(), content.alpha());
+}
+
+/// The colours of every pixel.
+fn pixels(picture: &Picture) -> Vec<[f32; 3]> {
+    let count = (picture.width() * picture.height()) as usize;
+    (0..count).map(|i| [0, 1, 2].map(|plane| picture.rgb()[plane * count + i])).collect()
+}
+
+#[test]
+fn colours_are_kept_or_taken() {
+    let studio = Studio::new();
+    let grey = picture(40, 30, 3).rgb()[..1200].repeat(3);
+    let grey = Picture::from_planes((40, 30), grey, None, Depth::Eight).expect("planes fit");
+    studio.write("content.png", &grey.encode(Format::Png).expect("a PNG"));
+    let is_grey = |name: &str| {
+        let result = pixels(&decode(&studio.path(name)));
+        result.iter().all(|[red, green, blue]| red == green && green == blue)
+    };
+    let common = ["--size", "0", "--steps", "3", "--init", "noise", "--save-every", "2"];
+    let run = |args: &[&str]| works(&studio.stylize(&[args, &common[..]].concat()));
+    run(&["-o", "none.png"]);
+    assert!(!is_grey("none.png"));
+    run(&["-o", "luma.png", "--preserve-color", "luma"]);
+    assert!(is_grey("luma.png") && is_grey("luma-000002.png"));
+    assert_ne!(decode(&studio.path("luma.png")), grey);
+    run(&["-o", "only.png", "--color-only"]);
+    assert!(!is_grey("only.png"));
+    for name in ["only.png", "only-000002.png"] {
+        for ([red, green, blue], [luma, ..]) in
+            pixels(&decode(&studio.path(name))).into_iter().zip(pixels(&grey))
+        {
+            let found = 0.299 * red + 0.587 * green + 0.114 * blue;
+            assert!((found - luma).abs() < 1.0 / 255.0, "{found} is not {luma}");
+        }
+    }
+    // A style with a grey picture's colours.
+    let start = ["--size", "0", "--steps", "0", "--init", "style"];
+    let histogram = ["-o", "start.png", "--preserve-color", "histogram"];
+    works(&studio.stylize(&[&histogram[..], &start[..]].concat()));
+    assert!(is_grey("start.png"));
+    let both = studio.stylize(&["--preserve-color", "luma", "--color-only"]);
+    fails(&both, 2, &["--color-only", "--preserve-color luma"]);
+    fails(&studio.stylize(&["--preserve-color", "hue"]), 2, &["--preserve-color"]);
+}
+
+#[test]
+fn the_contents_colour_space_is_the_results() {
+    let studio = Studio::new();
+    let exif = b"II*\0\x08\0\0\0\x01\0\x3B\x01\x02\0\x04\0\0\0Ann\0\0\0\0\0".to_vec();
+    let icc = moxcms::ColorProfile::new_display_p3().encode().expect("a profile");
+    let metadata = Metadata { icc: Some(icc), exif: Some(exif), settings: Some("old".into()) };
+    let content = picture(36, 48, 3).with_metadata(metadata.clone());
+    let style = picture(36, 48, 7);
+    studio.write("content.png", &content.encode(Format::Png).expect("a PNG"));
+    studio.write("other.png", &style.encode(Format::Png).expect("a PNG"));
+    let args = ["-o", "out.webp", "--size", "0", "--steps", "0", "--init", "other.png"];
+    works(&studio.stylize(&args));
+    let out = decode(&studio.path("out.webp"));
+    let found = (&out.metadata().icc, &out.metadata().exif);
+    assert_eq!(found, (&metadata.icc, &metadata.exif));
+    // How the content was made is not how the result was.
+    assert_ne!(out.metadata().settings, metadata.settings);
+    let converted = style.clone().into_space_of(&content);
+    let far = |a: &Picture, b: &Picture| {
+        a.rgb().iter().zip(b.rgb()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(far(&out, &converted) < 0.6 / 255.0 && far(&style, &converted) > 0.05);
 }
 
 #[test]

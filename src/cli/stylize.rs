@@ -83,7 +83,8 @@ help_heading = "Look")]
     /// max or avg: overrides the network's pooling
     #[arg(long, help_heading = "Look")]
     pool: Option<Pool>,
-    /// What to keep of the content's colours
+    /// Keep the content's colours: luma paints only light and dark, histogram first gives the paintings the content's mean
+    /// and spread of colours
     #[arg(
         long,
         value_name = "luma|histogram|none",

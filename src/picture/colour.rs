@@ -71,9 +71,9 @@ pub fn match_colours(style: &Picture, content: &Picture) -> Picture {
     let pixels = style.rgb.len() / 3;
     for i in 0..pixels {
         let off = vector(|c| f64::from(style.rgb[c * pixels + i]) - from.mean[c]);
-        for plane in 0..3 {
-            let moved: f64 = to.mean[plane] + (0..3).map(|k| map[plane][k] * off[k]).sum::<f64>();
-            result.rgb[plane * pixels + i] = unit(moved as f32);
+        for (plane, row) in map.iter().enumerate() {
+            let moved = row.iter().zip(off).map(|(weight, off)| weight * off).sum::<f64>();
+            result.rgb[plane * pixels + i] = unit((to.mean[plane] + moved) as f32);
         }
     }
     result

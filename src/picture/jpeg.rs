@@ -5,6 +5,7 @@ use super::refuse;
 use crate::error::Result;
 
 const EOI: u8 = 0xD9;
+const APP0: u8 = 0xE0;
 const APP1: u8 = 0xE1;
 /// What a segment of XMP begins with.
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
@@ -81,15 +82,16 @@ pub(super) fn check_frame(bytes: &[u8], name: &str) -> Result<()> {
     ))
 }
 
-/// Puts an XMP packet into an encoded picture, behind its first segment, which is JFIF's header. Packets that
-/// are larger than a segment are left out.
+/// Puts an XMP packet into an encoded picture, behind the headers of JFIF and EXIF, which come first by custom. Packets
+/// that are larger than a segment are left out.
 pub(super) fn insert_xmp(jpeg: &mut Vec<u8>, packet: &[u8]) {
-    let payload = XMP.len() + packet.len();
-    let header = jpeg.get(4..).and_then(|b| b.first_chunk()).copied().map(u16::from_be_bytes);
-    if let (Some(header), true) = (header, payload <= SEGMENT) {
-        let length = (payload as u16 + 2).to_be_bytes();
-        let segment = [&[0xFF, APP1], &length[..], XMP, packet].concat();
-        let at = 4 + usize::from(header);
-        jpeg.splice(at..at, segment);
+    let Some(payload) = Some(XMP.len() + packet.len()).filter(|bytes| *bytes <= SEGMENT) else {
+        return;
+    };
+    let mut at = 2;
+    while let Some(&[0xFF, APP0 | APP1, high, low]) = jpeg.get(at..).and_then(|b| b.first_chunk()) {
+        at += 2 + usize::from(u16::from_be_bytes([high, low]));
     }
+    let length = (payload as u16 + 2).to_be_bytes();
+    jpeg.splice(at..at, [&[0xFF, APP1], &length[..], XMP, packet].concat());
 }

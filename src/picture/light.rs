@@ -8,9 +8,9 @@ use super::resize::unit;
 /// A curve over 0..=1: its values at equal distances, with lines between them.
 struct Curve(Vec<f32>);
 
-/// 4096 lines stay within 3e-8 of the curve.
+/// 4096 lines stay within 1e-7 of the curve.
 static TO_LINEAR: LazyLock<Curve> = LazyLock::new(|| Curve::new(1 << 12, decode));
-/// 65,536 lines stay within 1e-7 of it, although it is steep in the dark.
+/// 65,536 lines stay within 6e-7 of it, a 25th of a step of 16 bits, at the kink where it leaves the dark's straight line.
 static TO_CODE: LazyLock<Curve> = LazyLock::new(|| Curve::new(1 << 16, encode));
 
 /// From coded values, clamped to 0..=1, to linear light.
@@ -56,7 +56,7 @@ mod tests {
             let x = i as f32 / 100_000.0;
             let (linear, code) = (decode(x.into()), encode(x.into()));
             assert!((f64::from(to_linear(x)) - linear).abs() < 1e-7, "{x}");
-            assert!((f64::from(to_code(x)) - code).abs() < 3e-7, "{x}");
+            assert!((f64::from(to_code(x)) - code).abs() < 6e-7, "{x}");
             assert!((to_code(to_linear(x)) - x).abs() < 1e-6, "{x}");
         }
         assert_eq!([-1.0, 0.0, 1.0, 2.0, f32::NAN].map(to_code), [0.0, 0.0, 1.0, 1.0, 0.0]);

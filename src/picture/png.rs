@@ -42,8 +42,8 @@ pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
     chunks(bytes).find(|(kind, _)| *kind == b"eXIf").map(|(_, exif)| exif)
 }
 
-/// The settings, as [`write`] puts them: an `iTXt` chunk is keyword, two bytes about compression, language and
-/// translated keyword, each text but the last ended by a zero.
+/// The settings. An `iTXt` chunk is keyword, two bytes about compression, language, translated keyword and text, each
+/// but the last ended by a zero; ours is not compressed.
 pub(super) fn settings(bytes: &[u8]) -> Option<String> {
     let text = |(kind, data): (&[u8; 4], &[u8])| {
         let data = data.strip_prefix(KEYWORD.as_bytes())?.strip_prefix(&[0; 3])?;
