@@ -302,7 +302,13 @@ fn weights_of_zero_cost_no_gradient_and_all_zero_is_refused() {
     let (content, styles) = (pattern(24, 16, 1), [(pattern(16, 16, 4), 1.0)]);
     let plan = |content_weight, style_weight, tv_weight| {
         let loss = LossSettings { content_weight, style_weight, tv_weight, ..settings() };
-        let job = Job { content: &content, styles: &styles, start: Start::Content, loss, descent: Descent::adam(0.02) };
+        let job = Job {
+            content: &content,
+            styles: &styles,
+            start: Start::Content,
+            loss,
+            descent: Descent::adam(0.02),
+        };
         let painter = pollster::block_on(Painter::new(gpu(), &graph, &job));
         painter.map(|painter| painter.plan().dispatches)
     };
@@ -320,7 +326,13 @@ fn a_run_that_diverges_says_so() {
     let flat = Picture::from_planes((16, 16), flat, None, Depth::Eight).expect("planes fit");
     let (content, styles) = (pattern(24, 16, 1), [(flat, 1.0)]);
     let loss = LossSettings { style_weight: f32::MAX, ..settings() };
-    let job = Job { content: &content, styles: &styles, start: Start::Content, loss, descent: Descent::adam(0.02) };
+    let job = Job {
+        content: &content,
+        styles: &styles,
+        start: Start::Content,
+        loss,
+        descent: Descent::adam(0.02),
+    };
     let result = pollster::block_on(async {
         let mut painter = Painter::new(gpu(), &graph, &job).await?;
         painter.paint(5, None, &mut |_| Verdict::Continue).await

@@ -72,7 +72,13 @@ pub async fn measure(
     let graph = Graph::new(network)?;
     let (content, style) = (picture(size, 0)?, picture(size, 7)?);
     let styles = [(style, 1.0)];
-    let job = Job { content: &content, styles: &styles, start: Start::Content, loss, descent: Descent::adam(0.02) };
+    let job = Job {
+        content: &content,
+        styles: &styles,
+        start: Start::Content,
+        loss,
+        descent: Descent::adam(0.02),
+    };
     let mut painter = Painter::new(gpu, &graph, &job).await?;
     let mut lap = async |steps: u64| -> Result<f64> {
         let start = Instant::now();

@@ -10,7 +10,7 @@ use impasto::picture::{Format, Picture};
 use impasto::transfer::{LossSettings, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
-use super::descent::DEFAULT_LR;
+use super::descent::ADAM_LR;
 use super::paint::{Order, Scene, describe, paint};
 use super::stylize::scales;
 use super::{Common, file};
@@ -55,7 +55,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         styles: &[(style, 1.0)],
         start: Start::Content,
         loss,
-        descent: Descent::adam(DEFAULT_LR),
+        descent: Descent::adam(ADAM_LR),
     };
     let order =
         Order { output: &output, format: Format::Png, steps: STEPS, trace: None, save_every: None };

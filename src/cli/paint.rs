@@ -66,6 +66,7 @@ pub fn paint(
         interrupt: Interrupt::listen()?,
         progress: Progress::new(scene.work(order.steps), common.quiet),
         trace: Vec::new(),
+        skipped: 0,
     };
     let painted = scene.paint(common, gpu, graph, order, &mut work);
     // The trace of a run that failed is what tells why.
@@ -95,6 +96,8 @@ struct Working {
     interrupt: Interrupt,
     progress: Progress,
     trace: Vec<TraceRow>,
+    /// Steps that were not taken, because the loss was flat before.
+    skipped: u64,
 }
 
 impl Scene<'_> {
@@ -164,7 +167,7 @@ impl Scene<'_> {
             let mut watch = |event: Event<'_>| {
                 let stop = match event {
                     Event::Steps(done) => {
-                        work.progress.steps(done);
+                        work.progress.steps(done + work.skipped);
                         false
                     }
                     Event::Losses(rows) => {
@@ -181,10 +184,15 @@ impl Scene<'_> {
                     Verdict::Continue
                 }
             };
-            let steps = self.steps(scale, order.steps);
+            let (steps, before) = (self.steps(scale, order.steps), painter.steps());
             pollster::block_on(painter.paint(steps, order.save_every, &mut watch))?;
             let stopped = work.interrupt.code();
             let finest = size == self.last();
+            let left = steps - (painter.steps() - before);
+            if left > 0 && stopped.is_none() && painter.is_flat() {
+                work.skipped += left;
+                work.progress.flat(size, steps - left, steps);
+            }
             // The last step of a scale is no result yet.
             if !finest && order.save_every.is_some_and(|n| painter.steps() % n == 0) {
                 save(painter.steps(), &pollster::block_on(painter.picture())?);

@@ -81,6 +81,18 @@ impl Progress {
         }
     }
 
+    /// A scale ended before its last step.
+    pub fn flat(&self, (width, height): (u32, u32), taken: u64, steps: u64) {
+        let line = || {
+            note!("{width}×{height} px: the loss is flat after {taken} of {steps} steps");
+        };
+        match self {
+            Progress::Bar(bar) => bar.suspend(line),
+            Progress::Lines { .. } => line(),
+            Progress::Quiet => {}
+        }
+    }
+
     /// So many steps are done.
     pub fn steps(&mut self, done: u64) {
         match self {
