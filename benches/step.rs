@@ -68,7 +68,13 @@ fn steps(criterion: &mut Criterion) {
         let graph = Graph::new(network).expect("a graph");
         let styles = [(picture(7), 1.0)];
         let content = picture(0);
-        let job = Job { content: &content, styles: &styles, start: Start::Content, loss, descent: Descent::adam(0.02) };
+        let job = Job {
+            content: &content,
+            styles: &styles,
+            start: Start::Content,
+            loss,
+            descent: Descent::adam(0.02),
+        };
         let mut painter = block_on(Painter::new(&gpu, &graph, &job)).expect("a painter");
         group.throughput(Throughput::Elements(painter.plan().flops));
         group.bench_function(BenchmarkId::from_parameter(format!("{side}²")), |b| {

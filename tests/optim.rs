@@ -5,10 +5,13 @@ mod common;
 use common::{gpu, random, rng};
 use impasto::Result;
 use impasto::gpu::{Gpu, Recorder};
+use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
 use impasto::optim::{Average, Descent, Method, Optimizer};
+use impasto::picture::{Depth, Picture};
 use impasto::tape::{Tape, Var};
 use impasto::tensor::{Frozen, Shape};
+use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
 use rand::RngExt;
 
 /// The same rules as `shaders/lbfgs.wgsl`, written with whole vectors, the recursion as in the book.
@@ -366,6 +369,73 @@ fn bytes_are_those_that_are_allocated() -> Result<()> {
             // Buffers are rounded up to 16 bytes.
             assert!(said <= real && real < said + 24 * 16, "{descent:?}: {said} {real}");
             drop(optimizer);
+        }
+    }
+    Ok(())
+}
+
+/// A picture with structure, from integers.
+fn pattern(width: u32, height: u32, seed: u32) -> Picture {
+    let value = |i: u32| ((i * seed + i / width * 11) % 251) as f32 / 255.0;
+    let rgb = (0..3 * width * height).map(value).collect();
+    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
+}
+
+/// The rows of so many steps, and the painter.
+fn paint(graph: &Graph, job: &Job<'_>, steps: u64) -> Result<(Vec<LossRow>, Painter)> {
+    let mut rows = Vec::new();
+    let mut painter = pollster::block_on(Painter::new(gpu(), graph, job))?;
+    let mut watch = |event: Event<'_>| {
+        if let Event::Losses(losses) = event {
+            rows.extend_from_slice(losses);
+        }
+        Verdict::Continue
+    };
+    pollster::block_on(painter.paint(steps, None, &mut watch))?;
+    Ok((rows, painter))
+}
+
+#[test]
+fn a_real_loss_never_blows_up_and_the_best_picture_is_the_result() -> Result<()> {
+    let layers = |list| LayerWeight::list(list).expect("layers");
+    let loss = LossSettings {
+        content_layers: layers("relu2_2"),
+        style_layers: layers("relu1_1,relu2_1,relu3_1"),
+        ..LossSettings::default()
+    };
+    let graph = Graph::new(Network::random(16, 3, Some("relu3_1"))?)?;
+    let (content, styles) = (pattern(29, 23, 3), [(pattern(20, 31, 7), 1.0)]);
+    let job = |start, descent| Job {
+        content: &content,
+        styles: &styles,
+        start,
+        loss: loss.clone(),
+        descent,
+    };
+    let lowest = |rows: &[LossRow]| rows.iter().map(|r| r.total).fold(f32::INFINITY, f32::min);
+    let (rows, _) = paint(&graph, &job(Start::Content, Descent::adam(0.05)), 60)?;
+    let adam = lowest(&rows);
+    // From far too careful to far too bold.
+    for lr in [1e-6, 0.01, 1e6] {
+        let (rows, painter) = paint(&graph, &job(Start::Content, lbfgs(lr)), 60)?;
+        assert_eq!(rows.len(), 60);
+        assert!(lowest(&rows) < adam, "lr {lr}: {} Adam {adam}", lowest(&rows));
+        let picture = pollster::block_on(painter.picture())?;
+        assert!(picture.rgb().iter().all(|v| (0.0..=1.0).contains(v)));
+        let again = Start::Picture(Box::new(picture));
+        let (again, _) = paint(&graph, &job(again, lbfgs(lr)), 1)?;
+        assert!(again[0].total <= 1.0001 * lowest(&rows), "{:?} {}", again[0], lowest(&rows));
+        // Whoever goes on from there, at whatever size, counts on.
+        let carried = pollster::block_on(painter.carried())?;
+        for descent in [lbfgs(lr), Descent::adam(0.01)] {
+            let larger = pattern(40, 32, 3);
+            let start = Start::Carried(Box::new(carried.clone()));
+            let job = Job { content: &larger, ..job(start, descent) };
+            let (rows, painter) = paint(&graph, &job, 70)?;
+            assert_eq!(painter.steps(), 130);
+            let steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
+            assert_eq!(steps, (60..130).collect::<Vec<_>>());
+            assert!(lowest(&rows) < rows[0].total);
         }
     }
     Ok(())
