@@ -159,6 +159,62 @@ fn the_same_bytes_twice() {
     assert_ne!(studio.read("a.png"), studio.read("c.png"));
 }
 
+/// The losses of a trace, by scale.
+fn totals(text: Vec<u8>) -> [Vec<f64>; 2] {
+    let mut totals = [Vec::new(), Vec::new()];
+    for line in String::from_utf8(text).expect("text").lines() {
+        let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let scale = row["scale"].as_u64().expect("a scale") as usize;
+        totals[scale].push(row["total"].as_f64().expect("a loss"));
+    }
+    totals
+}
+
+#[test]
+fn lbfgs_goes_lower_than_adam_and_the_same_way_twice() {
+    let studio = Studio::new();
+    let run = |name: &str, more: &str| {
+        let args =
+            format!("-o {name}.png --trace {name}.jsonl --size 48 --scales 2 --steps 30 {more}");
+        works(&studio.stylize(&args.split_whitespace().collect::<Vec<_>>()));
+        totals(studio.read(&format!("{name}.jsonl")))
+    };
+    let adam = run("adam", "");
+    let lbfgs = run("a", "--optimizer lbfgs --history 6");
+    assert_eq!([lbfgs[0].len(), lbfgs[1].len()], [18, 30]);
+    let best = |losses: &[f64]| losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(best(&lbfgs[1]) < best(&adam[1]), "{lbfgs:?} {adam:?}");
+    run("b", "--optimizer lbfgs --history 6");
+    assert_eq!(studio.read("a.png"), studio.read("b.png"));
+    // The average is another picture, and where the next scale starts.
+    let averaged = run("c", "--average");
+    assert_eq!(averaged[0], adam[0]);
+    assert_ne!(averaged[1][0], adam[1][0]);
+    assert_ne!(studio.read("c.png"), studio.read("adam.png"));
+}
+
+#[test]
+fn a_flat_loss_ends_a_scale_at_the_same_step_twice() {
+    let studio = Studio::new();
+    let run = |name: &str| {
+        let args = format!(
+            "-o {name}.png --trace {name}.jsonl --size 32 --scales 2 --steps 500 --stop-when-flat=0.05"
+        );
+        let output = studio.stylize(&args.split_whitespace().collect::<Vec<_>>());
+        works(&output);
+        (totals(studio.read(&format!("{name}.jsonl"))), stderr(&output))
+    };
+    let (totals, said) = run("a");
+    for (losses, (size, most)) in totals.iter().zip([("24×16", 300), ("32×24", 500)]) {
+        let steps = losses.len();
+        assert!((40..most).contains(&steps), "{steps} of {most}");
+        let line = format!("{size} px: the loss is flat after {steps} of {most} steps");
+        assert!(said.contains(&line), "no `{line}` in {said}");
+    }
+    assert_eq!(run("b").0, totals);
+    assert_eq!(studio.read("a.png"), studio.read("b.png"));
+}
+
 #[test]
 fn no_steps_write_the_initial_picture() {
     let studio = Studio::new();
@@ -310,6 +366,9 @@ fn what_is_wrong_from_the_command_line_alone_exits_with_2() {
     for flags in [
         ["--content-weight", "-1"],
         ["--lr", "0"],
+        ["--optimizer", "sgd"],
+        ["--history", "0"],
+        ["--history", "5"],
         ["--pool", "median"],
         ["--network", "vgg.pth"],
         ["--network", "random:vgg19/3"],
@@ -320,6 +379,7 @@ fn what_is_wrong_from_the_command_line_alone_exits_with_2() {
     ] {
         fails(&run(&flags), 2, &[flags[0]]);
     }
+    fails(&run(&["--stop-when-flat=2"]), 2, &["--stop-when-flat"]);
     let nothing = impasto().output().expect("impasto runs");
     assert_eq!(nothing.status.code(), Some(2));
     assert_eq!(studio.names(), ["content.png", "style.jpg"], "nothing was written");

@@ -4,11 +4,14 @@ mod common;
 
 use common::{gpu, random, rng};
 use impasto::Result;
-use impasto::gpu::{Program, Recorder};
+use impasto::gpu::{Gpu, Recorder};
+use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
-use impasto::optim::{Average, Descent, Lbfgs, Method, Optimizer};
-use impasto::tape::Tape;
-use impasto::tensor::{Frozen, Shape, Tensor};
+use impasto::optim::{Average, Descent, Method, Optimizer};
+use impasto::picture::{Depth, Picture};
+use impasto::tape::{Tape, Var};
+use impasto::tensor::{Frozen, Shape};
+use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
 use rand::RngExt;
 
 /// The same rules as `shaders/lbfgs.wgsl`, written with whole vectors, the recursion as in the book.
@@ -163,6 +166,277 @@ fn every_trial_is_the_twins() -> Result<()> {
             x = next;
         }
         assert_eq!(seen, history, "{count} numbers: the ring was never full");
+    }
+    Ok(())
+}
+
+/// Losses before each of so many steps, and the result.
+fn descend(
+    descent: &Descent,
+    start: &[f32],
+    steps: usize,
+    loss: impl Fn(&mut Tape, Var) -> Result<Var>,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let gpu = gpu();
+    let x = gpu.zeros([start.len(), 1, 1])?;
+    let optimizer = Optimizer::new(gpu, descent, &x, start, ((1, 1), None))?;
+    let mut tape = Tape::new(gpu);
+    let var = tape.variable(&x);
+    let loss = loss(&mut tape, var)?;
+    let gradients = tape.backward(loss)?;
+    let gradient = tape.gradient(&gradients, var).expect("the loss depends on x");
+    let (gradient, value) = (tape.value(gradient).clone(), tape.value(loss).clone());
+    optimizer.record(tape.recorder(), &gradient, &value)?;
+    let loss = tape.keep(loss)?;
+    let program = tape.finish()?;
+    let mut losses = Vec::new();
+    for _ in 0..steps {
+        pollster::block_on(program.run())?;
+        losses.push(pollster::block_on(gpu.read(&loss))?[0]);
+    }
+    Ok((losses, pollster::block_on(gpu.read(optimizer.result()))?))
+}
+
+/// Mean square of A·x − b, for a square A.
+fn least_squares(tape: &mut Tape, x: Var, a: &[f32], b: &[f32]) -> Result<Var> {
+    let n = b.len();
+    let a = tape.frozen(&Frozen::new([n, n, 1, 1], a.to_vec())?);
+    let b = tape.frozen(&Frozen::new([n, 1, 1], b.to_vec())?);
+    let settings = Conv2d { padding: 0, ..Conv2d::default() };
+    let y = ops::conv2d(tape, x, a, None, settings)?;
+    ops::absolute_error(tape, y, b, 1.0 / n as f32)
+}
+
+fn lbfgs(lr: f32) -> Descent {
+    Descent { method: Method::Lbfgs { history: 10 }, ..Descent::adam(lr) }
+}
+
+/// Rows of unit length, orthogonal to each other.
+fn rotation(n: usize, rng: &mut impl RngExt) -> Vec<Vec<f64>> {
+    let mut rows: Vec<Vec<f64>> = Vec::new();
+    while rows.len() < n {
+        let mut row: Vec<f64> = (0..n).map(|_| rng.random_range(-1.0..1.0)).collect();
+        for other in &rows {
+            let shadow = dot(&row, other);
+            plus(&mut row, -shadow, other);
+        }
+        let length = dot(&row, &row).sqrt();
+        rows.push(row.iter().map(|v| v / length).collect());
+    }
+    rows
+}
+
+#[test]
+fn an_ill_conditioned_bowl_is_no_trouble() -> Result<()> {
+    // Curvatures from 1 to 1/10,000, along no axis; the lowest point lies inside.
+    let (n, mut rng) = (201, rng(6));
+    let axes = rotation(n, &mut rng);
+    let scaled = |(i, row): (usize, &Vec<f64>)| {
+        let length = 0.01f64.powf(i as f64 / (n - 1) as f64);
+        row.iter().map(|v| (length * v) as f32).collect::<Vec<_>>()
+    };
+    let a: Vec<f32> = axes.iter().enumerate().flat_map(scaled).collect();
+    let goal: Vec<f64> = (0..n).map(|_| rng.random_range(0.3..0.7)).collect();
+    let b: Vec<f32> = a.chunks_exact(n).map(|row| dot(&wide(row), &goal) as f32).collect();
+    let start: Vec<f32> = (0..n).map(|_| rng.random_range(0.0..1.0)).collect();
+    let run =
+        |descent: &Descent| descend(descent, &start, 150, |tape, x| least_squares(tape, x, &a, &b));
+    let (losses, x) = run(&lbfgs(0.01))?;
+    let mut adam = f32::INFINITY;
+    for lr in [0.002, 0.01, 0.05] {
+        let (losses, _) = run(&Descent::adam(lr))?;
+        adam = losses.into_iter().fold(adam, f32::min);
+    }
+    let best = losses.iter().copied().fold(f32::INFINITY, f32::min);
+    assert!(best < 0.05 * adam, "{best:e}, Adam {adam:e}");
+    // In f64 it gets about as far: nothing is lost to rounding.
+    let (mut twin, mut point, mut lowest) = (Twin::new(10), wide(&start), f64::INFINITY);
+    for _ in 0..150 {
+        let rows = a.chunks_exact(n).zip(&b);
+        let error = rows.map(|(row, b)| dot(&wide(row), &point) - f64::from(*b));
+        let error: Vec<f64> = error.collect();
+        let loss = dot(&error, &error) / n as f64;
+        let mut gradient = vec![0.0; n];
+        let rows = a.chunks_exact(n).zip(&error);
+        rows.for_each(|(row, error)| plus(&mut gradient, 2.0 * error / n as f64, &wide(row)));
+        lowest = lowest.min(loss);
+        point = twin.step(&point, &gradient, loss, 0.01);
+    }
+    assert!(f64::from(best) < 3.0 * lowest, "{best:e}, in f64 {lowest:e}");
+    assert_eq!(run(&lbfgs(0.01))?, (losses, x), "two runs differ");
+    Ok(())
+}
+
+#[test]
+fn it_stops_at_the_bounds_where_it_should() -> Result<()> {
+    let (n, mut rng) = (60, rng(7));
+    let a: Vec<f32> = random(&mut rng, n * n);
+    let b: Vec<f32> = random(&mut rng, n).iter().map(|v| 6.0 * v).collect();
+    let run = |lr| descend(&lbfgs(lr), &vec![0.5; n], 400, |t, x| least_squares(t, x, &a, &b));
+    // The first step may be far too small or too large.
+    for lr in [1e-6, 0.01, 1e6] {
+        let (losses, x) = run(lr)?;
+        assert!(losses.iter().all(|loss| loss.is_finite()));
+        let (a, b, x) = (wide(&a), wide(&b), wide(&x));
+        let gradient_at = |x: &[f64]| -> Vec<f64> {
+            let rows = a.chunks_exact(n).zip(&b);
+            let error: Vec<f64> = rows.map(|(row, b)| dot(row, x) - b).collect();
+            let mut gradient = vec![0.0; n];
+            let rows = a.chunks_exact(n).zip(&error);
+            rows.for_each(|(row, error)| plus(&mut gradient, 2.0 * error / n as f64, row));
+            gradient
+        };
+        let size = |v: &[f64]| dot(v, v).sqrt();
+        // There is no way down that stays inside: all that is left of the gradient is held.
+        let gradient = gradient_at(&x);
+        let left = size(&without_held(&x, &gradient, &gradient));
+        let first = size(&gradient_at(&vec![0.5; n]));
+        assert!(left < 1e-4 * first, "lr {lr}: {left:e} of {first:e}");
+        let bound = x.iter().filter(|x| **x == 0.0 || **x == 1.0).count();
+        assert!((5..n).contains(&bound), "{bound} of {n} lie on a bound");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_number_is_rejected_and_no_slope_moves_nothing() -> Result<()> {
+    let (gpu, start) = (gpu(), [0.25, 0.5, 0.75]);
+    let (x, gradient) = (gpu.zeros([3])?, gpu.zeros([3])?);
+    let loss = gpu.zeros(Shape::scalar())?;
+    let optimizer = Optimizer::new(gpu, &lbfgs(0.1), &x, &start, ((1, 1), None))?;
+    let mut recorder = Recorder::new(gpu);
+    optimizer.record(&mut recorder, &(&gradient).into(), &(&loss).into())?;
+    let program = recorder.finish()?;
+    let step = |value: f32, slopes: [f32; 3]| -> Result<(Vec<f32>, Vec<f32>)> {
+        gpu.write(&loss, &[value])?;
+        gpu.write(&gradient, &slopes)?;
+        pollster::block_on(program.run())?;
+        let read = |tensor| pollster::block_on(gpu.read(tensor));
+        Ok((read(&x)?, read(optimizer.result())?))
+    };
+    let (_, best) = step(3.0, [1.0, -1.0, 2.0])?;
+    assert_eq!(best, start);
+    for value in [f32::NAN, f32::INFINITY, f32::NAN, f32::NAN, f32::NAN] {
+        let (trial, best) = step(value, [f32::NAN; 3])?;
+        assert_eq!(best, start);
+        assert!(trial.iter().all(|v| (0.0..=1.0).contains(v)), "{trial:?}");
+    }
+    let (trial, best) = step(2.0, [0.0; 3])?;
+    assert_eq!(trial, best, "nothing pulls");
+    assert_ne!(best, start, "a trial with a lower loss is taken");
+    Ok(())
+}
+
+#[test]
+fn the_average_is_the_corrected_one() -> Result<()> {
+    let (gpu, count, mut rng) = (gpu(), 1031, rng(8));
+    let start = random(&mut rng, count);
+    let x = gpu.tensor([count], &start)?;
+    let average = Average::new(gpu, x.shape())?;
+    average.start(gpu, &start)?;
+    assert_eq!(pollster::block_on(gpu.read(average.tensor()))?, start);
+    let mut recorder = Recorder::new(gpu);
+    average.record(&mut recorder, &x)?;
+    let program = recorder.finish()?;
+    let decay = f64::from(Average::DECAY);
+    let mut sum = vec![0.0; count];
+    for step in 1..=40 {
+        let numbers = random(&mut rng, count);
+        gpu.write(&x, &numbers)?;
+        pollster::block_on(program.run())?;
+        sum.iter_mut().for_each(|s| *s *= decay);
+        plus(&mut sum, 1.0 - decay, &wide(&numbers));
+        let expected: Vec<f64> = sum.iter().map(|s| s / (1.0 - decay.powi(step))).collect();
+        let got = pollster::block_on(gpu.read(average.tensor()))?;
+        let error = common::relative_error(&got, &expected);
+        assert!(error < 1e-5, "after {step} steps: {error:e}");
+    }
+    Ok(())
+}
+
+#[test]
+fn bytes_are_those_that_are_allocated() -> Result<()> {
+    // A device of its own: its meter counts nobody else's buffers.
+    let gpu = pollster::block_on(Gpu::open(&common::choice()))?;
+    let x = gpu.zeros([3, 41, 37])?;
+    for method in [Method::Adam, Method::Lbfgs { history: 1 }, Method::Lbfgs { history: 7 }] {
+        for average in [false, true] {
+            let descent = Descent { method, average, ..Descent::adam(0.1) };
+            let before = gpu.allocated_bytes();
+            let numbers = vec![0.5; x.shape().elements()];
+            let optimizer = Optimizer::new(&gpu, &descent, &x, &numbers, ((1, 1), None))?;
+            let (real, said) = (gpu.allocated_bytes() - before, descent.bytes(x.shape()));
+            // Buffers are rounded up to 16 bytes.
+            assert!(said <= real && real < said + 24 * 16, "{descent:?}: {said} {real}");
+            drop(optimizer);
+        }
+    }
+    Ok(())
+}
+
+/// A picture with structure, from integers.
+fn pattern(width: u32, height: u32, seed: u32) -> Picture {
+    let value = |i: u32| ((i * seed + i / width * 11) % 251) as f32 / 255.0;
+    let rgb = (0..3 * width * height).map(value).collect();
+    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
+}
+
+/// The rows of so many steps, and the painter.
+fn paint(graph: &Graph, job: &Job<'_>, steps: u64) -> Result<(Vec<LossRow>, Painter)> {
+    let mut rows = Vec::new();
+    let mut painter = pollster::block_on(Painter::new(gpu(), graph, job))?;
+    let mut watch = |event: Event<'_>| {
+        if let Event::Losses(losses) = event {
+            rows.extend_from_slice(losses);
+        }
+        Verdict::Continue
+    };
+    pollster::block_on(painter.paint(steps, None, &mut watch))?;
+    Ok((rows, painter))
+}
+
+#[test]
+fn a_real_loss_never_blows_up_and_the_best_picture_is_the_result() -> Result<()> {
+    let layers = |list| LayerWeight::list(list).expect("layers");
+    let loss = LossSettings {
+        content_layers: layers("relu2_2"),
+        style_layers: layers("relu1_1,relu2_1,relu3_1"),
+        ..LossSettings::default()
+    };
+    let graph = Graph::new(Network::random(16, 3, Some("relu3_1"))?)?;
+    let (content, styles) = (pattern(29, 23, 3), [(pattern(20, 31, 7), 1.0)]);
+    let job = |start, descent| Job {
+        content: &content,
+        styles: &styles,
+        start,
+        loss: loss.clone(),
+        descent,
+    };
+    let lowest = |rows: &[LossRow]| rows.iter().map(|r| r.total).fold(f32::INFINITY, f32::min);
+    let (rows, _) = paint(&graph, &job(Start::Content, Descent::adam(0.05)), 60)?;
+    let adam = lowest(&rows);
+    // From far too careful to far too bold.
+    for lr in [1e-6, 0.01, 1e6] {
+        let (rows, painter) = paint(&graph, &job(Start::Content, lbfgs(lr)), 60)?;
+        assert_eq!(rows.len(), 60);
+        assert!(lowest(&rows) < adam, "lr {lr}: {} Adam {adam}", lowest(&rows));
+        let picture = pollster::block_on(painter.picture())?;
+        assert!(picture.rgb().iter().all(|v| (0.0..=1.0).contains(v)));
+        let again = Start::Picture(Box::new(picture));
+        let (again, _) = paint(&graph, &job(again, lbfgs(lr)), 1)?;
+        assert!(again[0].total <= 1.0001 * lowest(&rows), "{:?} {}", again[0], lowest(&rows));
+        // Whoever goes on from there, at whatever size, counts on.
+        let carried = pollster::block_on(painter.carried())?;
+        for descent in [lbfgs(lr), Descent::adam(0.01)] {
+            let larger = pattern(40, 32, 3);
+            let start = Start::Carried(Box::new(carried.clone()));
+            let job = Job { content: &larger, ..job(start, descent) };
+            let (rows, painter) = paint(&graph, &job, 70)?;
+            assert_eq!(painter.steps(), 130);
+            let steps: Vec<u64> = rows.iter().map(|row| row.step).collect();
+            assert_eq!(steps, (60..130).collect::<Vec<_>>());
+            assert!(lowest(&rows) < rows[0].total);
+        }
     }
     Ok(())
 }

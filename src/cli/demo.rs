@@ -11,7 +11,7 @@ use impasto::transfer::{LossSettings, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
 use super::colour::Finish;
-use super::descent::DEFAULT_LR;
+use super::descent::ADAM_LR;
 use super::paint::{Order, Scene, describe, paint};
 use super::run::{Place, Run};
 use super::stylize::scales;
@@ -56,7 +56,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         sizes: scales(&network, Scales::Auto, SIZE, &[SIZE]),
         styles: &[(style, 1.0)],
         loss,
-        descent: Descent::adam(DEFAULT_LR),
+        descent: Descent::adam(ADAM_LR),
         finish: Finish::Painting,
     };
     let order = Order {

@@ -4,11 +4,12 @@ use std::str::FromStr;
 
 use clap::Args;
 use impasto::optim::{Descent, Method};
-use impasto::transfer::Flat;
 use impasto::{Error, Result};
 
-/// The step size where none is given.
-pub const DEFAULT_LR: f32 = 0.05;
+/// Adam's step size where none is given.
+pub const ADAM_LR: f32 = 0.05;
+/// L-BFGS's first step where none is given: the slope there is steep, and a longer one is most often taken back.
+const LBFGS_LR: f32 = 0.01;
 /// Pairs that L-BFGS remembers where nothing is said.
 const DEFAULT_HISTORY: usize = 10;
 /// More are no use: the pictures of a hundred steps ago say little about the loss here.
@@ -21,9 +22,10 @@ pub struct DescentArgs {
     /// adam or lbfgs
     #[arg(long, value_name = "adam|lbfgs", default_value = "adam")]
     optimizer: Name,
-    /// Step size: about how far a colour, which lies in 0..1, moves in a step (lbfgs: in its first)
-    #[arg(long, value_name = "R", default_value_t = DEFAULT_LR, value_parser = step_size, allow_negative_numbers = true)]
-    lr: f32,
+    /// Step size: about how far a colour, which lies in 0..1, moves in a step (lbfgs: in its first) [default: 0.05; lbfgs:
+    /// 0.01]
+    #[arg(long, value_name = "R", value_parser = step_size, allow_negative_numbers = true)]
+    lr: Option<f32>,
     /// Pairs of vectors that lbfgs remembers; each takes 24 bytes a pixel [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_HISTORY as i64))]
     history: Option<u32>,
@@ -74,17 +76,18 @@ impl DescentArgs {
     /// # Errors
     /// [`Error::Usage`] where flags do not go together.
     pub fn check(&self) -> Result<Descent> {
-        let method = match (self.optimizer, self.history) {
+        let (method, lr) = match (self.optimizer, self.history) {
             (Name::Adam, Some(_)) => {
                 let what = "--history: only lbfgs has one; add --optimizer lbfgs";
                 return Err(Error::Usage(what.into()));
             }
-            (Name::Adam, None) => Method::Adam,
+            (Name::Adam, None) => (Method::Adam, ADAM_LR),
             (Name::Lbfgs, history) => {
                 let history = history.map_or(DEFAULT_HISTORY, |pairs| pairs as usize);
-                Method::Lbfgs { history }
+                (Method::Lbfgs { history }, LBFGS_LR)
             }
         };
-        Ok(Descent { method, lr: self.lr, average: self.average, flat: self.stop_when_flat })
+        let (lr, average) = (self.lr.unwrap_or(lr), self.average);
+        Ok(Descent { method, lr, average, flat: self.stop_when_flat })
     }
 }

@@ -70,6 +70,7 @@ pub fn paint(
         interrupt: Interrupt::listen()?,
         progress: Progress::new(scene.work(order.steps), run.steps(), common.quiet),
         saved: 0,
+        skipped: 0,
         run,
         kept: Ok(()),
     };
@@ -116,6 +117,8 @@ struct Working {
     progress: Progress,
     /// The step after which a picture in between was written last.
     saved: u64,
+    /// Steps that were not taken, because the loss was flat before.
+    skipped: u64,
     run: Run,
     /// Whether an interrupted run's state could be written: the picture is, all the same.
     kept: Result<()>,
@@ -214,6 +217,8 @@ impl Scene<'_> {
                     format!("ready {all:.2} s after launch, {targets:.2} s of it for targets")
                 });
             }
+            let before = work.run.trace.iter().filter(|row| row.scale == scale);
+            painter.recall(before.map(|row| row.losses.total));
             let stopped = self.paint_scale(gpu, order, work, &mut painter, (scale, done))?;
             if size == self.last() || stopped.is_some() {
                 let picture = pollster::block_on(self.result(&painter))?;
@@ -250,7 +255,7 @@ impl Scene<'_> {
         let (steps, finest) = (self.steps(scale, order.steps), scale + 1 == self.sizes.len());
         let before = painter.steps() - done;
         let mut stopped = work.interrupt.code();
-        while done < steps && stopped.is_none() {
+        while done < steps && stopped.is_none() && !painter.is_flat() {
             let go = work.run.go(painter.steps()).min(steps - done);
             work.go((self, order), painter, scale, go)?;
             done = painter.steps() - before;
@@ -266,6 +271,10 @@ impl Scene<'_> {
                 let place = if done < steps { (scale, done) } else { (scale + 1, 0) };
                 work.run.keep(gpu, painter, place, &work.progress)?;
             }
+        }
+        if done < steps && stopped.is_none() {
+            work.skipped += steps - done;
+            work.progress.flat(self.sizes[scale], done, steps);
         }
         if stopped.is_some() {
             work.kept = work.run.keep(gpu, painter, (scale, done), &work.progress);
@@ -288,7 +297,7 @@ impl Working {
             let mut stop = false;
             match event {
                 Event::Steps(done) => {
-                    self.progress.steps(done);
+                    self.progress.steps(done + self.skipped);
                     stop = self.run.is_due(done);
                 }
                 Event::Losses(rows) => {

@@ -92,6 +92,13 @@ impl Progress {
         }
     }
 
+    /// A scale ended before its last step.
+    pub fn flat(&self, (width, height): (u32, u32), taken: u64, steps: u64) {
+        self.note(|| {
+            format!("{width}×{height} px: the loss is flat after {taken} of {steps} steps")
+        });
+    }
+
     /// So many steps are done.
     pub fn steps(&mut self, done: u64) {
         match self {

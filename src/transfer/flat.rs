@@ -12,8 +12,6 @@ pub struct Flat {
 impl Flat {
     /// Steps whose losses are put together.
     pub const WINDOW: usize = 20;
-    /// The share by which a loss must fall from window to window where none is given.
-    pub const SHARE: f32 = 1e-3;
 
     /// Before the first step.
     pub fn new(share: f32) -> Self {

@@ -156,6 +156,13 @@ impl Painter {
         self.flat.as_ref().is_some_and(Flat::reached)
     }
 
+    /// Tells the losses of steps at this size that were taken before a break, so that [`Painter::is_flat`] sees them.
+    pub fn recall(&mut self, losses: impl Iterator<Item = f32>) {
+        if let Some(flat) = &mut self.flat {
+            losses.for_each(|loss| flat.push(loss));
+        }
+    }
+
     /// Takes up to `steps` steps and tells `watch` about them; `save_every` so many, it gets the
     /// picture too.
     ///
