@@ -39,7 +39,7 @@ pub use relu::relu;
 pub use root_trace::root_trace;
 pub use scale::scale;
 pub use squared_error::{absolute_error, relative_error};
-pub use total_variation::total_variation;
+pub use total_variation::{Variation, total_variation};
 pub use weighted_sum::weighted_sum;
 
 use crate::gpu::Shader;

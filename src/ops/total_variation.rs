@@ -1,46 +1,132 @@
 //! `total_variation`: how much neighbouring pixels differ.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps, shares};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
 use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("total_variation");
-static PARTIAL_SUMS: KernelId = KernelId::new(&SHADER, "partial_sums");
 static FINISH: KernelId = KernelId::new(&SHADER, "finish");
-static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry { name: "total_variation", shaders: &[&SHADER], cases };
 
-/// mean(across²) + mean(down²) over all channels, where across and down are the differences of
-/// neighbours in a row and in a column. C×H×W → scalar. A mean over nothing is 0.
+/// What is summed over the differences across and down of neighbours in a row and in a column, over all channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Variation {
+    /// mean(across²) + mean(down²). A mean over nothing is 0.
+    #[default]
+    Squares,
+    /// Σ |across| + Σ |down|, which grows with the picture.
+    Absolute,
+    /// 2 (mean(across²)/3 + mean(down²)/3 + mean(diagonal²)/12 + mean(other diagonal²)/12) over a map in which the outermost
+    /// pixels are repeated once, so that a picture's corners and edges count like its inside.
+    Nine,
+}
+
+impl Variation {
+    /// All, in the order in which messages list them.
+    pub const ALL: [Self; 3] = [Self::Squares, Self::Absolute, Self::Nine];
+
+    /// `squares`, `absolute` or `nine`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Squares => "squares",
+            Self::Absolute => "absolute",
+            Self::Nine => "nine",
+        }
+    }
+
+    /// One of the shader's two kernels that look at the pixels.
+    fn kernel(self, backward: bool) -> &'static KernelId {
+        const fn kernel(
+            entry: &'static str,
+            constants: &'static [(&'static str, f64)],
+        ) -> KernelId {
+            KernelId { shader: &SHADER, entry, constants }
+        }
+        static SUMS: [KernelId; 3] = [
+            kernel("partial_sums", &[]),
+            kernel("partial_sums", &[("ABSOLUTE", 1.0)]),
+            kernel("partial_sums", &[("NINE", 1.0)]),
+        ];
+        static BACKWARD: [KernelId; 3] = [
+            kernel("backward", &[]),
+            kernel("backward", &[("ABSOLUTE", 1.0)]),
+            kernel("backward", &[("NINE", 1.0)]),
+        ];
+        &(if backward { &BACKWARD } else { &SUMS })[self as usize]
+    }
+}
+
+impl fmt::Display for Variation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variation {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::Usage(format!("total variation `{name}` is unknown; choose one of {names}"))
+        })
+    }
+}
+
+/// The total variation of a map. C×H×W → scalar.
 ///
 /// # Errors
 /// As [`Tape::record`].
-pub fn total_variation(tape: &mut Tape, x: Var) -> Result<Var> {
-    tape.record(TotalVariation, &[x])
+pub fn total_variation(tape: &mut Tape, x: Var, kind: Variation) -> Result<Var> {
+    tape.record(TotalVariation(kind), &[x])
 }
 
 #[derive(Clone)]
-struct TotalVariation;
+struct TotalVariation(Variation);
 
-/// One over the count of differences across and down; 0 where there are none.
-fn weights([c, h, w]: [usize; 3]) -> [f64; 2] {
-    let over = |count: usize| if count == 0 { 0.0 } else { 1.0 / count as f64 };
-    [over(c * h * (w - 1)), over(c * (h - 1) * w)]
+/// Factors of the steps across, down, along an edge and diagonally.
+struct Weights {
+    across: f64,
+    down: f64,
+    edge: f64,
+    diagonal: f64,
 }
 
-fn sizes<'r>(call: Call<'r>, shape: &Shape, accumulate: bool) -> Result<Call<'r>> {
-    let [c, h, w] = shape.chw("total_variation")?;
-    let [across, down] = weights([c, h, w]);
-    let (share, shares) = shares(c * h * w);
-    let call = call.set("count", c * h * w).set("height", h).set("width", w);
-    let call = call.set("share", share).set("partials", shares).set("accumulate", accumulate);
-    Ok(call.set("across", across as f32).set("down", down as f32))
+impl TotalVariation {
+    fn weights(&self, [c, h, w]: [usize; 3]) -> Weights {
+        let over = |count: usize| if count == 0 { 0.0 } else { 1.0 / count as f64 };
+        let plain = |across, down| Weights { across, down, edge: 0.0, diagonal: 0.0 };
+        match self.0 {
+            Variation::Squares => plain(over(c * h * (w - 1)), over(c * (h - 1) * w)),
+            Variation::Absolute => plain(1.0, 1.0),
+            Variation::Nine => {
+                let (inside, around) = (over(c * h * w), over(c * (h + 1) * (w + 1)));
+                let straight = 2.0 / 3.0 * inside;
+                // Beyond an edge both diagonals become steps along it.
+                let (edge, diagonal) = (around / 3.0, around / 6.0);
+                Weights { across: straight, down: straight, edge, diagonal }
+            }
+        }
+    }
+
+    fn sizes<'r>(&self, call: Call<'r>, shape: &Shape, accumulate: bool) -> Result<Call<'r>> {
+        let [c, h, w] = shape.chw("total_variation")?;
+        let weights = self.weights([c, h, w]);
+        let (share, shares) = shares(c * h * w);
+        let call = call.set("count", c * h * w).set("height", h).set("width", w);
+        let call = call.set("share", share).set("partials", shares).set("accumulate", accumulate);
+        let call = call.set("across", weights.across as f32).set("down", weights.down as f32);
+        Ok(call.set("edge", weights.edge as f32).set("diagonal", weights.diagonal as f32))
+    }
 }
 
 impl Op for TotalVariation {
@@ -57,29 +143,39 @@ impl Op for TotalVariation {
         let shape = x[0].shape();
         let (_, shares) = shares(shape.elements());
         let partials = recorder.temporary([shares]);
-        let call = recorder.kernel(&PARTIAL_SUMS)?.bind("x", &x[0]).bind("partials", &partials);
-        sizes(call, shape, false)?.groups([shares as u32, 1, 1])?;
+        let call = recorder.kernel(self.0.kernel(false))?.bind("x", &x[0]);
+        let call = call.bind("partials", &partials);
+        self.sizes(call, shape, false)?.groups([shares as u32, 1, 1])?;
         let call = recorder.kernel(&FINISH)?.bind("partials", &partials).bind("y", y);
-        sizes(call, shape, false)?.groups([1, 1, 1])
+        self.sizes(call, shape, false)?.groups([1, 1, 1])
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let shape = dx.value.shape();
-        let call = recorder.kernel(&BACKWARD)?.bind("x", &pass.x[0]).bind("dy", pass.dy);
-        sizes(call.bind("dx", &dx.value), shape, dx.accumulate)?.over(shape.elements())
+        let call = recorder.kernel(self.0.kernel(true))?.bind("x", &pass.x[0]);
+        let call = call.bind("dy", pass.dy);
+        self.sizes(call.bind("dx", &dx.value), shape, dx.accumulate)?.over(shape.elements())
     }
 }
 
-/// Visits every pair of neighbours: index, index of the next one, weight.
-fn pairs([c, h, w]: [usize; 3], mut visit: impl FnMut(usize, usize, f64)) {
-    let [across, down] = weights([c, h, w]);
+/// Visits every step: index, index of the next pixel, weight.
+fn steps([c, h, w]: [usize; 3], weights: &Weights, mut visit: impl FnMut(usize, usize, f64)) {
+    let Weights { across, down, edge, diagonal } = weights;
+    let at_edge =
+        |at: usize, count: usize| f64::from(u8::from(at == 0) + u8::from(at + 1 == count));
     for i in 0..c * h * w {
-        if i % w + 1 < w {
-            visit(i, i + 1, across);
+        let (column, row) = (i % w, i / w % h);
+        let (right, below) = (column + 1 < w, row + 1 < h);
+        if right {
+            visit(i, i + 1, across + edge * at_edge(row, h));
         }
-        if i / w % h + 1 < h {
-            visit(i, i + w, down);
+        if below {
+            visit(i, i + w, down + edge * at_edge(column, w));
+        }
+        if right && below {
+            visit(i, i + w + 1, *diagonal);
+            visit(i + 1, i + w, *diagonal);
         }
     }
 }
@@ -87,16 +183,20 @@ fn pairs([c, h, w]: [usize; 3], mut visit: impl FnMut(usize, usize, f64)) {
 impl Reference for TotalVariation {
     fn reference(&self, x: &[Array]) -> Array {
         let (mut sum, v) = (0.0, &x[0].data);
-        pairs(x[0].chw(), |a, b, weight| sum += weight * (v[b] - v[a]) * (v[b] - v[a]));
+        let power = if self.0 == Variation::Absolute { 1 } else { 2 };
+        steps(x[0].chw(), &self.weights(x[0].chw()), |a, b, weight| {
+            sum += weight * (v[b] - v[a]).abs().powi(power);
+        });
         Array::scalar(sum)
     }
 
     fn reference_backward(&self, x: &[Array], dy: &Array) -> Vec<Array> {
         let (mut dx, v) = (Array::zeros(x[0].shape.clone()), &x[0].data);
-        pairs(x[0].chw(), |a, b, weight| {
-            let slope = 2.0 * dy.data[0] * weight * (v[b] - v[a]);
-            dx.data[b] += slope;
-            dx.data[a] -= slope;
+        steps(x[0].chw(), &self.weights(x[0].chw()), |a, b, weight| {
+            let step = v[b] - v[a];
+            let slope = if self.0 == Variation::Absolute { step.signum() } else { 2.0 * step };
+            dx.data[b] += dy.data[0] * weight * slope;
+            dx.data[a] -= dy.data[0] * weight * slope;
         });
         vec![dx]
     }
@@ -107,10 +207,9 @@ impl Reference for TotalVariation {
 }
 
 fn cases() -> Vec<Case> {
-    let large = [[3, 61, 127].into()];
-    awkward_maps()
-        .into_iter()
-        .chain(large)
-        .map(|s| Case::new(TotalVariation, vec![s], ""))
-        .collect()
+    let shapes = || awkward_maps().into_iter().chain([[3, 61, 127].into()]);
+    let of = |kind: Variation| {
+        shapes().map(move |s| Case::new(TotalVariation(kind), vec![s], kind.name()))
+    };
+    Variation::ALL.into_iter().flat_map(of).collect()
 }
