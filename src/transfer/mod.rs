@@ -3,11 +3,12 @@
 //! Style Transfer Using Convolutional Neural Networks", CVPR 2016).
 //!
 //! [`loss`] measures the targets once and records the loss, [`style`] has what styles are compared by, [`painter`] takes the steps, [`ring`]
-//! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
+//! brings the losses back without stalling them, [`start`] makes the first picture, [`preset`] has the settings of other programs, [`scales`] says at which sizes
 //! to paint before the one that is wanted.
 
 pub mod loss;
 pub mod painter;
+pub mod preset;
 pub mod ring;
 pub mod scales;
 pub mod start;
@@ -15,6 +16,7 @@ pub mod style;
 
 pub use loss::{LayerWeight, LossSettings};
 pub use painter::{Event, Job, Painter, Verdict};
+pub use preset::{PRESETS, Preset};
 pub use ring::LossRow;
 pub use scales::Scales;
 pub use start::{Carried, Start};

@@ -83,6 +83,35 @@ pub enum Normalization {
     Absolute,
 }
 
+impl Normalization {
+    /// Both, in the order in which messages list them.
+    pub const ALL: [Self; 2] = [Self::Relative, Self::Absolute];
+
+    /// `relative` or `absolute`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relative => "relative",
+            Self::Absolute => "absolute",
+        }
+    }
+}
+
+impl fmt::Display for Normalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Normalization {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name).ok_or_else(|| {
+            Error::Usage(format!("normalization `{name}` is unknown; choose relative or absolute"))
+        })
+    }
+}
+
 /// Added to variances, as a part of the target's mean second moment: keeps roots differentiable.
 const EPSILON: f32 = 1e-4;
 /// The same for [`Normalization::Absolute`] deviations: the original has none.
