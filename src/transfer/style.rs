@@ -250,7 +250,9 @@ impl StyleTarget {
         tape.finish()?.run().await?;
         let second = diagonal_mean(&gpu.read(&moments.gram).await?);
         let target = match loss {
-            StyleLoss::Wasserstein => Gaussian::new(gpu, normalization, &moments, second).await?,
+            StyleLoss::Wasserstein => {
+                Target::Wasserstein(Gaussian::new(gpu, normalization, &moments, second).await?)
+            }
             _ => mean_std(gpu, normalization, &moments, second).await?,
         };
         Ok(StyleTarget(target))
@@ -343,7 +345,7 @@ impl Gaussian {
         normalization: Normalization,
         moments: &Moments,
         unit: f32,
-    ) -> Result<Target> {
+    ) -> Result<Self> {
         let (epsilon, factor) = match normalization {
             Normalization::Relative => (EPSILON, 1.0),
             Normalization::Absolute => (ABSOLUTE_EPSILON / unit, unit),
@@ -356,7 +358,7 @@ impl Gaussian {
         let root = tape.recorder().keep(&root)?;
         tape.finish()?.run().await?;
         let spread = diagonal_mean(&gpu.read(&covariance).await?);
-        Ok(Target::Wasserstein(Gaussian { mean, root, spread, unit, epsilon, factor }))
+        Ok(Gaussian { mean, root, spread, unit, epsilon, factor })
     }
 
     fn record(&self, tape: &mut Tape, gram: Var, mean: Var) -> Result<Var> {
