@@ -1,14 +1,16 @@
 // The trace of a matrix's square root by the coupled Newton-Schulz iteration, and the derivative of what it computes.
 //
 //   a = m / n, n = max(|m|, FLOOR), the Frobenius norm;   y, z, d = a, I, I
-//   t = (3 I - z y) / 2;   y, z, d <- t y, t z, 3 (t d - d) + 3/2 z - t z
+//   t = (3 I - z y) / 2;   y, z, d <- y t, t z, 3 (t d - d) + 3/2 z - t z
 //   y tends to the root of a, z to its inverse, and d is exactly dy/da at every step: all are polynomials in a, commute, and
 //   dy'/da = t d + y z (z / 2 - d), where z y = 3 I - 2 t.
 //   value = sqrt(n) trace(y);   dm = dvalue / sqrt(n) (d' + a (trace(y) / 2 - trace(d a))), d' the transpose of d
+// y t is not t y where rounding has come between y and z: the iteration would lose what it has found.
 // The products are product.wgsl's; this is what stands between them.
 //
 // m, a, z, d, y, dm, next_*: C x C. squared_norm, value, rest, dvalue: a number. partials: one for each workgroup.
-// start: a, and z and d after the first step, in which z is still I. slope: td becomes the next d.
+// start: a, and z and d after the first step, in which z is still I. advance: td becomes the next d, and next_y, which is -y z y / 2,
+//   the next y.
 // inner: a workgroup of 256 sums a share of trace(d a). finish: one workgroup, value and rest = trace(y) / 2 - trace(d a).
 // root: the root of m itself. backward: dm = or += (params.accumulate).
 // All others: one invocation an element; 256 a workgroup, folded. Write =.
@@ -34,7 +36,8 @@ struct Params {
 @group(0) @binding(11) var<storage, read_write> root_of_m: array<f32>;
 @group(0) @binding(12) var<storage, read> dvalue: array<f32>;
 @group(0) @binding(13) var<storage, read_write> dm: array<f32>;
-@group(0) @binding(14) var<uniform> params: Params;
+@group(0) @binding(14) var<storage, read_write> next_y: array<f32>;
+@group(0) @binding(15) var<uniform> params: Params;
 
 // A matrix of zeros has a root, too.
 const FLOOR = 1e-12;
@@ -61,7 +64,7 @@ fn start(
 }
 
 @compute @workgroup_size(LANES)
-fn slope(
+fn advance(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
@@ -69,6 +72,7 @@ fn slope(
     let at = folded(group, groups, lane);
     if at < params.channels * params.channels {
         td[at] = 3.0 * (td[at] - d[at]) + 1.5 * z[at] - next_z[at];
+        next_y[at] += 1.5 * y[at];
     }
 }
 

@@ -552,3 +552,53 @@ fn an_interrupt_writes_the_picture_as_it_stands() {
         assert!(!studio.read("t.jsonl").is_empty());
     }
 }
+
+#[test]
+fn style_losses_and_presets_are_flags() {
+    let studio = Studio::new();
+    let steps = |trace: &str| String::from_utf8(studio.read(trace)).expect("text").lines().count();
+    for loss in ["gram", "mean-std", "wasserstein"] {
+        let args = ["--style-loss", loss, "--steps", "2", "--scales", "1", "-o", "out.png"];
+        let output = studio.stylize(&args);
+        assert!(output.status.success(), "{loss}: {}", stderr(&output));
+    }
+    fails(
+        &studio.stylize(&["--style-loss", "kl"]),
+        2,
+        &["--style-loss", "gram, mean-std, wasserstein"],
+    );
+    fails(&studio.stylize(&["--preset", "monet"]), 2, &["monet", "gatys, neural-style", "crowson"]);
+    for preset in ["gatys", "neural-style", "tutorial", "crowson", "gatys-hr"] {
+        // What is given counts more than what the preset says.
+        let args = [
+            "--preset",
+            preset,
+            "--steps",
+            "3",
+            "--scales=1",
+            "--trace",
+            "t.jsonl",
+            "-o",
+            "out.png",
+        ];
+        let output = studio.stylize(&args);
+        assert!(output.status.success(), "{preset}: {}", stderr(&output));
+        assert_eq!(steps("t.jsonl"), 3, "{preset}");
+    }
+    // A preset is the flags that it stands for.
+    let tutorial = ["--preset", "tutorial", "--steps", "2", "--lr", "0.01", "-o", "a.png"];
+    let flags = [
+        ["--content-layers", "conv2_2"],
+        ["--style-layers", "conv1_1,conv1_2,conv2_1,conv2_2,conv3_1"],
+        ["--style-weight", "5e6"],
+        ["--tv-weight", "0"],
+        ["--normalization", "absolute"],
+        ["--steps", "2"],
+        ["--scales", "1"],
+        ["--lr", "0.01"],
+        ["-o", "b.png"],
+    ];
+    assert!(studio.stylize(&tutorial).status.success());
+    assert!(studio.stylize(&flags.concat()).status.success());
+    assert!(decode(&studio.path("a.png")).rgb() == decode(&studio.path("b.png")).rgb());
+}

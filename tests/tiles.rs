@@ -6,10 +6,9 @@ use common::{gpu, relative_error};
 use impasto::Result;
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
-use impasto::ops::{Padding, partial_variation, total_variation};
+use impasto::ops::{Padding, Variation};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
-use impasto::tensor::Frozen;
 use impasto::transfer::grid::Grid;
 use impasto::transfer::loss::Targets;
 use impasto::transfer::style::{Normalization, StyleLoss};
@@ -170,15 +169,21 @@ fn tiles_add_up_to_the_whole() {
 /// A style alone and a content alone: what does not count has no gradient.
 #[test]
 fn a_single_loss_is_tiled() {
-    for (content_weight, style_weight, tv_weight) in
-        [(0.0, 3.0, 0.0), (2.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
-    {
+    let (squares, nine, absolute) = (Variation::Squares, Variation::Nine, Variation::Absolute);
+    for (content_weight, style_weight, tv_weight, variation) in [
+        (0.0, 3.0, 0.0, squares),
+        (2.0, 0.0, 0.0, squares),
+        (0.0, 0.0, 1.0, squares),
+        (0.0, 0.0, 1.0, nine),
+        (0.0, 0.0, 1e-3, absolute),
+    ] {
         let scene = Scene {
             graph: small("relu3_1", Pool::Max, Padding::Zero),
             settings: LossSettings {
                 content_weight,
                 style_weight,
                 tv_weight,
+                variation,
                 ..settings("relu2_2", "relu1_1,relu3_1")
             },
             content: pattern((77, 70), 1),
@@ -187,33 +192,4 @@ fn a_single_loss_is_tiled() {
         };
         scene.check("one loss", 56);
     }
-}
-
-#[test]
-fn windows_share_the_variation() {
-    let (gpu, picture) = (gpu(), pattern((13, 9), 2));
-    let run = |windows: &[[f32; 4]]| -> Result<(f32, Vec<f32>)> {
-        let mut tape = Tape::new(gpu);
-        let x = tape.variable(&gpu.tensor([3, 9, 13], picture.rgb())?);
-        let mut terms = Vec::new();
-        for window in windows {
-            let window = tape.frozen(&Frozen::new([4], window.to_vec())?);
-            terms.push((1.0, partial_variation(&mut tape, x, window, [9, 13])?));
-        }
-        if windows.is_empty() {
-            terms.push((1.0, total_variation(&mut tape, x)?));
-        }
-        let sum = impasto::ops::weighted_sum(&mut tape, &terms)?;
-        let gradients = tape.backward(sum)?;
-        let gradient = tape.gradient(&gradients, x).expect("it depends on x");
-        let (sum, gradient) = (tape.keep(sum)?, tape.keep(gradient)?);
-        pollster::block_on(tape.finish()?.run())?;
-        Ok((pollster::block_on(gpu.read(&sum))?[0], pollster::block_on(gpu.read(&gradient))?))
-    };
-    let (whole, gradient) = run(&[]).expect("whole");
-    let windows = [[0.0, 0.0, 5.0, 9.0], [5.0, 0.0, 13.0, 2.0], [5.0, 2.0, 13.0, 9.0]];
-    let (sum, shared) = run(&windows).expect("in windows");
-    assert!((whole - sum).abs() < 1e-5 * whole, "{whole} {sum}");
-    let expected: Vec<f64> = gradient.iter().map(|v| f64::from(*v)).collect();
-    assert!(relative_error(&shared, &expected) < 1e-6);
 }

@@ -19,6 +19,7 @@ mod file;
 mod inputs;
 mod interrupt;
 mod paint;
+mod preset;
 mod progress;
 mod run;
 mod settings;
@@ -26,10 +27,11 @@ mod stylize;
 mod task;
 mod tune;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use impasto::gpu::{Backend, Choice, Gpu};
 use impasto::{Error, Result};
 
@@ -114,12 +116,9 @@ pub fn main() -> ExitCode {
         note!("error: impasto has a bug, please report it: {panic}");
         std::process::exit(1);
     }));
-    let cli = match Cli::try_parse() {
+    let cli = match parsed(std::env::args_os().collect()) {
         Ok(cli) => cli,
-        Err(usage) => {
-            let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { 2 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let done = match cli.command {
         Command::Stylize(args) => stylize::run(&cli.common, &args),
@@ -128,13 +127,25 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&cli.common, &args),
         Command::Tune(args) => tune::run(&cli.common, &args),
     };
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            note!("error: {error}");
-            ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
-        }
-    }
+    done.unwrap_or_else(failed)
+}
+
+/// The arguments, those of a preset filled in; or the exit code, with everything said.
+fn parsed(arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
+    let wrong = |usage: clap::Error| {
+        let _ = usage.print();
+        ExitCode::from(if usage.use_stderr() { 2 } else { 0 })
+    };
+    let command = Cli::command();
+    let matches = command.clone().try_get_matches_from(&arguments).map_err(wrong)?;
+    let arguments = preset::filled_in(&command, &matches, arguments).map_err(failed)?;
+    let matches = command.try_get_matches_from(arguments).map_err(wrong)?;
+    Cli::from_arg_matches(&matches).map_err(wrong)
+}
+
+fn failed(error: Error) -> ExitCode {
+    note!("error: {error}");
+    ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
 }
 
 /// Prints a line on standard output.

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use impasto::nets::{Graph, Network, NetworkSpec, Pool, Preprocess};
+use impasto::nets::{Graph, Network, NetworkSpec, Padding, Pool, Preprocess};
+use impasto::ops::Variation;
 use impasto::optim::Descent;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
-use impasto::transfer::{LayerWeight, LossSettings, Scales, Start, StyleLoss};
+use impasto::transfer::{LayerWeight, LossSettings, Normalization, Scales, Start, StyleLoss};
 use impasto::{Error, Result};
 
 use super::checkpoint::Keeper;
@@ -30,6 +31,10 @@ pub struct Look {
     /// A painting, and how much it counts beside the others; may be given several times
     #[arg(long, value_name = "FILE[=WEIGHT]", required = true)]
     style: Vec<String>,
+    /// The settings of another program, for the flags that are not given: gatys, neural-style, tutorial, crowson or
+    /// gatys-hr
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Long side of the result in pixels; 0 = the content's own size
     #[arg(long, value_name = "PX", default_value_t = 512)]
     size: u32,
@@ -58,6 +63,9 @@ help_heading = "Look")]
     #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT, value_parser = weight, allow_negative_numbers = true,
 help_heading = "Look")]
     tv_weight: f32,
+    /// What that sums: squares (their means), absolute (values, not their mean) or nine (squares, diagonals too)
+    #[arg(long, value_name = "NAME", default_value_t = Variation::Squares, help_heading = "Look")]
+    tv_kind: Variation,
     /// Layers that carry the content, with weights
     #[arg(long, value_name = "LAYER[=W],…", default_value = LossSettings::CONTENT_LAYERS, help_heading = "Look")]
     content_layers: String,
@@ -72,6 +80,9 @@ help_heading = "Look")]
     /// By what styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
     #[arg(long, value_name = "NAME", default_value_t = StyleLoss::Gram, help_heading = "Look")]
     style_loss: StyleLoss,
+    /// What a layer's losses are divided by: relative (to the target's size) or absolute (as in other programs)
+    #[arg(long, value_name = "NAME", default_value_t = Normalization::Relative, help_heading = "Look")]
+    normalization: Normalization,
     /// Where to start: content, noise, style (the first painting) or a picture
     #[arg(
         long,
@@ -83,6 +94,9 @@ help_heading = "Look")]
     /// max or avg: overrides the network's pooling
     #[arg(long, help_heading = "Look")]
     pool: Option<Pool>,
+    /// zero, reflect or replicate: how the first convolution sees past the edge [default: as the network's others]
+    #[arg(long, value_name = "NAME", help_heading = "Look")]
+    first_padding: Option<Padding>,
     /// Keep the content's colours: luma paints only light and dark, histogram first gives the paintings the content's mean
     /// and spread of colours
     #[arg(
@@ -159,8 +173,9 @@ impl Settings {
             content_weight: args.content_weight,
             style_weight: args.style_weight,
             tv_weight: args.tv_weight,
+            variation: args.tv_kind,
             style_loss: args.style_loss,
-            ..LossSettings::default()
+            normalization: args.normalization,
         };
         let finish = Finish::new(args.preserve_color, args.color_only)?;
         let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
@@ -329,7 +344,8 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let count = if args.steps == 0 { Scales::Count(1) } else { args.scales };
     let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();
     let sizes = scales(&network, count, content.size, &style_sizes);
-    let graph = Graph::new(network)?;
+    let padding = args.first_padding.unwrap_or(network.padding);
+    let graph = Graph::new(network)?.with_first_padding(padding);
     // Before any pixel is resampled.
     graph.check_fits(&gpu, content.size, "--size")?;
     styles.iter().try_for_each(|(style, _)| graph.check_fits(&gpu, style.size, "--style-size"))?;

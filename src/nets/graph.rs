@@ -79,7 +79,8 @@ pub struct Reach {
 /// A network whose weights are ready to be recorded, any number of times.
 pub struct Graph {
     channels: [Channel; 3],
-    padding: Padding,
+    /// Of the first layer, and of the others.
+    paddings: [Padding; 2],
     pool: Pool,
     side: Side,
     colour: Option<Weights>,
@@ -132,7 +133,13 @@ impl Graph {
         }
         let colour = network.colour.map(Weights::new).transpose()?;
         let Network { padding, pool, side, .. } = network;
-        Ok(Graph { channels, padding, pool, side, colour, rows })
+        Ok(Graph { channels, paddings: [padding; 2], pool, side, colour, rows })
+    }
+
+    /// With another padding of the first convolution: zeros there are a dark frame around the picture.
+    pub fn with_first_padding(mut self, padding: Padding) -> Self {
+        self.paddings[0] = padding;
+        self
     }
 
     /// That every map of a picture of `width`×`height` px is one that the device can bind; to be
@@ -237,7 +244,7 @@ impl Graph {
 
     /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1), and calls
     /// `visit` at each tap with what is seen there: C×H'×W' after the ReLU, or through the side map
-    /// where there is one. What `visit` records stands between the layers, so that in the backward pass the
+    /// where there is one; at `conv1_1` and its like before the ReLU. What `visit` records stands between the layers, so that in the backward pass the
     /// gradients of a tap are needed only when its layer is reached, and share memory until then.
     ///
     /// # Errors
@@ -256,15 +263,23 @@ impl Graph {
         if let Some(colour) = &self.colour {
             x = colour.record(tape, x, pointwise(false))?;
         }
-        for row in &self.rows {
+        for (at, row) in self.rows.iter().enumerate() {
             if missing.is_empty() {
                 break;
             }
             match row {
                 Row::Conv { name, tap, weights, side } => {
                     tape.scope(name.as_str());
-                    let settings = Conv2d { mode: self.padding, relu: true, ..Conv2d::default() };
+                    let mode = self.paddings[at.min(1)];
+                    let plain = missing.contains(&name.as_str());
+                    let settings = Conv2d { mode, relu: !plain, ..Conv2d::default() };
                     x = weights.record(tape, x, settings)?;
+                    if plain {
+                        missing.retain(|m| m != name);
+                        visit(tape, name, x)?;
+                        tape.scope(name.as_str());
+                        x = ops::relu(tape, x)?;
+                    }
                     if missing.contains(&tap.as_str()) {
                         missing.retain(|m| m != tap);
                         tape.scope(format!("side {tap}"));

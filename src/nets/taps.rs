@@ -103,11 +103,14 @@ impl Network {
         )))
     }
 
-    /// The position and the convolution of the layer that `tap` follows.
+    /// The position and the convolution of the layer that `tap` follows: `relu1_1` its ReLU, `conv1_1` the
+    /// convolution itself.
     pub(super) fn find(&self, tap: &str) -> Result<(usize, &Conv), String> {
         for (position, layer) in self.layers.iter().enumerate() {
             match layer {
-                Layer::Conv { conv, .. } if layer.tap().as_deref() == Some(tap) => {
+                Layer::Conv { name, conv }
+                    if layer.tap().as_deref() == Some(tap) || name == tap =>
+                {
                     return Ok((position, conv));
                 }
                 _ => {}

@@ -41,7 +41,7 @@ pub use relu::relu;
 pub use root_trace::root_trace;
 pub use scale::scale;
 pub use squared_error::{absolute_error, relative_error};
-pub use total_variation::{partial_variation, total_variation};
+pub use total_variation::{Variation, partial_variation, total_variation};
 pub use weighted_sum::weighted_sum;
 
 use crate::gpu::Shader;
@@ -66,13 +66,23 @@ pub struct Case {
     pub inputs: Vec<Shape>,
     /// Inputs that get no gradient.
     pub frozen: Vec<usize>,
+    /// Inputs whose numbers matter: all others are random.
+    pub given: Vec<(usize, Vec<f32>)>,
     /// What is special about it.
     pub note: String,
 }
 
 impl Case {
     fn new(op: impl Reference + 'static, inputs: Vec<Shape>, note: impl Into<String>) -> Self {
-        Case { op: Box::new(op), inputs, frozen: Vec::new(), note: note.into() }
+        let (frozen, given) = (Vec::new(), Vec::new());
+        Case { op: Box::new(op), inputs, frozen, given, note: note.into() }
+    }
+
+    /// An input with these numbers, which gets no gradient.
+    fn with(mut self, input: usize, numbers: Vec<f32>) -> Self {
+        self.frozen.push(input);
+        self.given.push((input, numbers));
+        self
     }
 
     fn frozen(mut self, inputs: &[usize]) -> Self {

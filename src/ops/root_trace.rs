@@ -19,7 +19,7 @@ use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("root_trace");
 static START: KernelId = KernelId::new(&SHADER, "start");
-static SLOPE: KernelId = KernelId::new(&SHADER, "slope");
+static ADVANCE: KernelId = KernelId::new(&SHADER, "advance");
 static INNER: KernelId = KernelId::new(&SHADER, "inner");
 static FINISH: KernelId = KernelId::new(&SHADER, "finish");
 static ROOT: KernelId = KernelId::new(&SHADER, "root");
@@ -76,12 +76,13 @@ impl Iterated {
             let [zy, y, next, td] = [(); 4].map(|()| recorder.temporary(m.shape().clone()));
             Left::plain(&z).pack(recorder)?.times(recorder, &of.y, &zy, false)?;
             let t = Left { factor: -0.5, diagonal: 1.5, ..Left::plain(&zy) }.pack(recorder)?;
-            t.times(recorder, &of.y, &y, false)?;
             t.times(recorder, &z, &next, false)?;
             t.times(recorder, &of.d, &td, false)?;
-            let call = recorder.kernel(&SLOPE)?.bind("d", &of.d).bind("td", &td);
-            let call = call.bind("z", &z).bind("next_z", &next);
-            of.settings(call, false).over(channels * channels)?;
+            let half = Left { factor: -0.5, ..Left::plain(&of.y) }.pack(recorder)?;
+            half.times(recorder, &zy, &y, false)?;
+            let call = recorder.kernel(&ADVANCE)?.bind("d", &of.d).bind("td", &td);
+            let call = call.bind("z", &z).bind("next_z", &next).bind("y", &of.y);
+            of.settings(call.bind("next_y", &y), false).over(channels * channels)?;
             (of.y, of.d, z) = (y, td, next);
         }
         Ok(of)

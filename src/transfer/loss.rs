@@ -1,11 +1,11 @@
-//! The loss: dimensionless, so that one set of weights means the same for every network, layer and
+//! The loss: dimensionless unless [`Normalization`] says otherwise, so that one set of weights means the same for every network, layer and
 //! resolution.
 //!
 //! - content, per layer: mean((F − P)²) / var(P), P the content picture's features;
 //! - style, per layer: ‖G − A‖² / ‖A‖², G the Gram matrix, A the weighted mean of the styles', or another of the
 //!   losses in [`super::style`];
 //! - both are weighted means over their layers;
-//! - total variation: mean(across²) + mean(down²) of the picture itself;
+//! - total variation: mean(across²) + mean(down²) of the picture itself, or another [`Variation`];
 //! - total = content_weight · content + style_weight · style + tv_weight · total variation.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTar
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Value};
 use crate::nets::Graph;
-use crate::ops::{self, statistics};
+use crate::ops::{self, Variation, statistics};
 use crate::tape::{Tape, Var};
 use crate::tensor::{Frozen, Shape, Tensor};
 
@@ -71,6 +71,8 @@ pub struct LossSettings {
     pub style_weight: f32,
     /// Factor of the total variation.
     pub tv_weight: f32,
+    /// What it sums.
+    pub variation: Variation,
 }
 
 impl LossSettings {
@@ -119,6 +121,7 @@ impl Default for LossSettings {
             content_weight: Self::CONTENT_WEIGHT,
             style_weight: Self::STYLE_WEIGHT,
             tv_weight: Self::TV_WEIGHT,
+            variation: Variation::default(),
         }
     }
 }
@@ -219,7 +222,7 @@ impl Targets {
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
         let picture = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
-        let variation = ops::total_variation(tape, picture)?;
+        let variation = ops::total_variation(tape, picture, settings.variation)?;
         let total = ops::weighted_sum(
             tape,
             &[

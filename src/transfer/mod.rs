@@ -3,9 +3,10 @@
 //! Style Transfer Using Convolutional Neural Networks", CVPR 2016).
 //!
 //! [`loss`] measures the targets once and records the loss, [`style`] has what styles are compared by, [`painter`] takes the steps, [`ring`]
-//! brings the losses back without stalling them, [`start`] makes the first picture, [`scales`] says at which sizes
-//! to paint before the one that is wanted, [`flat`] when more steps are of no use, [`checkpoint`] makes bytes of a
-//! run's state.
+//! brings the losses back without stalling them, [`start`] makes the first picture, [`preset`] has the settings of other
+//! programs, [`scales`] says at which sizes to paint before the one that is wanted, [`flat`] when more steps are of no
+//! use, [`checkpoint`] makes bytes of a run's state. [`memory`] decides whether the GPU sees the picture whole or in
+//! tiles ([`grid`], [`tiled`]).
 
 pub mod checkpoint;
 pub mod flat;
@@ -15,6 +16,7 @@ pub mod memory;
 pub mod painter;
 mod part;
 mod pieces;
+pub mod preset;
 pub mod ring;
 pub mod scales;
 pub mod start;
@@ -25,6 +27,7 @@ pub use checkpoint::Checkpoint;
 pub use flat::Flat;
 pub use loss::{LayerWeight, LossSettings};
 pub use painter::{Event, Job, Painter, Verdict};
+pub use preset::{PRESETS, Preset};
 pub use ring::LossRow;
 pub use scales::Scales;
 pub use start::{Carried, Start};

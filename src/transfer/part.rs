@@ -18,7 +18,7 @@ use crate::tensor::{Frozen, Tensor};
 pub(super) struct Inputs {
     pub picture: Tensor,
     guides: BTreeMap<String, (u32, Tensor)>,
-    window: Tensor,
+    frame: Tensor,
 }
 
 impl Inputs {
@@ -31,7 +31,7 @@ impl Inputs {
             let guide = gpu.zeros([1, height >> pools, width >> pools])?;
             guides.insert(tap.to_string(), (pools, guide));
         }
-        Ok(Inputs { picture: gpu.zeros([3, height, width])?, guides, window: gpu.zeros([4])? })
+        Ok(Inputs { picture: gpu.zeros([3, height, width])?, guides, frame: gpu.zeros([8])? })
     }
 
     /// Hands a tile to the GPU. `rgb` is the whole picture, 3×H×W.
@@ -49,15 +49,18 @@ impl Inputs {
             gpu.write(guide, &numbers)?;
         }
         let (across, down) = (column.own_at(0), row.own_at(0));
+        let (width, height) = grid.size;
         let window = [across.start, down.start, across.end, down.end];
-        gpu.write(&self.window, &window.map(|edge| edge as f32))
+        let frame = [column.origin, row.origin, width, height];
+        let frame: Vec<f32> = window.into_iter().chain(frame).map(|edge| edge as f32).collect();
+        gpu.write(&self.frame, &frame)
     }
 
     /// What [`Part::record`] reads.
     pub fn vars(&self, tape: &mut Tape) -> Vars {
         let guides =
             self.guides.iter().map(|(tap, (_, g))| (tap.clone(), tape.constant(g))).collect();
-        Vars { picture: tape.variable(&self.picture), guides, window: tape.constant(&self.window) }
+        Vars { picture: tape.variable(&self.picture), guides, frame: tape.constant(&self.frame) }
     }
 }
 
@@ -65,7 +68,7 @@ impl Inputs {
 pub(super) struct Vars {
     pub picture: Var,
     guides: BTreeMap<String, Var>,
-    window: Var,
+    frame: Var,
 }
 
 impl Vars {
@@ -84,7 +87,7 @@ impl Vars {
             guides.insert(tap.to_string(), guide);
         }
         let picture = tape.placeholder([3, height, width], true);
-        Ok(Vars { picture, guides, window: tape.placeholder([4], false) })
+        Ok(Vars { picture, guides, frame: tape.placeholder([8], false) })
     }
 
     /// The guide at a tap.
@@ -207,8 +210,8 @@ impl Part {
         let content = weighted_mean(tape, terms)?;
         let seen =
             if settings.tv_weight > 0.0 { vars.picture } else { tape.detached(vars.picture) };
-        let (width, height) = grid.size;
-        let variation = ops::partial_variation(tape, seen, vars.window, [height, width])?;
+        let kind = settings.variation;
+        let variation = ops::partial_variation(tape, seen, kind, vars.frame, grid.size)?;
         Ok(Part { moments, content, variation })
     }
 }

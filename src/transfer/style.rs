@@ -83,6 +83,35 @@ pub enum Normalization {
     Absolute,
 }
 
+impl Normalization {
+    /// Both, in the order in which messages list them.
+    pub const ALL: [Self; 2] = [Self::Relative, Self::Absolute];
+
+    /// `relative` or `absolute`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relative => "relative",
+            Self::Absolute => "absolute",
+        }
+    }
+}
+
+impl fmt::Display for Normalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Normalization {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|way| way.name() == name).ok_or_else(|| {
+            Error::Usage(format!("normalization `{name}` is unknown; choose relative or absolute"))
+        })
+    }
+}
+
 /// Added to variances, as a part of the target's mean second moment: keeps roots differentiable.
 const EPSILON: f32 = 1e-4;
 /// The same for [`Normalization::Absolute`] deviations: the original has none.
@@ -266,7 +295,9 @@ impl StyleTarget {
         tape.finish()?.run().await?;
         let second = diagonal_mean(&gpu.read(&moments.gram).await?);
         let target = match loss {
-            StyleLoss::Wasserstein => Gaussian::new(gpu, normalization, &moments, second).await?,
+            StyleLoss::Wasserstein => {
+                Target::Wasserstein(Gaussian::new(gpu, normalization, &moments, second).await?)
+            }
             _ => mean_std(gpu, normalization, &moments, second).await?,
         };
         Ok(StyleTarget(target))
@@ -382,7 +413,7 @@ impl Gaussian {
         normalization: Normalization,
         moments: &Moments,
         unit: f32,
-    ) -> Result<Target> {
+    ) -> Result<Self> {
         let (epsilon, factor) = match normalization {
             Normalization::Relative => (EPSILON, 1.0),
             Normalization::Absolute => (ABSOLUTE_EPSILON / unit, unit),
@@ -396,7 +427,7 @@ impl Gaussian {
         tape.finish()?.run().await?;
         let spread = diagonal_mean(&gpu.read(&covariance).await?);
         let (mean, root) = ((&mean).into(), (&root).into());
-        Ok(Target::Wasserstein(Gaussian { mean, root, spread, unit, epsilon, factor }))
+        Ok(Gaussian { mean, root, spread, unit, epsilon, factor })
     }
 
     fn record(&self, tape: &mut Tape, gram: Var, mean: Var) -> Result<Var> {

@@ -31,6 +31,7 @@ impl Numbers {
             case.inputs.iter().map(|s| random(&mut rng, s.elements())).collect();
         // Scalars are denominators: away from zero.
         inputs.iter_mut().filter(|v| v.len() == 1).for_each(|v| v[0] = 0.5 + v[0].abs());
+        case.given.iter().for_each(|(at, numbers)| inputs[*at].clone_from(numbers));
         Numbers { inputs, upstream: random(&mut rng, out.elements()) }
     }
 

@@ -15,6 +15,7 @@ mod tiled;
 mod uniform;
 mod winograd;
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 pub use fast::Class;
@@ -69,6 +70,17 @@ impl Padding {
             Self::Reflect => "reflect",
             Self::Replicate => "replicate",
         }
+    }
+}
+
+impl FromStr for Padding {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|padding| padding.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::Usage(format!("padding `{name}` is unknown; choose one of {names}"))
+        })
     }
 }
 

@@ -1,0 +1,61 @@
+//! `--preset`: a program's settings as the flags that they are, for those that were not given.
+
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Command};
+use impasto::Result;
+use impasto::transfer::Preset;
+
+/// The flags of a preset, by their long names.
+fn flags(of: &Preset) -> Vec<(&'static str, String)> {
+    let mut flags = vec![
+        ("content-layers", of.content_layers.to_string()),
+        ("style-layers", of.style_layers.to_string()),
+        ("content-weight", of.content_weight.to_string()),
+        ("style-weight", of.style_weight.to_string()),
+        ("tv-weight", of.tv_weight.to_string()),
+        ("tv-kind", of.variation.to_string()),
+        ("style-loss", of.style_loss.to_string()),
+        ("normalization", of.normalization.to_string()),
+        ("pool", of.pool.name().to_string()),
+        ("first-padding", of.first_padding.name().to_string()),
+        ("init", of.init.to_string()),
+        ("optimizer", of.optimizer.to_string()),
+        ("steps", of.steps.to_string()),
+        ("scales", of.scales.to_string()),
+    ];
+    flags.extend(of.lr.map(|lr| ("lr", lr.to_string())));
+    flags.extend(of.average.then(|| ("average", "true".to_string())));
+    flags
+}
+
+/// The arguments with those of the preset that they name. `matches`: what they said without it.
+///
+/// # Errors
+/// [`impasto::Error::Usage`] when there is no such preset.
+pub fn filled_in(
+    command: &Command,
+    matches: &ArgMatches,
+    mut arguments: Vec<OsString>,
+) -> Result<Vec<OsString>> {
+    let Some((name, given)) = matches.subcommand() else { return Ok(arguments) };
+    let preset = given.try_get_one::<String>("preset").ok().flatten();
+    let (Some(preset), Some(command)) = (preset, command.find_subcommand(name)) else {
+        return Ok(arguments);
+    };
+    // What follows `--` is no flag any more.
+    let end = arguments.iter().position(|a| a == "--").unwrap_or(arguments.len());
+    let missing = flags(Preset::named(preset)?).into_iter().filter_map(|(flag, value)| {
+        // An optimiser that the command does not offer can't be asked for.
+        let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag))?;
+        match given.value_source(arg.get_id().as_str()) {
+            Some(ValueSource::CommandLine) => None,
+            _ if matches!(arg.get_action(), ArgAction::SetTrue) => Some(format!("--{flag}").into()),
+            _ => Some(format!("--{flag}={value}").into()),
+        }
+    });
+    let missing: Vec<OsString> = missing.collect();
+    arguments.splice(end..end, missing);
+    Ok(arguments)
+}
