@@ -11,7 +11,9 @@ use impasto::optim::{Average, Descent, Method, Optimizer};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::{Tape, Var};
 use impasto::tensor::{Frozen, Shape};
-use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
+use impasto::transfer::{
+    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Start, Verdict,
+};
 use rand::RngExt;
 
 /// The same rules as `shaders/lbfgs.wgsl`, written with whole vectors, the recursion as in the book.
@@ -411,6 +413,7 @@ fn a_real_loss_never_blows_up_and_the_best_picture_is_the_result() -> Result<()>
         start,
         loss: loss.clone(),
         descent,
+        layout: Layout::default(),
     };
     let lowest = |rows: &[LossRow]| rows.iter().map(|r| r.total).fold(f32::INFINITY, f32::min);
     let (rows, _) = paint(&graph, &job(Start::Content, Descent::adam(0.05)), 60)?;

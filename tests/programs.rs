@@ -109,9 +109,10 @@ async fn measured(run: Run) -> Result<([f32; 4], Vec<f32>)> {
     let gpu = gpu();
     let graph = Graph::new(run.network)?.with_first_padding(run.padding);
     let tensor = |p: &Picture| gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb());
-    let [content, style, picture] = pictures().map(|(_, picture)| tensor(&picture));
-    let styles = [(style?, 1.0)];
-    let targets = Targets::measure(gpu, &graph, &run.loss, &content?, &styles).await?;
+    let [content, style, picture] = pictures().map(|(_, picture)| picture);
+    let (content, picture) = (tensor(&content), tensor(&picture));
+    let styles = [(style, 1.0)];
+    let targets = Targets::measure(gpu, &graph, &run.loss, &content?, &styles, None).await?;
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&picture?);
     let losses = targets.record(&mut tape, &graph, &run.loss, x)?;

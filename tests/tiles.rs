@@ -44,12 +44,9 @@ impl Scene {
             let tensor =
                 |p: &Picture| gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb());
             let content = tensor(&self.content)?;
-            let mut styles = Vec::new();
-            for (style, weight) in &self.styles {
-                styles.push((tensor(style)?, *weight));
-            }
             let (graph, settings) = (&self.graph, &self.settings);
-            let targets = Targets::measure(gpu, graph, settings, &content, &styles).await?;
+            let targets =
+                Targets::measure(gpu, graph, settings, &content, &self.styles, None).await?;
             let picture = tensor(&self.picture)?;
             let mut tape = Tape::new(gpu);
             let x = tape.variable(&picture);
@@ -75,9 +72,15 @@ impl Scene {
     fn tiled(&self, gpu: &Gpu, most: usize, keep: bool) -> (Step, usize) {
         let step = async || -> Result<(Step, usize)> {
             let (graph, settings) = (&self.graph, &self.settings);
-            let targets =
-                TiledTargets::measure(gpu, graph, settings, &self.content, &self.styles, most)
-                    .await?;
+            let targets = TiledTargets::measure(
+                gpu,
+                graph,
+                settings,
+                &self.content,
+                &self.styles,
+                (most, most),
+            )
+            .await?;
             let taps = settings.taps();
             let taps: Vec<&str> = taps.iter().map(String::as_str).collect();
             let grid = Grid::new(self.content.size(), most, graph.reach(&taps))?;

@@ -20,7 +20,9 @@ use impasto::optim::Descent;
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
 use impasto::transfer::loss::Targets;
-use impasto::transfer::{Event, Job, LayerWeight, LossRow, LossSettings, Painter, Start, Verdict};
+use impasto::transfer::{
+    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Start, Verdict,
+};
 use impasto::{Result, tune};
 use serde::Deserialize;
 
@@ -151,6 +153,7 @@ fn twenty_steps_follow_the_reference() {
             start: Start::Content,
             loss: settings(),
             descent: Descent::adam(0.02),
+            layout: Layout::default(),
         };
         let rows = rows(&graph, &job, &[expected.len() as u64]);
         assert_eq!(rows.len(), 20);
@@ -200,9 +203,9 @@ fn the_first_gradient_is_the_references() {
 async fn first_gradient(gpu: &Gpu, graph: &Graph, pair: &Pair) -> Result<Vec<f32>> {
     let settings = settings();
     let tensor = |p: &Picture| gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb());
-    let (content, style) = (tensor(&pair.content)?, tensor(&pair.style)?);
-    let styles = [(style, 1.0)];
-    let targets = Targets::measure(gpu, graph, &settings, &content, &styles).await?;
+    let content = tensor(&pair.content)?;
+    let styles = [(pair.style.clone(), 1.0)];
+    let targets = Targets::measure(gpu, graph, &settings, &content, &styles, None).await?;
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&content);
     let losses = targets.record(&mut tape, graph, &settings, x)?;
@@ -228,6 +231,7 @@ fn flat_pictures_give_no_nan() {
         start: Start::Content,
         loss: settings(),
         descent: Descent::adam(0.02),
+        layout: Layout::default(),
     };
     let picture = pollster::block_on(async {
         let mut painter = Painter::new(gpu(), &graph, &job).await?;
@@ -263,6 +267,7 @@ fn the_pruned_network_paints() {
             ..settings()
         },
         descent: Descent::adam(0.02),
+        layout: Layout::default(),
     };
     let graph = Graph::new(network).expect("a graph");
     let rows = rows(&graph, &job, &[10]);
@@ -284,6 +289,7 @@ fn every_step_has_its_row() {
         start: Start::Content,
         loss: LossSettings { content_layers: layers(), style_layers: layers(), ..settings() },
         descent: Descent::adam(0.02),
+        layout: Layout::default(),
     };
     let run = |goes: &[u64]| rows(&graph, &job, goes);
     let (whole, parts) = (run(&[300]), run(&[170, 130]));
@@ -309,6 +315,7 @@ fn weights_of_zero_cost_no_gradient_and_all_zero_is_refused() {
             start: Start::Content,
             loss,
             descent: Descent::adam(0.02),
+            layout: Layout::default(),
         };
         let painter = pollster::block_on(Painter::new(gpu(), &graph, &job));
         painter.map(|painter| painter.plan().dispatches)
@@ -333,6 +340,7 @@ fn a_run_that_diverges_says_so() {
         start: Start::Content,
         loss,
         descent: Descent::adam(0.02),
+        layout: Layout::default(),
     };
     let result = pollster::block_on(async {
         let mut painter = Painter::new(gpu(), &graph, &job).await?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use impasto::gpu::Gpu;
-use impasto::transfer::{Carried, Checkpoint, Start};
+use impasto::transfer::{Carried, Checkpoint, Layout, Start};
 use impasto::{Error, Result, tune};
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,8 @@ pub struct Notes {
     pub device: String,
     /// Which kernels were chosen there.
     pub choices: String,
-    /// How memory was divided, where that was planned.
-    pub memory: Option<String>,
+    /// How memory is used at every scale.
+    pub layouts: Vec<Layout>,
 }
 
 /// A checkpoint that was read.
@@ -89,7 +89,8 @@ impl Kept {
     /// # Errors
     /// [`Error::File`] when the run is divided into other sizes now.
     pub fn place(self, sizes: &[(u32, u32)]) -> Result<(Place, Vec<TraceRow>)> {
-        let (name, Notes { scale, done, device, choices, .. }) = (self.name(), self.notes);
+        let (name, notes) = (self.name(), self.notes);
+        let Notes { scale, done, device, choices, layouts, .. } = notes;
         let size = self.carried.picture.size();
         // A scale that has not begun starts from the picture of the one before.
         let before = scale.checked_sub(1).and_then(|before| sizes.get(before));
@@ -102,7 +103,8 @@ impl Kept {
             return Err(Error::File { path: name, what });
         }
         let start = Start::Carried(Box::new(self.carried));
-        Ok((Place { scale, done, start, kernels: Some((device, choices)) }, self.trace))
+        let kernels = Some((device, choices));
+        Ok((Place { scale, done, start, kernels, layouts }, self.trace))
     }
 }
 
@@ -173,14 +175,15 @@ impl Keeper {
     pub fn keep(
         &mut self,
         gpu: &Gpu,
-        (scale, done): (usize, u64),
+        (scale, done, layouts): (usize, u64, &[Layout]),
         carried: Carried,
         trace: &[TraceRow],
     ) -> Result<bool> {
         let steps = carried.state.steps;
         let (device, choices) = (tune::device(gpu), tune::to_json(gpu));
         let origin = self.origin.clone();
-        let notes = Notes { origin, scale, done, device, choices, memory: None };
+        let layouts = layouts.to_vec();
+        let notes = Notes { origin, scale, done, device, choices, layouts };
         let notes = serde_json::to_string(&notes).map_err(|e| Error::Gpu(e.to_string()))?;
         let checkpoint = Checkpoint { carried, notes, log: json_lines(trace)? };
         let written = file::write_atomic(&self.path, &checkpoint.to_bytes()?);

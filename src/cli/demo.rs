@@ -12,6 +12,7 @@ use impasto::{Error, Result, demo, nets};
 
 use super::colour::Finish;
 use super::descent::ADAM_LR;
+use super::memory::MemoryArgs;
 use super::paint::{Order, Scene, describe, paint};
 use super::run::{Place, Run};
 use super::stylize::scales;
@@ -58,6 +59,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         loss,
         descent: Descent::adam(ADAM_LR),
         finish: Finish::Painting,
+        memory: MemoryArgs::default(),
     };
     let order = Order {
         output: &output,

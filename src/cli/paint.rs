@@ -7,12 +7,15 @@ use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network};
 use impasto::optim::Descent;
 use impasto::picture::{Format, Metadata, Picture};
-use impasto::transfer::{Event, Job, LossRow, LossSettings, Painter, Start, Verdict, scales};
+use impasto::transfer::{
+    Event, Job, Layout, LossRow, LossSettings, MemoryPlan, Painter, Start, Verdict, memory, scales,
+};
 use impasto::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::colour::Finish;
 use super::interrupt::Interrupt;
+use super::memory::MemoryArgs;
 use super::progress::{Progress, Work};
 use super::run::{self, Place, Run, is_loss};
 use super::{Common, beside, file};
@@ -28,6 +31,7 @@ pub struct Scene<'a> {
     pub loss: LossSettings,
     pub descent: Descent,
     pub finish: Finish,
+    pub memory: MemoryArgs,
 }
 
 /// What to write, and when.
@@ -202,12 +206,17 @@ impl Scene<'_> {
         work: &mut Working,
     ) -> Result<Painted> {
         let mut place = work.run.place(&self.sizes)?;
-        run::prepare(common, gpu, graph, self.last(), &mut place.kernels)?;
+        if place.layouts.len() != self.sizes.len() {
+            let plans = self.plans(common, gpu, graph, &mut place.kernels)?;
+            place.layouts = plans.iter().map(|plan| plan.layout).collect();
+        } else {
+            run::prepare(common, gpu, graph, self.last(), &mut place.kernels)?;
+        }
         loop {
             let Place { scale, done, .. } = place;
             work.run.stands(place.clone());
-            let kernels = place.kernels;
-            let mut painter = self.painter(gpu, graph, scale, place.start)?;
+            let Place { kernels, start, mut layouts, .. } = place;
+            let mut painter = self.painter(gpu, graph, (scale, &mut layouts, work), start)?;
             let size = self.sizes[scale];
             work.progress.say(common, || plan(&painter, size, gpu.allocated_bytes()));
             if scale == 0 {
@@ -219,18 +228,55 @@ impl Scene<'_> {
             }
             let before = work.run.trace.iter().filter(|row| row.scale == scale);
             painter.recall(before.map(|row| row.losses.total));
-            let stopped = self.paint_scale(gpu, order, work, &mut painter, (scale, done))?;
+            let at = (scale, done, layouts.as_slice());
+            let stopped = self.paint_scale(gpu, order, work, &mut painter, at)?;
             if size == self.last() || stopped.is_some() {
                 let picture = pollster::block_on(self.result(&painter))?;
                 return Ok(Painted { painter, picture, stopped });
             }
             let start = Start::Carried(Box::new(pollster::block_on(painter.carried())?));
-            place = Place { scale: scale + 1, done: 0, start, kernels };
+            place = Place { scale: scale + 1, done: 0, start, kernels, layouts };
         }
     }
 
-    /// The painter of a scale.
-    fn painter(&self, gpu: &Gpu, graph: &Graph, scale: usize, start: Start) -> Result<Painter> {
+    /// How memory is used at every scale. The tuner measures in between: kernels need memory, too.
+    pub fn plans(
+        &self,
+        common: &Common,
+        gpu: &Gpu,
+        graph: &Graph,
+        kernels: &mut Option<(String, String)>,
+    ) -> Result<Vec<MemoryPlan>> {
+        let last = self.sizes.len() - 1;
+        let first = self.plan(gpu, graph, last, None)?;
+        run::prepare(common, gpu, graph, first.seen_size(self.last()), kernels)?;
+        (0..=last).map(|scale| self.plan(gpu, graph, scale, None)).collect()
+    }
+
+    fn plan(
+        &self,
+        gpu: &Gpu,
+        graph: &Graph,
+        scale: usize,
+        budget: Option<u64>,
+    ) -> Result<MemoryPlan> {
+        let size = self.sizes[scale];
+        let style =
+            |(picture, _): &(Picture, f32)| scales::style_size(picture.size(), size, self.last());
+        let styles: Vec<_> = self.styles.iter().map(style).collect();
+        let (settings, descent) = (&self.loss, self.descent);
+        let scene = memory::Scene { graph, settings, size, styles: &styles, descent };
+        self.memory.plan(gpu, &scene, budget)
+    }
+
+    /// The painter of a scale. Where the memory is not there after all, the next smaller plan is tried.
+    fn painter(
+        &self,
+        gpu: &Gpu,
+        graph: &Graph,
+        (scale, layouts, work): (usize, &mut [Layout], &Working),
+        start: Start,
+    ) -> Result<Painter> {
         let size = self.sizes[scale];
         let content = at_size(self.content, size);
         let style = |(picture, weight): &(Picture, f32)| {
@@ -238,8 +284,31 @@ impl Scene<'_> {
         };
         let styles: Vec<_> = self.styles.iter().map(style).collect();
         let (loss, descent) = (self.loss.clone(), self.descent);
-        let job = Job { content: &content, styles: &styles, start, loss, descent };
-        pollster::block_on(Painter::new(gpu, graph, &job))
+        let mut job = Job {
+            content: &content,
+            styles: &styles,
+            start,
+            loss,
+            descent,
+            layout: layouts[scale],
+        };
+        let mut budget = None;
+        loop {
+            let error = match pollster::block_on(Painter::new(gpu, graph, &job)) {
+                Err(error @ Error::Memory(_)) => error,
+                painter => return painter,
+            };
+            // What the plan took that did not fit, and three quarters of it.
+            let Ok(failed) = self.plan(gpu, graph, scale, budget) else { return Err(error) };
+            budget = Some(failed.bytes / 4 * 3);
+            let Ok(plan) = self.plan(gpu, graph, scale, budget) else { return Err(error) };
+            if plan.layout == job.layout {
+                return Err(error);
+            }
+            work.progress.note(|| format!("{error}; trying {plan}"));
+            job.layout = plan.layout;
+            layouts[scale] = plan.layout;
+        }
     }
 
     /// Takes the steps of a scale that are left after `done`, in goes: between two of them the run's state can be
@@ -250,7 +319,7 @@ impl Scene<'_> {
         order: &Order<'_>,
         work: &mut Working,
         painter: &mut Painter,
-        (scale, mut done): (usize, u64),
+        (scale, mut done, layouts): (usize, u64, &[Layout]),
     ) -> Result<Option<u8>> {
         let (steps, finest) = (self.steps(scale, order.steps), scale + 1 == self.sizes.len());
         let before = painter.steps() - done;
@@ -269,7 +338,7 @@ impl Scene<'_> {
             }
             if between && stopped.is_none() && work.run.is_due(painter.steps()) {
                 let place = if done < steps { (scale, done) } else { (scale + 1, 0) };
-                work.run.keep(gpu, painter, place, &work.progress)?;
+                work.run.keep(gpu, painter, place, (layouts, &work.progress))?;
             }
         }
         if done < steps && stopped.is_none() {
@@ -277,7 +346,8 @@ impl Scene<'_> {
             work.progress.flat(self.sizes[scale], done, steps);
         }
         if stopped.is_some() {
-            work.kept = work.run.keep(gpu, painter, (scale, done), &work.progress);
+            let kept = (layouts, &work.progress);
+            work.kept = work.run.keep(gpu, painter, (scale, done), kept);
         }
         Ok(stopped)
     }
@@ -300,6 +370,7 @@ impl Working {
                     self.progress.steps(done + self.skipped);
                     stop = self.run.is_due(done);
                 }
+                Event::Tiles(done, of) => self.progress.tiles(done, of),
                 Event::Losses(rows) => {
                     self.progress.losses(rows);
                     let rows = rows.iter().map(|row| TraceRow { scale, losses: *row });

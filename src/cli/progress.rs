@@ -99,6 +99,18 @@ impl Progress {
         });
     }
 
+    /// So many tiles of the next step are done, of so many.
+    pub fn tiles(&mut self, done: usize, of: usize) {
+        match self {
+            Progress::Bar(bar) => bar.set_message(format!("tile {done}/{of}")),
+            Progress::Lines { next, .. } if Instant::now() >= *next => {
+                *next = Instant::now() + LINE_EVERY;
+                note!("tile {done} of {of}");
+            }
+            _ => {}
+        }
+    }
+
     /// So many steps are done.
     pub fn steps(&mut self, done: u64) {
         match self {

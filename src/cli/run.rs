@@ -2,7 +2,7 @@
 
 use impasto::gpu::Gpu;
 use impasto::nets::Graph;
-use impasto::transfer::{Painter, Start};
+use impasto::transfer::{Layout, Painter, Start};
 use impasto::{Error, Result, tune};
 
 use super::checkpoint::Keeper;
@@ -20,6 +20,8 @@ pub struct Place {
     pub start: Start,
     /// Adapter and driver, and the kernels that were chosen there.
     pub kernels: Option<(String, String)>,
+    /// How memory is used at every scale; nothing before that is planned.
+    pub layouts: Vec<Layout>,
 }
 
 /// A run that starts or goes on.
@@ -35,7 +37,7 @@ pub struct Run {
 impl Place {
     /// Before the first step.
     pub fn first(start: Start) -> Self {
-        Place { scale: 0, done: 0, start, kernels: None }
+        Place { scale: 0, done: 0, start, kernels: None, layouts: Vec::new() }
     }
 
     /// Steps taken in all.
@@ -95,12 +97,12 @@ impl Run {
         gpu: &Gpu,
         painter: &Painter,
         (scale, done): (usize, u64),
-        progress: &Progress,
+        (layouts, progress): (&[Layout], &Progress),
     ) -> Result<()> {
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
         let first = keeper.command().is_none();
         let carried = pollster::block_on(painter.carried())?;
-        if keeper.keep(gpu, (scale, done), carried, &self.trace)? {
+        if keeper.keep(gpu, (scale, done, layouts), carried, &self.trace)? {
             self.place = None;
             if let Some(command) = keeper.command().filter(|_| first) {
                 progress.note(|| format!("what it takes to go on is kept from now on: {command}"));

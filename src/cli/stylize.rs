@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network, NetworkSpec, Padding, Pool, Preprocess};
 use impasto::ops::Variation;
 use impasto::optim::Descent;
@@ -20,7 +21,7 @@ use super::paint::{Order, Scene, describe, paint};
 use super::run::{Place, Run};
 use super::settings::Record;
 use super::task::{Outputs, StylizeArgs, Task};
-use super::{Common, beside, file};
+use super::{Common, beside, file, say};
 
 /// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
 /// `--settings-from`. The rest are [`Outputs`].
@@ -346,9 +347,6 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let sizes = scales(&network, count, content.size, &style_sizes);
     let padding = args.first_padding.unwrap_or(network.padding);
     let graph = Graph::new(network)?.with_first_padding(padding);
-    // Before any pixel is resampled.
-    graph.check_fits(&gpu, content.size, "--size")?;
-    styles.iter().try_for_each(|(style, _)| graph.check_fits(&gpu, style.size, "--style-size"))?;
     let content = content.fitted();
     let prepared =
         |style: Input| args.preserve_color.style(style.fitted().into_space_of(&content), &content);
@@ -374,6 +372,19 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         None => (Place::first(start), Vec::new()),
     };
     let (loss, descent, finish) = (settings.loss, settings.descent, settings.finish);
-    let scene = Scene { content: &content, sizes, styles: &styles, loss, descent, finish };
+    let memory = outputs.memory.clone();
+    let scene = Scene { content: &content, sizes, styles: &styles, loss, descent, finish, memory };
+    if outputs.memory.plan {
+        return print_plans(&common, &gpu, &graph, &scene);
+    }
     paint(&common, &gpu, &graph, &scene, &order, Run::new(place, trace, Some(keeper)))
+}
+
+/// What `--plan` says, on standard output.
+fn print_plans(common: &Common, gpu: &Gpu, graph: &Graph, scene: &Scene<'_>) -> Result<ExitCode> {
+    let plans = scene.plans(common, gpu, graph, &mut None)?;
+    for ((width, height), plan) in scene.sizes.iter().zip(plans) {
+        say(&format!("{width}×{height} px: {plan}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

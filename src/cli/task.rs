@@ -8,6 +8,7 @@ use impasto::{Error, Result};
 
 use super::checkpoint::{Kept, Origin};
 use super::inputs::Inputs;
+use super::memory::MemoryArgs;
 use super::settings::{Flags, Record, resolve};
 use super::stylize::Look;
 use super::{Common, file};
@@ -47,6 +48,8 @@ pub struct Outputs {
     /// Keep it after every so many steps instead
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Again")]
     pub checkpoint_every: Option<u64>,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
 }
 
 impl Args for StylizeArgs {

@@ -103,6 +103,8 @@ pub struct AdapterReport {
     pub max_buffer_bytes: u64,
     /// Largest part of a buffer that a kernel can bind, in bytes.
     pub max_binding_bytes: u64,
+    /// The adapter's own memory in bytes, where the driver tells.
+    pub memory_bytes: Option<u64>,
     /// Invocations in a workgroup.
     pub max_workgroup_invocations: u32,
     /// Memory that a workgroup shares, in bytes.
@@ -173,6 +175,7 @@ fn describe(adapter: &wgpu::Adapter, index: usize) -> AdapterReport {
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size)
             .min(LARGEST_BINDING),
+        memory_bytes: memory_bytes(adapter),
         max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
         subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
@@ -283,3 +286,22 @@ Install a Vulkan driver for your GPU, or Mesa's, which also has a software drive
   Fedora:         sudo dnf install mesa-vulkan-drivers vulkan-loader
   Arch:           sudo pacman -S vulkan-icd-loader vulkan-swrast
 `make demo` in impasto's source does this by itself.";
+
+/// The largest heap that is the device's own: wgpu does not tell, and of the APIs beneath it only Vulkan is asked.
+#[cfg(any(windows, target_os = "linux", target_os = "android"))]
+fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
+    const DEVICE_LOCAL: u32 = 1;
+    // Sound because the handle is only read from, and the adapter outlives the call.
+    let adapter = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+    let instance = adapter.shared_instance().raw_instance();
+    let memory =
+        unsafe { instance.get_physical_device_memory_properties(adapter.raw_physical_device()) };
+    let heaps = memory.memory_heaps.iter().take(memory.memory_heap_count as usize);
+    let own = heaps.filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0);
+    own.map(|heap| heap.size).max()
+}
+
+#[cfg(not(any(windows, target_os = "linux", target_os = "android")))]
+fn memory_bytes(_: &wgpu::Adapter) -> Option<u64> {
+    None
+}

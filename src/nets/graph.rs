@@ -174,9 +174,9 @@ impl Graph {
         for row in &self.rows {
             match row {
                 // A 3×3 kernel reads one more on each side.
-                Row::Conv { tap, .. } => {
+                Row::Conv { name, tap, .. } => {
                     halo += stride;
-                    if taps.contains(&tap.as_str()) {
+                    if taps.contains(&tap.as_str()) || taps.contains(&name.as_str()) {
                         reach = Reach { stride, halo };
                     }
                 }
@@ -197,6 +197,9 @@ impl Graph {
                 Row::Conv { tap: of, weights, side, .. } if of == tap => {
                     let seen = side.as_ref().unwrap_or(weights);
                     return Ok((seen.bias.data().len(), pools));
+                }
+                Row::Conv { name, weights, .. } if name == tap => {
+                    return Ok((weights.bias.data().len(), pools));
                 }
                 Row::Conv { .. } => {}
                 Row::Pool { .. } => pools += 1,

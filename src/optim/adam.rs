@@ -1,6 +1,8 @@
 //! Adam on the GPU (Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1),
 //! with the result clamped to the range of a picture.
 
+use std::collections::BTreeMap;
+
 use super::State;
 use crate::error::Result;
 use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
@@ -54,23 +56,25 @@ impl Adam {
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) when it is no state of Adam's, and whatever the driver reported.
     pub fn resize(&self, gpu: &Gpu, state: &State, size: (u32, u32)) -> Result<()> {
-        let [clock, mean, square] = Self::resized(state, size)?;
-        gpu.write(&self.clock, &clock)?;
-        gpu.write(&self.mean, &mean)?;
-        gpu.write(&self.square, &square)
+        let numbers = Self::resized(state, size)?;
+        self.tensors().iter().try_for_each(|(name, tensor)| gpu.write(tensor, &numbers[*name]))
     }
 
-    /// The numbers of clock, mean and square for a picture of `size`; a state's own at its own size.
-    pub(crate) fn resized(state: &State, size: (u32, u32)) -> Result<[Vec<f32>; 3]> {
+    /// What it knows for a picture of `size`, by name.
+    pub(crate) fn resized(
+        state: &State,
+        size: (u32, u32),
+    ) -> Result<BTreeMap<&'static str, Vec<f32>>> {
         let area = |(w, h): (u32, u32)| f64::from(w) * f64::from(h);
         let share = (area(state.size) / area(size)) as f32;
-        let (mean, square) =
-            (state.planes(MEAN, size, share)?, state.planes(SQUARE, size, share * share)?);
-        Ok([state.tensor(CLOCK)?.to_vec(), mean, square])
+        let mean = state.planes(MEAN, size, share)?;
+        let square = state.planes(SQUARE, size, share * share)?;
+        let clock = state.tensor(CLOCK)?.to_vec();
+        Ok(BTreeMap::from([(CLOCK, clock), (MEAN, mean), (SQUARE, square)]))
     }
 
     /// Everything that it knows, by the names in a [`State`].
-    pub(crate) fn tensors(&self) -> [(&'static str, &Tensor); 3] {
+    pub(super) fn tensors(&self) -> [(&'static str, &Tensor); 3] {
         [(CLOCK, &self.clock), (MEAN, &self.mean), (SQUARE, &self.square)]
     }
 
@@ -84,34 +88,16 @@ impl Adam {
     /// # Errors
     /// As [`Recorder::kernel`].
     pub fn record(&self, recorder: &mut Recorder, x: &Tensor, gradient: &Value) -> Result<()> {
-        self.record_tick(recorder)?;
-        self.record_update(recorder, x, gradient)
-    }
-
-    /// The first half of [`Adam::record`]: counts the step.
-    pub(crate) fn record_tick(&self, recorder: &mut Recorder) -> Result<()> {
-        recorder.scope = "optimiser".into();
-        self.settings(recorder.kernel(&TICK)?, 0).over(1)
-    }
-
-    /// The second half: moves as many numbers as the state has; for pictures that are moved piece by piece.
-    pub(crate) fn record_update(
-        &self,
-        recorder: &mut Recorder,
-        x: &Tensor,
-        gradient: &Value,
-    ) -> Result<()> {
         let count = x.shape().elements();
         recorder.scope = "optimiser".into();
+        let settings = |call: Call<'_>, elements| {
+            let call = call.bind("clock", &(&self.clock).into()).set("count", count);
+            let call = call.set("lr", self.lr).set("epsilon", Self::EPSILON);
+            let call = call.set("beta1", Self::BETA1).set("beta2", Self::BETA2);
+            call.set("low", 0.0).set("high", 1.0).over(elements)
+        };
+        settings(recorder.kernel(&TICK)?, 1)?;
         let call = recorder.kernel(&UPDATE)?.bind("x", &x.into()).bind("gradient", gradient);
-        let call = call.bind("m", &(&self.mean).into()).bind("v", &(&self.square).into());
-        self.settings(call, count).over(count)
-    }
-
-    fn settings<'r>(&self, call: Call<'r>, count: usize) -> Call<'r> {
-        let call = call.bind("clock", &(&self.clock).into()).set("count", count);
-        let call = call.set("lr", self.lr).set("epsilon", Self::EPSILON);
-        let call = call.set("beta1", Self::BETA1).set("beta2", Self::BETA2);
-        call.set("low", 0.0).set("high", 1.0)
+        settings(call.bind("m", &(&self.mean).into()).bind("v", &(&self.square).into()), count)
     }
 }

@@ -45,6 +45,11 @@ impl Descent {
         Descent { method: Method::Adam, lr, average: false, flat: None }
     }
 
+    /// Whether every number of a picture is moved for itself, so that it can be moved piece by piece.
+    pub fn is_by_pieces(&self) -> bool {
+        self.method == Method::Adam
+    }
+
     /// Bytes on the GPU for a tensor of that shape, beside what a step's [`Plan`](crate::gpu::Plan) counts.
     pub fn bytes(&self, shape: &Shape) -> u64 {
         let average = if self.average { Average::bytes(shape) } else { 0 };
@@ -113,7 +118,7 @@ impl Optimizer {
     }
 
     /// Everything that it knows, by name; the picture itself where the result is another tensor.
-    fn tensors(&self) -> Vec<(String, &Tensor)> {
+    pub(crate) fn tensors(&self) -> Vec<(String, &Tensor)> {
         let mut tensors = match &self.running {
             Running::Adam(adam) => adam.tensors().map(|(name, t)| (name.to_string(), t)).to_vec(),
             Running::Lbfgs(lbfgs) => lbfgs.tensors(),

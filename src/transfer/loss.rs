@@ -12,10 +12,12 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTarget};
+use super::tiled::style_targets;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Value};
 use crate::nets::Graph;
 use crate::ops::{self, Variation, statistics};
+use crate::picture::Picture;
 use crate::tape::{Tape, Var};
 use crate::tensor::{Frozen, Shape, Tensor};
 
@@ -142,7 +144,8 @@ pub struct Targets {
 impl Targets {
     /// Runs the network once over the content picture and over each style picture.
     ///
-    /// `content` is 3×H×W, the styles 3×H'×W' of their own sizes, each with its weight in the blend.
+    /// `content` is 3×H×W; the styles have sizes of their own, each with its weight in the blend, and are looked at in tiles of at
+    /// most `style_tile` pixels.
     ///
     /// # Errors
     /// [`Error::Usage`] when no style has a weight; [`Error::Network`] when a layer is missing; and
@@ -152,12 +155,13 @@ impl Targets {
         graph: &Graph,
         settings: &LossSettings,
         content: &Tensor,
-        styles: &[(Tensor, f32)],
+        styles: &[(Picture, f32)],
+        style_tile: Option<usize>,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
         let content = measure_content(gpu, graph, &layers, settings, content).await?;
-        let layers = LossSettings::counted(&settings.style_layers);
-        let style = measure_style(gpu, graph, &layers, settings, styles).await?;
+        let style_tile = style_tile.unwrap_or(usize::MAX);
+        let style = style_targets(gpu, graph, settings, styles, style_tile).await?;
         Ok(Targets { content, style })
     }
 
@@ -307,32 +311,6 @@ async fn measure_content(
     })?;
     tape.finish()?.run().await?;
     Ok(targets)
-}
-
-async fn measure_style(
-    gpu: &Gpu,
-    graph: &Graph,
-    layers: &[LayerWeight],
-    settings: &LossSettings,
-    styles: &[(Tensor, f32)],
-) -> Result<Vec<(LayerWeight, StyleTarget)>> {
-    let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
-    // One program a picture: their activations need not be in memory together.
-    let mut measured: Vec<BTreeMap<String, Moments>> = Vec::new();
-    for (picture, _) in styles {
-        let mut tape = Tape::new(gpu);
-        let picture = tape.constant(picture);
-        let mut kept = BTreeMap::new();
-        graph.record(&mut tape, picture, &taps, &mut |tape, tap, features| {
-            let moments = style::measure(tape, features, settings.style_loss)?;
-            kept.insert(tap.to_string(), moments.keep(tape)?);
-            Ok(())
-        })?;
-        tape.finish()?.run().await?;
-        measured.push(kept);
-    }
-    let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
-    blend(gpu, layers, settings, &measured, &weights).await
 }
 
 /// The targets for pictures with these moments, by layer, and these weights.

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::grid::Grid;
 use super::loss::{LossSettings, Targets};
 use super::part::{Part, Vars, Whole, add_to, share_of_style};
@@ -14,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan};
 use crate::nets::Graph;
 use crate::ops::scale::scaled;
+use crate::optim::{Descent, Method};
 use crate::tape::Tape;
 use crate::tensor::Shape;
 
@@ -24,18 +27,24 @@ const SMALLER: f64 = 0.84;
 /// Parameters, losses and what the driver rounds up.
 const SLACK: u64 = 2_000_000;
 
-/// Where the picture is while it is painted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// On the GPU, in one piece.
-    Whole,
-    /// On the host; the GPU sees tiles.
-    Tiles {
-        /// The longest side of a tile in pixels.
-        most: usize,
-        /// Every tile has memory of its own, so that the second pass goes on where the first ended.
-        keep: bool,
-    },
+/// Where the picture lies while it is painted, and how it is looked at. By default everything is looked at whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// The picture is on the host and the GPU sees tiles; otherwise it is on the GPU.
+    pub tiles: Option<TileLayout>,
+    /// Style pictures are measured in tiles of at most so many pixels.
+    pub style_tile: Option<usize>,
+    /// Pairs that L-BFGS remembers at most.
+    pub history: Option<usize>,
+}
+
+/// How tiles are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TileLayout {
+    /// The longest side of a tile in pixels.
+    pub most: usize,
+    /// Every tile has memory of its own, so that the second pass goes on where the first ended.
+    pub keep: bool,
 }
 
 /// What a picture takes.
@@ -43,8 +52,6 @@ pub enum Layout {
 pub struct MemoryPlan {
     /// How it is painted.
     pub layout: Layout,
-    /// The longest side of the tiles in which style pictures are measured.
-    pub style_tile: usize,
     /// Bytes of GPU buffers at most, network included.
     pub bytes: u64,
     /// Bytes of system memory for what is not on the GPU, at most.
@@ -53,6 +60,13 @@ pub struct MemoryPlan {
     pub tiles: Option<(usize, (usize, usize), f64)>,
     /// What a step costs, or both passes over a tile.
     pub step: Plan,
+}
+
+impl MemoryPlan {
+    /// What the tuner should measure at: the size of the maps that there will be.
+    pub fn seen_size(&self, size: (u32, u32)) -> (u32, u32) {
+        self.tiles.map_or(size, |(_, (width, height), _)| (width as u32, height as u32))
+    }
 }
 
 /// What is to be painted, as far as memory is concerned.
@@ -65,10 +79,17 @@ pub struct Scene<'a> {
     pub size: (u32, u32),
     /// Those of the styles.
     pub styles: &'a [(u32, u32)],
+    /// How it is moved.
+    pub descent: Descent,
+}
+
+impl Scene<'_> {
     /// Bytes of the optimiser's state for so many numbers.
-    pub state_bytes: &'a dyn Fn(u64) -> u64,
-    /// Whether the optimiser can go through the picture piece by piece.
-    pub by_pieces: bool,
+    fn state_bytes(&self, numbers: u64) -> u64 {
+        // L-BFGS has three more vectors during a step.
+        let extra = if self.descent.is_by_pieces() { 0 } else { 3 * 4 * numbers };
+        self.descent.bytes(&Shape::from([numbers as usize])) + extra
+    }
 }
 
 impl MemoryPlan {
@@ -84,16 +105,32 @@ impl MemoryPlan {
     ) -> Result<MemoryPlan> {
         let whole = match tile {
             Some(_) => None,
-            None => whole(gpu, scene)?.filter(|plan| plan.bytes <= budget),
+            None => fitting(gpu, scene, budget)?,
         };
         let mut plan = match whole {
             Some(plan) => plan,
-            None if !scene.by_pieces => return Err(only_whole(gpu, scene, budget)?),
+            None if !scene.descent.is_by_pieces() => return Err(only_whole(gpu, scene, budget)?),
             None => tiles(gpu, scene, budget, tile)?,
         };
-        plan.style_tile = style_tile(gpu, scene, budget)?;
+        plan.layout.style_tile = Some(style_tile(gpu, scene, budget)?);
         Ok(plan)
     }
+}
+
+/// The plan for the whole picture, if it fits; with a shorter history, if only that does.
+fn fitting(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<Option<MemoryPlan>> {
+    let fits = |plan: &MemoryPlan| plan.bytes <= budget;
+    let Method::Lbfgs { history } = scene.descent.method else {
+        return Ok(whole(gpu, scene)?.filter(fits));
+    };
+    for history in std::iter::successors(Some(history), |n| Some(n / 2)).take_while(|n| *n > 0) {
+        let descent = Descent { method: Method::Lbfgs { history }, ..scene.descent };
+        if let Some(mut plan) = whole(gpu, &Scene { descent, ..*scene })?.filter(fits) {
+            plan.layout.history = Some(history);
+            return Ok(Some(plan));
+        }
+    }
+    Ok(None)
 }
 
 /// Side lengths to try, from the largest that could work.
@@ -127,16 +164,9 @@ fn whole(gpu: &Gpu, scene: &Scene<'_>) -> Result<Option<MemoryPlan>> {
     let step = tape.plan();
     let numbers = 3 * width as u64 * height as u64;
     // The result is read through a staging buffer.
-    let state = (scene.state_bytes)(numbers) + 4 * numbers;
+    let state = scene.state_bytes(numbers) + 4 * numbers;
     let bytes = gpu.allocated_bytes() + step.arena_bytes + state + SLACK;
-    Ok(Some(MemoryPlan {
-        layout: Layout::Whole,
-        style_tile: 0,
-        bytes,
-        host_bytes: 0,
-        tiles: None,
-        step,
-    }))
+    Ok(Some(MemoryPlan { layout: Layout::default(), bytes, host_bytes: 0, tiles: None, step }))
 }
 
 /// The plan with the largest tiles that fit.
@@ -164,11 +194,10 @@ fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Resu
         let keep = of(grid.count()) <= budget;
         let numbers = 3 * u64::from(size.0) * u64::from(size.1);
         return Ok(MemoryPlan {
-            layout: Layout::Tiles { most, keep },
-            style_tile: 0,
+            layout: Layout { tiles: Some(TileLayout { most, keep }), ..Layout::default() },
             bytes: of(if keep { grid.count() } else { 1 }),
             // Picture, content and gradient.
-            host_bytes: 12 * numbers + (scene.state_bytes)(numbers),
+            host_bytes: 12 * numbers + scene.state_bytes(numbers),
             tiles: Some((grid.count(), grid.tile, grid.overhead())),
             step,
         });
@@ -213,7 +242,7 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
 /// The optimiser's pieces, which are as large as a tile, and what tiles and pieces are read through.
 fn pieces_bytes(scene: &Scene<'_>, grid: &Grid) -> u64 {
     let numbers = 3 * grid.tile.0 as u64 * grid.tile.1 as u64;
-    3 * 4 * numbers + (scene.state_bytes)(numbers)
+    3 * 4 * numbers + scene.state_bytes(numbers)
 }
 
 /// The longest side of tiles in which all styles can be measured.
@@ -270,8 +299,8 @@ fn only_whole(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<Error> {
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mb = |bytes: u64| bytes as f64 / 1e6;
-        match (self.layout, self.tiles) {
-            (Layout::Tiles { keep, .. }, Some((count, (width, height), overhead))) => write!(
+        match (self.layout.tiles, self.tiles) {
+            (Some(TileLayout { keep, .. }), Some((count, (width, height), overhead))) => write!(
                 f,
                 "{count} tiles of {width}×{height} px ({overhead:.2} px computed for each), {:.0} MB of GPU buffers{}, \
                  {:.0} MB of system memory for the picture and the optimiser's state",
@@ -279,7 +308,13 @@ impl fmt::Display for MemoryPlan {
                 if keep { ", each with its own maps" } else { "" },
                 mb(self.host_bytes)
             ),
-            _ => write!(f, "the whole picture on the GPU, {:.0} MB of buffers", mb(self.bytes)),
+            _ => {
+                write!(f, "the whole picture on the GPU, {:.0} MB of buffers", mb(self.bytes))?;
+                match self.layout.history {
+                    Some(history) => write!(f, ", L-BFGS with {history} pairs"),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }

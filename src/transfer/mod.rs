@@ -9,6 +9,7 @@
 //! tiles ([`grid`], [`tiled`]).
 
 pub mod checkpoint;
+mod course;
 pub mod flat;
 pub mod grid;
 pub mod loss;
@@ -22,10 +23,13 @@ pub mod scales;
 pub mod start;
 pub mod style;
 pub mod tiled;
+mod tiles;
+mod whole;
 
 pub use checkpoint::Checkpoint;
 pub use flat::Flat;
 pub use loss::{LayerWeight, LossSettings};
+pub use memory::{Layout, MemoryPlan};
 pub use painter::{Event, Job, Painter, Verdict};
 pub use preset::{PRESETS, Preset};
 pub use ring::LossRow;

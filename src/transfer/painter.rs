@@ -1,25 +1,18 @@
-//! The step loop: a program recorded once, replayed until the picture is done.
+//! The step loop, wherever the picture lies.
 
-use super::flat::Flat;
-use super::loss::{LossSettings, Targets};
-use super::ring::{LossRow, Ring};
+use super::course::{Course, Frame};
+use super::loss::LossSettings;
+use super::memory::Layout;
+use super::ring::LossRow;
 use super::start::{Carried, Start};
-use web_time::Instant;
+use super::tiles::Tiles;
+use super::whole::Whole;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Plan, Program, Timing};
+use crate::gpu::{Gpu, Plan, Timing};
 use crate::nets::Graph;
-use crate::optim::{Descent, Optimizer};
-use crate::picture::{Depth, Metadata, Picture};
-use crate::tape::Tape;
-
-/// Steps that take longer than this are waited for one by one, so that an interruption never waits
-/// for two; shorter ones overlap with the host's work.
-const LONG_STEP_SECONDS: f64 = 0.1;
-
-/// After so many steps it is looked whether the loss is flat. Always after the same ones, whenever losses arrive: two runs stop
-/// at the same step.
-const FLAT_EVERY: u64 = 10;
+use crate::optim::Descent;
+use crate::picture::Picture;
 
 pub(super) const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
      --tv-weight must be above 0, and a layer's weight too";
@@ -37,12 +30,16 @@ pub struct Job<'a> {
     pub loss: LossSettings,
     /// How the picture is moved.
     pub descent: Descent,
+    /// Where the picture lies; by default on the GPU.
+    pub layout: Layout,
 }
 
 /// What the painter tells while it works.
 pub enum Event<'a> {
     /// So many steps are done.
     Steps(u64),
+    /// So many tiles of the next step are done, of so many in both passes together.
+    Tiles(usize, usize),
     /// Losses of steps that were done a little while ago, in order, none left out.
     Losses(&'a [LossRow]),
     /// The picture after so many steps, as asked for with `save_every`.
@@ -54,25 +51,23 @@ pub enum Event<'a> {
 pub enum Verdict {
     /// Take the next step.
     Continue,
-    /// Stop after the steps under way.
+    /// Stop after the steps under way, or between two tiles.
     Stop,
 }
 
 /// A picture in the making.
 pub struct Painter {
     gpu: Gpu,
-    program: Program,
-    /// What the result has from the content: size, alpha, depth, metadata.
-    frame: ((u32, u32), Option<Vec<f32>>, Depth, Metadata),
-    optimizer: Optimizer,
-    ring: Ring,
-    flat: Option<Flat>,
+    frame: Frame,
+    course: Course,
+    place: Place,
     target_seconds: f64,
-    /// Steps taken, those of the painters before included, and the seconds of those.
-    steps: u64,
-    seconds_before: f64,
-    /// When the first step began.
-    began: Option<Instant>,
+}
+
+/// Where the picture lies.
+enum Place {
+    Gpu(Whole),
+    Host(Tiles),
 }
 
 impl Painter {
@@ -81,64 +76,32 @@ impl Painter {
     /// # Errors
     /// When a layer is missing, a picture too small or too large, or the driver gives up.
     pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
-        graph.check_fits(gpu, job.content.size(), "--size")?;
-        for (style, _) in job.styles {
-            graph.check_fits(gpu, style.size(), "--style-size")?;
-        }
-        let (width, height) = (job.content.width() as usize, job.content.height() as usize);
-        let content = gpu.tensor([3, height, width], job.content.rgb())?;
-        let mut styles = Vec::new();
-        for (style, weight) in job.styles {
-            let shape = [3, style.height() as usize, style.width() as usize];
-            styles.push((gpu.tensor(shape, style.rgb())?, *weight));
-        }
-        let lap = Instant::now();
-        let targets = Targets::measure(gpu, graph, &job.loss, &content, &styles).await?;
-        let target_seconds = lap.elapsed().as_secs_f64();
-        drop(styles);
-        // The content tensor has served; the picture takes its place.
-        let picture = content;
         let carried = match &job.start {
-            Start::Carried(carried) => Some(carried),
+            Start::Carried(carried) => Some(carried.as_ref()),
             _ => None,
         };
-        let (steps, seconds_before) = carried.map_or((0, 0.0), |c| (c.state.steps, c.seconds));
-        let numbers = job.start.rgb(job.content);
-        let before = (job.content.size(), carried.map(|carried| &carried.state));
-        let optimizer = Optimizer::new(gpu, &job.descent, &picture, &numbers, before)?;
-        let ring = Ring::new(gpu, steps)?;
-        let mut tape = Tape::new(gpu);
-        let x = tape.variable(&picture);
-        let losses = targets.record(&mut tape, graph, &job.loss, x)?;
-        ring.record(&mut tape, &losses, optimizer.clock())?;
-        let gradients = tape.backward(losses.total)?;
-        let gradient = tape.gradient(&gradients, x).ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
-        let gradient = tape.value(gradient).clone();
-        let loss = tape.value(losses.total).clone();
-        optimizer.record(tape.recorder(), &gradient, &loss)?;
-        let program = tape.finish()?;
-        let of = job.content;
-        // Another picture's settings are not those of this one.
-        let metadata = Metadata { settings: None, ..of.metadata().clone() };
-        let frame = (of.size(), of.alpha().map(<[f32]>::to_vec), of.depth(), metadata);
-        let (gpu, began) = (gpu.clone(), None);
-        Ok(Painter {
-            gpu,
-            program,
-            frame,
-            optimizer,
-            ring,
-            flat: job.descent.flat.map(Flat::new),
-            target_seconds,
-            steps,
-            seconds_before,
-            began,
-        })
+        let (place, target_seconds) = match job.layout.tiles {
+            None => {
+                graph.check_fits(gpu, job.content.size(), "--size")?;
+                let (whole, seconds) = Whole::new(gpu, graph, job, carried).await?;
+                (Place::Gpu(whole), seconds)
+            }
+            Some(tiles) => {
+                let sides = (tiles.most, tiles.keep);
+                let (tiles, seconds) = Tiles::new(gpu, graph, job, carried, sides).await?;
+                (Place::Host(tiles), seconds)
+            }
+        };
+        let (frame, course) = (Frame::of(job.content), Course::new(carried, job.descent.flat));
+        Ok(Painter { gpu: gpu.clone(), frame, course, place, target_seconds })
     }
 
-    /// What a step costs.
+    /// What a step costs, or both passes over a tile.
     pub fn plan(&self) -> &Plan {
-        self.program.plan()
+        match &self.place {
+            Place::Gpu(whole) => whole.program.plan(),
+            Place::Host(tiles) => tiles.tiled.plan(),
+        }
     }
 
     /// How long the targets took: the network's features of the content and of every style.
@@ -148,17 +111,17 @@ impl Painter {
 
     /// Steps taken, those before what was carried over included.
     pub fn steps(&self) -> u64 {
-        self.steps
+        self.course.steps
     }
 
     /// Whether the loss is flat; where the job says so, no more steps are taken then.
     pub fn is_flat(&self) -> bool {
-        self.flat.as_ref().is_some_and(Flat::reached)
+        self.course.is_flat()
     }
 
     /// Tells the losses of steps at this size that were taken before a break, so that [`Painter::is_flat`] sees them.
     pub fn recall(&mut self, losses: impl Iterator<Item = f32>) {
-        if let Some(flat) = &mut self.flat {
+        if let Some(flat) = &mut self.course.flat {
             losses.for_each(|loss| flat.push(loss));
         }
     }
@@ -175,79 +138,19 @@ impl Painter {
         save_every: Option<u64>,
         watch: &mut dyn FnMut(Event<'_>) -> Verdict,
     ) -> Result<()> {
-        self.began.get_or_insert_with(Instant::now);
-        let (mut ahead, mut long, before) = (None, true, self.steps);
-        for step in 1..=steps {
-            if watch(Event::Steps(self.steps)) == Verdict::Stop {
-                break;
-            }
-            let lap = Instant::now();
-            let submitted = self.program.submit();
-            if let Some(ahead) = ahead.replace(submitted) {
-                self.finish_step(ahead).await?;
-            }
-            let saves = step < steps && save_every.is_some_and(|n| (before + step) % n == 0);
-            let looks = self.flat.is_some() && (before + step) % FLAT_EVERY == 0;
-            if (long || saves || looks)
-                && let Some(ahead) = ahead.take()
-            {
-                self.finish_step(ahead).await?;
-            }
-            long = lap.elapsed().as_secs_f64() > LONG_STEP_SECONDS;
-            let rows = self.ring.rows(&self.gpu, looks).await?;
-            if self.tell(&rows, watch)? == Verdict::Stop || (looks && self.is_flat()) {
-                break;
-            }
-            if saves {
-                let picture = self.picture().await?;
-                if watch(Event::Picture(self.steps, picture)) == Verdict::Stop {
-                    break;
-                }
-            }
-        }
-        if let Some(ahead) = ahead {
-            self.finish_step(ahead).await?;
-        }
-        let rows = self.ring.rows(&self.gpu, true).await?;
-        watch(Event::Steps(self.steps));
-        self.tell(&rows, watch).map(drop)
-    }
-
-    /// Hands out losses, and stops where there is nothing left to descend.
-    fn tell(
-        &mut self,
-        rows: &[LossRow],
-        watch: &mut dyn FnMut(Event<'_>) -> Verdict,
-    ) -> Result<Verdict> {
-        if let Some(flat) = &mut self.flat {
-            rows.iter().for_each(|row| flat.push(row.total));
-        }
-        let verdict = if rows.is_empty() { Verdict::Continue } else { watch(Event::Losses(rows)) };
-        match rows.iter().find(|row| !row.total.is_finite()) {
-            None => Ok(verdict),
-            Some(row) => Err(Error::Diverged(format!(
-                "the loss is no finite number any more at step {}: take smaller weights or a smaller \
-                 step size (--lr)",
-                row.step
-            ))),
+        self.course.begin();
+        let common = (&mut self.course, &self.frame);
+        match &mut self.place {
+            Place::Gpu(whole) => whole.paint(steps, save_every, common, watch).await,
+            Place::Host(tiles) => tiles.paint(steps, save_every, common, watch).await,
         }
     }
 
-    async fn finish_step(&mut self, submission: wgpu::SubmissionIndex) -> Result<()> {
-        self.gpu.finished(submission).await?;
-        self.count_step();
-        Ok(())
-    }
-
-    fn count_step(&mut self) {
-        self.steps += 1;
-        let seconds = self.seconds();
-        self.ring.step_done(seconds);
-    }
-
-    /// Seconds since the first step began, with those before what was carried over.
-    pub fn seconds(&self) -> f64 {
-        self.seconds_before + self.began.map_or(0.0, |began| began.elapsed().as_secs_f64())
+    async fn rgb(&self) -> Result<Vec<f32>> {
+        match &self.place {
+            Place::Gpu(whole) => whole.rgb().await,
+            Place::Host(tiles) => Ok(tiles.pieces.result().to_vec()),
+        }
     }
 
     /// Everything that another painter needs to go on, at this size or another. The picture's alpha stays behind.
@@ -255,11 +158,13 @@ impl Painter {
     /// # Errors
     /// Whatever the driver reported.
     pub async fn carried(&self) -> Result<Carried> {
-        let (size, _, depth, _) = self.frame;
-        let rgb = self.gpu.read(self.optimizer.result()).await?;
-        let picture = Picture::from_planes(size, rgb, None, depth)?;
-        let state = self.optimizer.state(&self.gpu, size, self.steps).await?;
-        Ok(Carried { picture, state, seconds: self.seconds() })
+        let (size, steps) = (self.frame.size, self.course.steps);
+        let picture = Picture::from_planes(size, self.rgb().await?, None, self.frame.depth)?;
+        let state = match &self.place {
+            Place::Gpu(whole) => whole.optimizer.state(&self.gpu, size, steps).await?,
+            Place::Host(tiles) => tiles.pieces.state(size, steps),
+        };
+        Ok(Carried { picture, state, seconds: self.course.seconds() })
     }
 
     /// The picture as it stands, with the content's alpha, depth, colour profile and EXIF.
@@ -267,19 +172,19 @@ impl Painter {
     /// # Errors
     /// Whatever the driver reported.
     pub async fn picture(&self) -> Result<Picture> {
-        let (size, alpha, depth, metadata) = self.frame.clone();
-        let rgb = self.gpu.read(self.optimizer.result()).await?;
-        Ok(Picture::from_planes(size, rgb, alpha, depth)?.with_metadata(metadata))
+        self.frame.picture(self.rgb().await?)
     }
 
     /// GPU time of every dispatch of one step, which is taken as well.
     ///
     /// # Errors
-    /// As [`Program::profile`].
+    /// [`Error::Usage`] when the picture is painted in tiles; otherwise as
+    /// [`Program::profile`](crate::gpu::Program::profile).
     pub async fn profile(&mut self) -> Result<Vec<Timing>> {
-        self.began.get_or_insert_with(Instant::now);
-        let timings = self.program.profile().await?;
-        self.count_step();
-        Ok(timings)
+        self.course.begin();
+        match &mut self.place {
+            Place::Gpu(whole) => whole.profile(&mut self.course).await,
+            Place::Host(_) => Err(Error::Usage("steps in tiles are not profiled".into())),
+        }
     }
 }

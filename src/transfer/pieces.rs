@@ -1,75 +1,133 @@
-//! The optimiser's step for a picture that lives on the host: piece by piece through the same kernels.
+//! The optimiser's step for a picture that lives on the host: piece by piece through the same kernels. Only for
+//! optimisers that move every number for itself ([`Descent::is_by_pieces`]).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Program};
-use crate::optim::Adam;
+use crate::optim::{Adam, Descent, Optimizer, State};
 use crate::tape::Tape;
-use crate::tensor::Tensor;
+use crate::tensor::{Shape, Tensor};
 
-/// Adam with its state on the host.
-pub struct Pieces {
+/// The name of the averaged picture in an optimiser's state, and of the picture itself.
+const AVERAGE: &str = "average";
+const PICTURE: &str = "x";
+
+/// A picture and what moves it.
+pub(super) struct Pieces {
     gpu: Gpu,
-    adam: Adam,
+    optimizer: Optimizer,
     x: Tensor,
     gradient: Tensor,
-    tick: Program,
-    update: Program,
-    mean: Vec<f32>,
-    square: Vec<f32>,
+    program: Program,
+    /// What the optimiser knows by name: of every number of the picture, or a clock.
+    state: BTreeMap<String, Vec<f32>>,
+    picture: Vec<f32>,
 }
 
 impl Pieces {
-    /// The optimiser for `count` numbers, of which `piece` go to the GPU at a time.
+    /// For a picture of `size` that starts from `picture` (3×H×W), of which `piece` numbers go to the GPU at a time. `state` is
+    /// that of an optimiser before, if there was one.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) when a piece is too large for the adapter.
-    pub fn new(gpu: &Gpu, count: usize, piece: usize, lr: f32) -> Result<Self> {
-        let piece = piece.min(count);
+    /// [`Error::Memory`](crate::Error::Memory) when a piece is too large for the adapter, and
+    /// [`Error::Shape`](crate::Error::Shape) when the state is another optimiser's.
+    pub fn new(
+        gpu: &Gpu,
+        descent: &Descent,
+        picture: Vec<f32>,
+        piece: usize,
+        (size, before): ((u32, u32), Option<&State>),
+    ) -> Result<Self> {
         let (x, gradient) = (gpu.zeros([piece])?, gpu.zeros([piece])?);
-        let adam = Adam::new(gpu, x.shape(), lr)?;
+        let optimizer = Optimizer::new(gpu, descent, &x, &vec![0.0; piece], (size, None))?;
         let mut tape = Tape::new(gpu);
-        adam.record_tick(tape.recorder())?;
-        let tick = tape.finish()?;
-        let mut tape = Tape::new(gpu);
-        adam.record_update(tape.recorder(), &x, &(&gradient).into())?;
-        let update = tape.finish()?;
-        let (mean, square) = (vec![0.0; count], vec![0.0; count]);
-        Ok(Pieces { gpu: gpu.clone(), adam, x, gradient, tick, update, mean, square })
+        let loss = (&gpu.zeros(Shape::scalar())?).into();
+        optimizer.record(tape.recorder(), &(&gradient).into(), &loss)?;
+        let program = tape.finish()?;
+        let mut state = BTreeMap::new();
+        for (name, tensor) in optimizer.tensors() {
+            let own = tensor.shape().elements();
+            let count = if own == piece { picture.len() } else { own };
+            let numbers = match before {
+                Some(before) if before.size == size => before.tensor(&name)?.to_vec(),
+                _ if name == AVERAGE || name == PICTURE => picture.clone(),
+                _ => vec![0.0; count],
+            };
+            state.insert(name, numbers);
+        }
+        if let Some(before) = before.filter(|before| before.size != size) {
+            for (name, numbers) in Adam::resized(before, size)? {
+                state.insert(name.into(), numbers);
+            }
+        }
+        let picture = state.remove(PICTURE).unwrap_or(picture);
+        Ok(Pieces { gpu: gpu.clone(), optimizer, x, gradient, program, state, picture })
     }
 
-    /// Moves `picture` against `gradient`.
+    /// The picture at which the gradient is wanted, 3×H×W.
+    pub fn picture(&self) -> &[f32] {
+        &self.picture
+    }
+
+    /// The result as it stands.
+    pub fn result(&self) -> &[f32] {
+        self.state.get(AVERAGE).map_or(&self.picture, Vec::as_slice)
+    }
+
+    /// What the optimiser knows after `steps` steps, for a picture of `size`.
+    pub fn state(&self, size: (u32, u32), steps: u64) -> State {
+        let mut tensors = self.state.clone();
+        if tensors.contains_key(AVERAGE) {
+            tensors.insert(PICTURE.into(), self.picture.clone());
+        }
+        State { steps, size, tensors }
+    }
+
+    /// Moves the picture against `gradient`.
     ///
     /// # Errors
     /// Whatever the driver reported.
-    pub async fn step(&mut self, picture: &mut [f32], gradient: &[f32]) -> Result<()> {
-        let gpu = &self.gpu;
-        self.tick.run().await?;
-        let [_, (_, mean), (_, square)] = self.adam.tensors();
-        let piece = self.x.shape().elements();
-        // The last piece may be short: what the GPU does with the rest is not read.
-        let mut padded = vec![0.0; piece];
-        for start in (0..picture.len()).step_by(piece) {
-            let here = start..picture.len().min(start + piece);
-            let parts = [
-                (&self.x, &picture[here.clone()]),
-                (&self.gradient, &gradient[here.clone()]),
-                (mean, &self.mean[here.clone()]),
-                (square, &self.square[here.clone()]),
-            ];
-            for (tensor, numbers) in parts {
-                padded[..numbers.len()].copy_from_slice(numbers);
-                gpu.write(tensor, &padded)?;
+    pub async fn step(&mut self, gradient: &[f32]) -> Result<()> {
+        let (gpu, piece) = (&self.gpu, self.x.shape().elements());
+        let clocks: BTreeMap<String, Vec<f32>> = self
+            .state
+            .iter()
+            .filter(|(_, numbers)| numbers.len() != self.picture.len())
+            .map(|(name, numbers)| (name.clone(), numbers.clone()))
+            .collect();
+        for start in (0..self.picture.len()).step_by(piece) {
+            let here = start..self.picture.len().min(start + piece);
+            write(gpu, &self.x, &self.picture, here.clone())?;
+            write(gpu, &self.gradient, gradient, here.clone())?;
+            let tensors = self.optimizer.tensors();
+            let known = || tensors.iter().filter(|(name, _)| name != PICTURE);
+            for (name, tensor) in known() {
+                // Every piece takes the same step.
+                match clocks.get(name) {
+                    Some(clock) => gpu.write(tensor, clock)?,
+                    None => write(gpu, tensor, &self.state[name], here.clone())?,
+                }
             }
-            self.update.run().await?;
-            let parts = [
-                (&self.x, &mut picture[here.clone()]),
-                (mean, &mut self.mean[here.clone()]),
-                (square, &mut self.square[here.clone()]),
-            ];
-            for (tensor, numbers) in parts {
-                numbers.copy_from_slice(&gpu.read(tensor).await?[..numbers.len()]);
+            self.program.run().await?;
+            self.picture[here.clone()].copy_from_slice(&gpu.read(&self.x).await?[..here.len()]);
+            for (name, tensor) in known() {
+                let numbers = gpu.read(tensor).await?;
+                match self.state.get_mut(name) {
+                    Some(own) if clocks.contains_key(name) => own.clone_from(&numbers),
+                    Some(own) => own[here.clone()].copy_from_slice(&numbers[..here.len()]),
+                    None => {}
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Writes a part of `numbers` to the beginning of a tensor; what the GPU makes of the rest is not read.
+fn write(gpu: &Gpu, tensor: &Tensor, numbers: &[f32], here: Range<usize>) -> Result<()> {
+    let mut part = numbers[here].to_vec();
+    part.resize(tensor.shape().elements(), 0.0);
+    gpu.write(tensor, &part)
 }

@@ -23,7 +23,7 @@ pub struct TiledTargets {
 }
 
 impl TiledTargets {
-    /// Measures content and styles, in tiles of at most `most` px.
+    /// Measures content and styles, in tiles of at most so many pixels each.
     ///
     /// # Errors
     /// As [`Targets::measure`].
@@ -33,11 +33,11 @@ impl TiledTargets {
         settings: &LossSettings,
         content: &Picture,
         styles: &[(Picture, f32)],
-        most: usize,
+        (most, style_tile): (usize, usize),
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
         let scales = content_scales(gpu, graph, (layers, settings), content, most).await?;
-        let style = style_targets(gpu, graph, settings, styles, most).await?;
+        let style = style_targets(gpu, graph, settings, styles, style_tile).await?;
         Ok(TiledTargets { style: Targets { content: Vec::new(), style }, scales })
     }
 }

@@ -1,0 +1,99 @@
+//! A painter whose picture lies on the host.
+
+use super::course::{Course, Frame, Watch};
+use super::grid::Grid;
+use super::painter::{Event, Job, Verdict};
+use super::pieces::Pieces;
+use super::ring::LossRow;
+use super::start::Carried;
+use super::tiled::{Tiled, TiledTargets};
+use web_time::Instant;
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::nets::Graph;
+
+pub(super) struct Tiles {
+    pub tiled: Tiled,
+    pub pieces: Pieces,
+    content: Vec<f32>,
+    gradient: Vec<f32>,
+}
+
+impl Tiles {
+    /// Measures the targets and records the step in tiles of at most `most` px; also gives the seconds that the
+    /// targets took.
+    pub async fn new(
+        gpu: &Gpu,
+        graph: &Graph,
+        job: &Job<'_>,
+        carried: Option<&Carried>,
+        (most, keep): (usize, bool),
+    ) -> Result<(Self, f64)> {
+        if !job.descent.is_by_pieces() {
+            let what = "this optimiser needs the whole picture on the GPU: take adam, which works in tiles";
+            return Err(Error::Usage(what.into()));
+        }
+        let (settings, size) = (&job.loss, job.content.size());
+        let style_tile = job.layout.style_tile.unwrap_or(most);
+        let lap = Instant::now();
+        let measured = (most, style_tile);
+        let targets =
+            TiledTargets::measure(gpu, graph, settings, job.content, job.styles, measured).await?;
+        let target_seconds = lap.elapsed().as_secs_f64();
+        let grid = Grid::new(size, most, graph.reach(&settings.counted_taps()))?;
+        let piece = 3 * grid.tile.0 * grid.tile.1;
+        let tiled = Tiled::new(gpu, graph, settings, &targets, grid, keep)?;
+        let picture = job.start.rgb(job.content);
+        let gradient = vec![0.0; picture.len()];
+        let before = (size, carried.map(|carried| &carried.state));
+        let pieces = Pieces::new(gpu, &job.descent, picture, piece, before)?;
+        let content = job.content.rgb().to_vec();
+        Ok((Tiles { tiled, pieces, content, gradient }, target_seconds))
+    }
+
+    pub async fn paint(
+        &mut self,
+        steps: u64,
+        save_every: Option<u64>,
+        (course, frame): (&mut Course, &Frame),
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        let before = course.steps;
+        for step in 1..=steps {
+            if watch(Event::Steps(course.steps)) == Verdict::Stop {
+                break;
+            }
+            self.gradient.fill(0.0);
+            let of = 2 * self.tiled.grid().count();
+            let mut tell = |done| watch(Event::Tiles(done, of)) == Verdict::Continue;
+            let (picture, content) = (self.pieces.picture(), &self.content);
+            let sums = self.tiled.gradient(picture, content, &mut self.gradient, &mut tell).await?;
+            // Stopped between two tiles: the picture stays as it was.
+            let Some(sums) = sums else { break };
+            self.pieces.step(&self.gradient).await?;
+            let row = LossRow {
+                step: course.steps,
+                total: sums.total,
+                content: sums.content,
+                style: sums.style,
+                tv: sums.variation,
+                seconds: course.seconds(),
+            };
+            course.steps += 1;
+            let saves = step < steps && save_every.is_some_and(|n| (before + step) % n == 0);
+            let flat = |course: &Course| course.looks(before + step) && course.is_flat();
+            if course.tell(&[row], watch)? == Verdict::Stop || flat(course) {
+                break;
+            }
+            if saves {
+                let picture = frame.picture(self.pieces.result().to_vec())?;
+                if watch(Event::Picture(course.steps, picture)) == Verdict::Stop {
+                    break;
+                }
+            }
+        }
+        watch(Event::Steps(course.steps));
+        Ok(())
+    }
+}
