@@ -1,5 +1,5 @@
-//! Keeping colours (Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016):
-//! by luminance transfer (section 4) and by matching the style's colours to the content's (section 3).
+//! Keeping colours (Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016),
+//! by their luminance-only transfer and by matching the style's colours to the content's.
 
 use std::borrow::Cow;
 
@@ -9,28 +9,30 @@ use super::resize::unit;
 /// Rec. 601's weights, those of Y′ in YCbCr and YIQ.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// Variance of a step of 8 bits. Along an axis that a style varies less on there is nothing to stretch but noise.
+/// Variance of a step of 8 bits. Along an axis that a style varies less on there is little to stretch but noise, and it
+/// counts as if it varied so much.
 const FLAT: f64 = 1.0 / (255.0 * 255.0);
 
 impl Picture {
     /// This picture's colours with another one's luma.
     ///
-    /// Luma and chroma are those of YCbCr on coded values, as in the paper: brightness there is about as the eye has it, and
-    /// grey stays grey to the last bit, because chroma is what remains of a colour once its luma is taken off. What no
-    /// display can show is desaturated until it can: clipping channels one by one would change hue and luma.
-    /// Alpha, depth and metadata stay. The other picture is brought to this one's size.
+    /// Luma and chroma are those of YCbCr and YIQ on coded values, where brightness is about as even as to the eye: chroma
+    /// is what remains of a colour once its luma is taken off, so that grey stays grey, and a colour's hue is kept by scaling
+    /// it. What the space does not have is desaturated until it does: clipping channels one by one would change hue and
+    /// luma. Alpha, depth and metadata stay. The other picture is brought to this one's size.
     #[must_use]
     pub fn with_luma_of(&self, other: &Picture) -> Picture {
-        let other = match other.size() == self.size() {
-            true => Cow::Borrowed(other),
-            false => Cow::Owned(other.resized(self.width, self.height)),
+        let other = if other.size() == self.size() {
+            Cow::Borrowed(other)
+        } else {
+            Cow::Owned(other.resized(self.width, self.height))
         };
         let mut result = self.clone();
         let pixels = self.rgb.len() / 3;
         for i in 0..pixels {
             let colour = [0, 1, 2].map(|plane| unit(self.rgb[plane * pixels + i]));
             let from = [0, 1, 2].map(|plane| unit(other.rgb[plane * pixels + i]));
-            let moved = with_luma(colour, luma(from));
+            let moved = with_luma(colour, unit(luma(from)));
             for (plane, sample) in moved.into_iter().enumerate() {
                 result.rgb[plane * pixels + i] = sample;
             }
@@ -59,10 +61,9 @@ fn with_luma(colour: [f32; 3], to: f32) -> [f32; 3] {
 /// The style with its colours moved by one linear map, so that their mean and covariance are those of the content.
 ///
 /// Of all such maps it is the one that moves colours least: Monge's and Kantorovich's (Pitié & Kokaram, "The linear
-/// Monge–Kantorovitch linear colour mapping for example-based colour transfer", CVMP 2007, section 2). Pixels count by
-/// their alpha. The moments are met up to two things: what comes to lie outside 0..=1 is clipped, and a style that does
-/// not vary along some axis, as a drawing in greys, can't be made to. Both pictures are
-/// taken to be in one colour space.
+/// Monge–Kantorovitch linear colour mapping for example-based colour transfer", CVMP 2007). Pixels count by their
+/// alpha. The moments are met up to two things: what comes to lie outside 0..=1 is clipped, and a style that hardly varies
+/// along some axis, as a drawing in greys, can't be made to. Both pictures are taken to be in one colour space.
 #[must_use]
 pub fn match_colours(style: &Picture, content: &Picture) -> Picture {
     let (from, to) = (Moments::of(style), Moments::of(content));
@@ -102,31 +103,27 @@ struct Moments {
 impl Moments {
     fn of(picture: &Picture) -> Moments {
         let pixels = picture.rgb.len() / 3;
-        let colour = |i: usize| vector(|c| f64::from(unit(picture.rgb[c * pixels + i])));
-        let weight = |i: usize| picture.alpha.as_ref().map_or(1.0, |alpha| f64::from(alpha[i]));
-        let all: f64 = (0..pixels).map(weight).sum();
+        let (mut all, mut sum, mut squares) = (0.0, [0.0; 3], [[0.0; 3]; 3]);
+        for i in 0..pixels {
+            let weight = picture.alpha.as_ref().map_or(1.0, |alpha| f64::from(alpha[i]));
+            let colour = vector(|c| f64::from(unit(picture.rgb[c * pixels + i])));
+            all += weight;
+            sum = vector(|j| sum[j] + weight * colour[j]);
+            squares = matrix(|j, k| squares[j][k] + weight * colour[j] * colour[k]);
+        }
+        // Where all is transparent there is no colour to measure.
         let all = if all > 0.0 { all } else { 1.0 };
-        let mut mean = [0.0; 3];
-        for i in 0..pixels {
-            let (colour, weight) = (colour(i), weight(i) / all);
-            mean = vector(|c| mean[c] + weight * colour[c]);
-        }
-        let mut covariance = [[0.0; 3]; 3];
-        for i in 0..pixels {
-            let (colour, weight) = (colour(i), weight(i) / all);
-            let off = vector(|c| colour[c] - mean[c]);
-            covariance = matrix(|j, k| covariance[j][k] + weight * off[j] * off[k]);
-        }
-        Moments { mean, covariance }
+        let mean = sum.map(|sum| sum / all);
+        Moments { mean, covariance: matrix(|j, k| squares[j][k] / all - mean[j] * mean[k]) }
     }
 }
 
 /// T = A^-½ (A^½ B A^½)^½ A^-½: the symmetric map that takes covariance A to B.
 fn monge_kantorovich(from: &Matrix, to: &Matrix) -> Matrix {
     let (values, vectors) = eigen(from);
-    let root = rebuilt(values.map(|value| value.max(0.0).sqrt()), &vectors);
-    let inverse = |value: f64| if value > FLAT { 1.0 / value.sqrt() } else { 0.0 };
-    let inverse = rebuilt(values.map(inverse), &vectors);
+    let deviations = values.map(|variance| variance.max(FLAT).sqrt());
+    let root = rebuilt(deviations, &vectors);
+    let inverse = rebuilt(deviations.map(f64::recip), &vectors);
     let (values, vectors) = eigen(&product(&product(&root, to), &root));
     let middle = rebuilt(values.map(|value| value.max(0.0).sqrt()), &vectors);
     product(&product(&inverse, &middle), &inverse)

@@ -188,7 +188,7 @@ impl<'a> Block<'a> {
     fn number(&self, entry: &Entry, value: u32) -> Option<Vec<u8>> {
         let mut bytes = match entry.kind {
             Type::SHORT => u16::try_from(value).ok()?.to_ne_bytes().to_vec(),
-            Type::LONG => value.to_ne_bytes().to_vec(),
+            Type::LONG | Type::SLONG => value.to_ne_bytes().to_vec(),
             _ => return None,
         };
         ByteOrder::native().convert(entry.kind, &mut bytes, self.order);

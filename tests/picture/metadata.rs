@@ -45,7 +45,7 @@ fn camera(orientation: u32, (width, height): (u32, u32), thumbnail: bool) -> Vec
         (0x829A, 5, 1, 196),
         (0x9003, 2, 20, 204),
         (0x927C, 7, 6, 224),
-        (0xA002, 4, 1, width),
+        (0xA002, 9, 1, width), // signed, as darktable writes it
         (0xA003, 3, 1, height),
     ];
     let gps = [(0x0001, 2, 2, u32::from_le_bytes(*b"N\0\0\0"))];
@@ -112,7 +112,8 @@ fn values(exif: &[u8]) -> Vec<(u16, Vec<u8>)> {
     let mut directories = vec![u32(4)];
     while let Some(at) = directories.pop() {
         for entry in (0..usize::from(u16(at))).map(|i| at + 2 + 12 * i) {
-            let bytes = [1, 1, 2, 4, 8, 1, 1][usize::from(u16(entry + 2)) - 1] * u32(entry + 4);
+            let bytes =
+                [1, 1, 2, 4, 8, 1, 1, 2, 4][usize::from(u16(entry + 2)) - 1] * u32(entry + 4);
             let place = if bytes > 4 { u32(entry + 8) } else { entry + 8 };
             match u16(entry) {
                 0x8769 | 0x8825 => directories.push(u32(entry + 8)),
@@ -195,6 +196,22 @@ fn damage_is_left_out() {
     looped[18..22].copy_from_slice(&[0x69, 0x87, 4, 0]);
     looped[26..30].copy_from_slice(&8_u32.to_le_bytes());
     decode(&looped);
+}
+
+#[test]
+fn changed_bytes_do_not_panic() {
+    let picture = make::picture((23, 17), false, Depth::Eight).with_metadata(full((23, 17)));
+    for format in FORMATS {
+        let bytes = picture.encode(format).unwrap();
+        for hit in make::noise(2 * 1000).chunks(2) {
+            let mut broken = bytes.clone();
+            broken[usize::from(hit[0]) % bytes.len()] = hit[1] as u8;
+            let _ = settings(&broken, "p");
+            if let Ok(picture) = Picture::decode(&broken, "p") {
+                let _ = picture.encode(Format::Tiff);
+            }
+        }
+    }
 }
 
 #[test]
