@@ -16,12 +16,12 @@ pub use lbfgs::Lbfgs;
 pub struct Descent {
     /// The optimiser.
     pub method: Method,
-    /// About how far a number of the picture, which lies in 0..1, moves in a step: Adam's step size, and the root mean
-    /// square of L-BFGS's trials as long as it knows no curvature.
+    /// About how far a number of the picture, which lies in 0..1, moves in a step: Adam's step size, and the root
+    /// mean square of L-BFGS's first trial.
     pub lr: f32,
     /// Whether the result is the average of the iterates.
     pub average: bool,
-    /// Stops where the loss has become flat: see [`Flat`](crate::transfer::Flat).
+    /// Ends where the loss has become flat, by this share: see [`Flat`](crate::transfer::Flat).
     pub flat: Option<f32>,
 }
 
@@ -67,8 +67,8 @@ enum Running {
 }
 
 impl Optimizer {
-    /// Before its first step: starts from the numbers of `x`, after `steps` steps at other sizes and with the moments of those,
-    /// if there are any.
+    /// Before its first step: starts from these numbers of `x`, after `steps` steps at other sizes and with the
+    /// moments of those, if there are any.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter, and whatever the driver

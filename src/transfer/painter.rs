@@ -17,8 +17,8 @@ use crate::tape::Tape;
 /// for two; shorter ones overlap with the host's work.
 const LONG_STEP_SECONDS: f64 = 0.1;
 
-/// After so many steps it is looked whether the loss is flat. Always after the same ones, whenever losses arrive: two runs stop
-/// at the same step.
+/// After so many steps it is looked whether the loss is flat, and waited for all losses: two runs end at the same
+/// step, whenever losses arrive.
 const FLAT_EVERY: u64 = 10;
 
 const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
