@@ -75,6 +75,8 @@ const ARMIJO = 1e-4;
 const ROUNDING = 1e-6;
 // A pair with a smaller cosine says nothing about curvature that f32 can tell from noise.
 const LEAST_COSINE = 1e-4;
+// Less is lost in the smallest numbers of f32; dividing by it gives no number.
+const LEAST = 1e-36;
 // After so many trials in a row the history is no guide any more.
 const MOST_REJECTIONS = 4u;
 
@@ -142,7 +144,8 @@ fn decide(@builtin(local_invocation_index) lane: u32) {
         // Written so that a loss that is no number is rejected.
         let low_enough = loss[0] <= state.loss + ARMIJO * descent + ROUNDING * abs(state.loss);
         if state.begun == 0u || low_enough {
-            let curved = bend > LEAST_COSINE * sqrt(moved_squares) * sqrt(turned_squares);
+            let noise = LEAST_COSINE * sqrt(moved_squares) * sqrt(turned_squares);
+            let curved = bend > max(noise, LEAST) && turned_squares > LEAST;
             accept(state.begun != 0u && curved);
             state.squares = pull_squares;
         } else {
@@ -173,7 +176,7 @@ fn reject(descent: f32, moved_squares: f32) {
     state.length *= shorter;
     if state.rejections == MOST_REJECTIONS && state.pairs > 0u {
         forget();
-        state.length = shorter * sqrt(moved_squares / max(state.squares, 1e-36));
+        state.length = shorter * sqrt(moved_squares / max(state.squares, LEAST));
     }
 }
 
@@ -286,7 +289,7 @@ fn recur() {
     // Positive definite but for rounding; this also catches what is no number.
     if state.pairs == 0u || !(slope < 0.0) {
         forget();
-        state.length = params.lr * sqrt(f32(params.count) / max(state.squares, 1e-36));
+        state.length = params.lr * sqrt(f32(params.count) / max(state.squares, LEAST));
     }
 }
 

@@ -299,6 +299,32 @@ fn it_stops_at_the_bounds_where_it_should() -> Result<()> {
 }
 
 #[test]
+fn the_unit_of_the_loss_does_not_matter() -> Result<()> {
+    let (n, mut rng) = (40, rng(9));
+    let (a, b) = (random(&mut rng, n * n), random(&mut rng, n));
+    let run = |unit: f32| {
+        let scaled = |v: &[f32]| v.iter().map(|v| unit * v).collect::<Vec<_>>();
+        let (a, b) = (scaled(&a), scaled(&b));
+        descend(&lbfgs(0.01), &vec![0.5; n], 100, |t, x| least_squares(t, x, &a, &b))
+    };
+    let fall = |losses: &[f32]| losses.iter().copied().fold(f32::INFINITY, f32::min) / losses[0];
+    let expected = fall(&run(1.0)?.0);
+    // Losses and gradients go with its square, the products of gradients with its fourth power.
+    for unit in [1e-7, 1e-3, 1e3, 1e7] {
+        let (losses, _) = run(unit)?;
+        let fall = fall(&losses);
+        assert!((fall / expected - 1.0).abs() < 0.02, "{unit:e}: {fall} instead of {expected}");
+    }
+    // Where f32 ends there may be no way down, but never nonsense.
+    for unit in [1e-19, 1e-12, 1e-9, 1e11, 1e15] {
+        let (losses, x) = run(unit)?;
+        assert!(x.iter().all(|v| (0.0..=1.0).contains(v)), "{unit:e}: {x:?}");
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{unit:e}: {losses:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_no_number_is_rejected_and_no_slope_moves_nothing() -> Result<()> {
     let (gpu, start) = (gpu(), [0.25, 0.5, 0.75]);
     let (x, gradient) = (gpu.zeros([3])?, gpu.zeros([3])?);
