@@ -1,8 +1,9 @@
-// One evaluation of L-BFGS in the box low..high (Nocedal & Wright, "Numerical Optimization", 2006: algorithm 7.4, two-loop
-// recursion, with backtracking, 3.1; Bertsekas, "Projected Newton Methods for Optimization Problems with Simple Constraints", 1982).
-// The recursion runs on coefficients: with the inner products of all pairs at hand, the direction is a weighted sum
-// of vectors (Chen, Wang, Zhou, "Large-scale L-BFGS using MapReduce", 2014), so that kernels over the picture need no order of
-// slots, and the ring of pairs turns by data. One file, longer than others, because all of it shares State.
+// One evaluation of L-BFGS in the box low..high (Nocedal & Wright, "Numerical Optimization", 2006: algorithm 7.4, the
+// two-loop recursion, and 3.1, backtracking; Bertsekas, "Projected Newton Methods for Optimization Problems with
+// Simple Constraints", 1982). The recursion runs on coefficients: with the inner products of all pairs at hand, the
+// direction is a weighted sum of vectors (Chen, Wang, Zhou, "Large-scale L-BFGS using MapReduce", 2014), so that
+// kernels over the picture need no order of slots, and the ring of pairs turns by data. One file, longer than others,
+// because all of it shares State.
 //
 // x: the trial point, just evaluated. base: the best point so far. Both, their gradients, moved, turned, pull,
 // direction, and s and y of every slot: count numbers. A coordinate is held where it lies on a bound and its gradient
@@ -10,7 +11,7 @@
 //
 // In this order; over the picture one invocation an element in workgroups of 256, or (sums) a contiguous share of
 // elements a workgroup, always added in the same order. partials: for every sum, a number a workgroup. All write =.
-// measure   sums     moved = x − base, turned = Δ gradient, pull = the gradient at x without what is held; five products
+// measure   sums     moved = x − base, turned = Δ gradient, pull = the gradient at x but for what is held; 5 products
 // decide    1 group  accepts the trial (Armijo's condition) or shortens the step; says which slot takes the new pair
 // remember  sums     one slot: takes the pair if it is its turn; five products with pull and with the pair
 // gather    1 group a slot: adds up its products
@@ -74,6 +75,8 @@ const ARMIJO = 1e-4;
 const ROUNDING = 1e-6;
 // A pair with a smaller cosine says nothing about curvature that f32 can tell from noise.
 const LEAST_COSINE = 1e-4;
+// Less is lost in the smallest numbers of f32; dividing by it gives no number.
+const LEAST = 1e-36;
 // After so many trials in a row the history is no guide any more.
 const MOST_REJECTIONS = 4u;
 
@@ -141,7 +144,8 @@ fn decide(@builtin(local_invocation_index) lane: u32) {
         // Written so that a loss that is no number is rejected.
         let low_enough = loss[0] <= state.loss + ARMIJO * descent + ROUNDING * abs(state.loss);
         if state.begun == 0u || low_enough {
-            let curved = bend > LEAST_COSINE * sqrt(moved_squares) * sqrt(turned_squares);
+            let noise = LEAST_COSINE * sqrt(moved_squares) * sqrt(turned_squares);
+            let curved = bend > max(noise, LEAST) && turned_squares > LEAST;
             accept(state.begun != 0u && curved);
             state.squares = pull_squares;
         } else {
@@ -172,7 +176,7 @@ fn reject(descent: f32, moved_squares: f32) {
     state.length *= shorter;
     if state.rejections == MOST_REJECTIONS && state.pairs > 0u {
         forget();
-        state.length = shorter * sqrt(moved_squares / max(state.squares, 1e-36));
+        state.length = shorter * sqrt(moved_squares / max(state.squares, LEAST));
     }
 }
 
@@ -285,7 +289,7 @@ fn recur() {
     // Positive definite but for rounding; this also catches what is no number.
     if state.pairs == 0u || !(slope < 0.0) {
         forget();
-        state.length = params.lr * sqrt(f32(params.count) / max(state.squares, 1e-36));
+        state.length = params.lr * sqrt(f32(params.count) / max(state.squares, LEAST));
     }
 }
 

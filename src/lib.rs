@@ -5,7 +5,7 @@
 //! Bytes become a [`picture::Picture`]; a [`nets::Network`] of the VGG family becomes a [`nets::Graph`], which
 //! records [`ops`] on a [`tape::Tape`]; the tape with its backward pass becomes a [`gpu::Program`], a list
 //! of dispatches that is replayed every step. [`transfer::Painter`] puts these together: it measures
-//! the targets, records the loss ([`transfer::loss`]) and lets [`optim::Adam`] move the picture.
+//! the targets, records the loss ([`transfer::loss`]) and lets an [`optim::Optimizer`] move the picture.
 //!
 //! ```no_run
 //! use impasto::gpu::{Choice, Gpu};

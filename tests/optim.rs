@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{gpu, random, rng};
+use common::{checked_gpu, gpu, random, rng};
 use impasto::Result;
 use impasto::gpu::{Gpu, Recorder};
 use impasto::nets::{Graph, Network};
@@ -174,12 +174,12 @@ fn every_trial_is_the_twins() -> Result<()> {
 
 /// Losses before each of so many steps, and the result.
 fn descend(
+    gpu: &Gpu,
     descent: &Descent,
     start: &[f32],
     steps: usize,
     loss: impl Fn(&mut Tape, Var) -> Result<Var>,
 ) -> Result<(Vec<f32>, Vec<f32>)> {
-    let gpu = gpu();
     let x = gpu.zeros([start.len(), 1, 1])?;
     let optimizer = Optimizer::new(gpu, descent, &x, start, ((1, 1), None))?;
     let mut tape = Tape::new(gpu);
@@ -241,8 +241,10 @@ fn an_ill_conditioned_bowl_is_no_trouble() -> Result<()> {
     let goal: Vec<f64> = (0..n).map(|_| rng.random_range(0.3..0.7)).collect();
     let b: Vec<f32> = a.chunks_exact(n).map(|row| dot(&wide(row), &goal) as f32).collect();
     let start: Vec<f32> = (0..n).map(|_| rng.random_range(0.0..1.0)).collect();
-    let run =
-        |descent: &Descent| descend(descent, &start, 150, |tape, x| least_squares(tape, x, &a, &b));
+    let run_on = |gpu: &Gpu, descent: &Descent| {
+        descend(gpu, descent, &start, 150, |tape, x| least_squares(tape, x, &a, &b))
+    };
+    let run = |descent: &Descent| run_on(gpu(), descent);
     let (losses, x) = run(&lbfgs(0.01))?;
     let mut adam = f32::INFINITY;
     for lr in [0.002, 0.01, 0.05] {
@@ -265,7 +267,10 @@ fn an_ill_conditioned_bowl_is_no_trouble() -> Result<()> {
         point = twin.step(&point, &gradient, loss, 0.01);
     }
     assert!(f64::from(best) < 3.0 * lowest, "{best:e}, in f64 {lowest:e}");
-    assert_eq!(run(&lbfgs(0.01))?, (losses, x), "two runs differ");
+    // The same bits in a second run, and with bounds checks in the shaders.
+    let first = (losses, x);
+    assert_eq!(run(&lbfgs(0.01))?, first);
+    assert_eq!(run_on(checked_gpu(), &lbfgs(0.01))?, first);
     Ok(())
 }
 
@@ -274,7 +279,8 @@ fn it_stops_at_the_bounds_where_it_should() -> Result<()> {
     let (n, mut rng) = (60, rng(7));
     let a: Vec<f32> = random(&mut rng, n * n);
     let b: Vec<f32> = random(&mut rng, n).iter().map(|v| 6.0 * v).collect();
-    let run = |lr| descend(&lbfgs(lr), &vec![0.5; n], 400, |t, x| least_squares(t, x, &a, &b));
+    let run =
+        |lr| descend(gpu(), &lbfgs(lr), &vec![0.5; n], 400, |t, x| least_squares(t, x, &a, &b));
     // The first step may be far too small or too large.
     for lr in [1e-6, 0.01, 1e6] {
         let (losses, x) = run(lr)?;
@@ -296,6 +302,32 @@ fn it_stops_at_the_bounds_where_it_should() -> Result<()> {
         assert!(left < 1e-4 * first, "lr {lr}: {left:e} of {first:e}");
         let bound = x.iter().filter(|x| **x == 0.0 || **x == 1.0).count();
         assert!((5..n).contains(&bound), "{bound} of {n} lie on a bound");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_unit_of_the_loss_does_not_matter() -> Result<()> {
+    let (n, mut rng) = (40, rng(9));
+    let (a, b) = (random(&mut rng, n * n), random(&mut rng, n));
+    let run = |unit: f32| {
+        let scaled = |v: &[f32]| v.iter().map(|v| unit * v).collect::<Vec<_>>();
+        let (a, b) = (scaled(&a), scaled(&b));
+        descend(gpu(), &lbfgs(0.01), &vec![0.5; n], 100, |t, x| least_squares(t, x, &a, &b))
+    };
+    let fall = |losses: &[f32]| losses.iter().copied().fold(f32::INFINITY, f32::min) / losses[0];
+    let expected = fall(&run(1.0)?.0);
+    // Losses and gradients go with its square, the products of gradients with its fourth power.
+    for unit in [1e-7, 1e-3, 1e3, 1e7] {
+        let (losses, _) = run(unit)?;
+        let fall = fall(&losses);
+        assert!((fall / expected - 1.0).abs() < 0.02, "{unit:e}: {fall} instead of {expected}");
+    }
+    // Where f32 ends there may be no way down, but never nonsense.
+    for unit in [1e-19, 1e-12, 1e-9, 1e11, 1e15] {
+        let (losses, x) = run(unit)?;
+        assert!(x.iter().all(|v| (0.0..=1.0).contains(v)), "{unit:e}: {x:?}");
+        assert!(losses.iter().all(|loss| loss.is_finite()), "{unit:e}: {losses:?}");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! An exponential moving average of the iterates, corrected for its beginning, as Crowson's style-transfer-pytorch keeps: it
-//! has less of the noise that Adam's steps leave.
+//! An exponential moving average of the iterates, corrected for its beginning, as Crowson's style-transfer-pytorch
+//! keeps it.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader};

@@ -1,10 +1,11 @@
-//! L-BFGS on the GPU: history, products and the two-loop recursion stay there, and so does every decision, so that a step
-//! is a replay of the same dispatches. `shaders/lbfgs.wgsl` has the formulas.
+//! L-BFGS on the GPU: history, products and the two-loop recursion stay there, and so does every decision, so that a
+//! step is a replay of the same dispatches. `shaders/lbfgs.wgsl` has the formulas.
 //!
 //! One step is one evaluation of loss and gradient at a trial point. A trial that lowers the loss enough (Armijo's
-//! condition) becomes the base, and the next trial is a full step along the new direction; any other is thrown away, and the
-//! next trial is nearer to the base. The loss at the base never rises, but for rounding. The direction is that of the
-//! coordinates that may move: those on a bound of 0..1 whose gradient pushes them out are held.
+//! condition) becomes the base, and the next trial is a full step along the new direction; any other is thrown away,
+//! and the next trial is nearer to the base; after four in a row the history is forgotten. The loss at the base never
+//! rises, but for rounding. The direction is that of the coordinates that may move: those on a bound of 0..1 whose
+//! gradient pushes them out are held.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
@@ -62,8 +63,8 @@ impl Lbfgs {
         })
     }
 
-    /// Bytes of its state for a tensor of that shape. What it needs only during a step (three vectors) is in the step's
-    /// [`Plan`](crate::gpu::Plan).
+    /// Bytes of its state for a tensor of that shape. What it needs only during a step (three vectors) is in the
+    /// step's [`Plan`](crate::gpu::Plan).
     pub fn bytes(shape: &Shape, history: usize) -> u64 {
         let history = history.max(1);
         let small = STATE + 2 * history * history + 2 * history;

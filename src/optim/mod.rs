@@ -18,12 +18,12 @@ pub use state::State;
 pub struct Descent {
     /// The optimiser.
     pub method: Method,
-    /// About how far a number of the picture, which lies in 0..1, moves in a step: Adam's step size, and the root mean
-    /// square of L-BFGS's trials as long as it knows no curvature.
+    /// About how far a number of the picture, which lies in 0..1, moves in a step: Adam's step size, and the root
+    /// mean square of L-BFGS's first trial.
     pub lr: f32,
     /// Whether the result is the average of the iterates.
     pub average: bool,
-    /// Stops where the loss has become flat: see [`Flat`](crate::transfer::Flat).
+    /// Ends where the loss has become flat, by this share: see [`Flat`](crate::transfer::Flat).
     pub flat: Option<f32>,
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// Watches a loss. It is flat when its median over the last [`Flat::WINDOW`] steps is less than a share below the median over
-/// as many steps before those: medians, because Adam's losses are noisy and some of L-BFGS's trials are rejected.
+/// Watches a loss. It is flat when its median over the last [`Flat::WINDOW`] steps is not more than a share below the
+/// median over as many steps before those: medians, because Adam's losses are noisy and some of L-BFGS's trials are
+/// rejected.
 pub struct Flat {
     share: f32,
     losses: VecDeque<f32>,
@@ -73,7 +74,7 @@ mod tests {
         // A loss that swings by a tenth of what it is.
         let swings = |s: usize| 1.0 + 0.05 * ((s * 7919 % 101) as f32 / 50.0 - 1.0);
         assert_eq!(steps(1e-3, |s| falling(s) * swings(s)), None);
-        let at = steps(1e-3, |s| swings(s)).expect("nothing but noise");
+        let at = steps(1e-3, swings).expect("nothing but noise");
         assert!(at < 200, "{at}");
     }
 
