@@ -1,0 +1,101 @@
+//! What the style losses promise beyond their goldens (`tests/programs.rs`): nothing is lost where nothing differs, blends
+//! average moments, and pictures without any style give numbers.
+
+mod common;
+
+use common::gpu;
+use impasto::Result;
+use impasto::nets::{Graph, Network, Preprocess};
+use impasto::tape::Tape;
+use impasto::tensor::Tensor;
+use impasto::transfer::loss::Targets;
+use impasto::transfer::{LossSettings, Normalization, StyleLoss};
+
+fn graph() -> Graph {
+    let mut network = Network::random(8, 5, Some("relu4_1")).expect("a random network");
+    network.preprocess = Preprocess::caffe();
+    Graph::new(network).expect("a graph")
+}
+
+fn settings(style_loss: StyleLoss, normalization: Normalization) -> LossSettings {
+    let only = LossSettings { content_weight: 0.0, tv_weight: 0.0, ..LossSettings::default() };
+    LossSettings { style_loss, normalization, style_weight: 1.0, ..only }
+}
+
+fn each(check: impl Fn(&str, &LossSettings)) {
+    for loss in StyleLoss::ALL {
+        for normalization in Normalization::ALL {
+            check(&format!("{loss}, {normalization}"), &settings(loss, normalization));
+        }
+    }
+}
+
+/// A picture of waves, or a flat one.
+fn picture(size: usize, value: impl Fn(usize) -> f32) -> Tensor {
+    let numbers: Vec<f32> = (0..3 * size * size).map(value).collect();
+    gpu().tensor([3, size, size], &numbers).expect("a tensor")
+}
+
+fn waves(step: usize) -> Tensor {
+    picture(40, |i| ((i * step + i / 40 * 13) % 89) as f32 / 89.0)
+}
+
+/// The style loss of `x`, and its gradient.
+fn style(settings: &LossSettings, styles: &[(Tensor, f32)], x: &Tensor) -> (f32, Vec<f32>) {
+    let run = async || -> Result<(f32, Vec<f32>)> {
+        let graph = graph();
+        let targets = Targets::measure(gpu(), &graph, settings, x, styles).await?;
+        let mut tape = Tape::new(gpu());
+        let x = tape.variable(x);
+        let losses = targets.record(&mut tape, &graph, settings, x)?;
+        let gradients = tape.backward(losses.total)?;
+        let gradient = tape.gradient(&gradients, x).expect("the loss depends on x");
+        let (loss, gradient) = (tape.keep(losses.style)?, tape.keep(gradient)?);
+        let program = tape.finish()?;
+        program.poison();
+        program.run().await?;
+        Ok((gpu().read(&loss).await?[0], gpu().read(&gradient).await?))
+    };
+    pollster::block_on(run()).expect("a loss")
+}
+
+#[test]
+fn a_picture_in_its_own_style_has_next_to_no_loss() {
+    each(|name, settings| {
+        let (own, _) = style(settings, &[(waves(7), 1.0)], &waves(7));
+        let (other, _) = style(settings, &[(waves(7), 1.0)], &waves(31));
+        // Small eigenvalues count for less than their roots: see `ops::root_trace`.
+        let part = if settings.style_loss == StyleLoss::Wasserstein { 0.2 } else { 1e-6 };
+        assert!(own.abs() < part * other && other > 0.0, "{name}: {own} beside {other}");
+    });
+}
+
+#[test]
+fn weights_of_equal_styles_do_not_matter() {
+    each(|name, settings| {
+        let (one, _) = style(settings, &[(waves(7), 0.3)], &waves(31));
+        let (blend, _) = style(settings, &[(waves(7), 3.0), (waves(7), 1.0)], &waves(31));
+        let (other, _) = style(settings, &[(waves(7), 3.0), (waves(11), 1.0)], &waves(31));
+        assert!((one / blend - 1.0).abs() < 1e-4, "{name}: {one} and {blend}");
+        assert!((one / other - 1.0).abs() > 1e-3, "{name}: {one} and {other}");
+    });
+}
+
+#[test]
+fn flat_and_tiny_pictures_give_numbers() {
+    each(|name, settings| {
+        let flat = |value| picture(16, move |_| value);
+        let tiny = picture(8, |i| (i % 5) as f32 / 5.0);
+        for (goal, x) in [
+            (flat(0.0), flat(0.0)),
+            (flat(0.0), waves(7)),
+            (waves(7), flat(1.0)),
+            (waves(7), tiny.clone()),
+            (tiny.clone(), waves(7)),
+        ] {
+            let (loss, gradient) = style(settings, &[(goal, 1.0)], &x);
+            assert!(loss.is_finite(), "{name}: {loss}");
+            assert!(gradient.iter().all(|v| v.is_finite()), "{name}: the gradient is not finite");
+        }
+    });
+}
