@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use impasto::picture::{Depth, Format, Picture};
+use impasto::picture::{Depth, Format, Metadata, Picture};
 
 fn impasto() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
@@ -67,8 +67,10 @@ fn picture(width: u32, height: u32, seed: u32) -> Picture {
     Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
 }
 
+/// The pixels; tests/resume.rs has the settings that go with them.
 fn decode(path: &Path) -> Picture {
-    Picture::decode(&std::fs::read(path).expect("a file"), "result").expect("a picture")
+    let picture = Picture::decode(&std::fs::read(path).expect("a file"), "result");
+    picture.expect("a picture").with_metadata(Metadata::default())
 }
 
 fn stderr(output: &Output) -> String {

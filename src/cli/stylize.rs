@@ -23,7 +23,7 @@ pub const DEFAULT_LR: f32 = 0.05;
 
 /// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
 /// `--settings-from`. The rest are [`Outputs`].
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub struct Look {
     /// The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF
     content: PathBuf,
