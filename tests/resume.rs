@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use impasto::optim::State;
-use impasto::picture::{Depth, Format, Picture, settings};
+use impasto::picture::{Depth, Format, Metadata, Picture, settings};
 use impasto::transfer::{Carried, Checkpoint};
 use rand::RngExt;
 
@@ -403,19 +403,25 @@ fn settings_that_are_missing_changed_or_foreign() {
     studio.remove("style.png");
     studio.fails("--settings-from a.png -o b.png", 1, &["style.png", "a.png", "--style"]);
 
+    studio.write("style.png", &content);
     let picture = Picture::decode(&studio.read("a.png"), "a.png").expect("a picture");
     let made = picture.metadata().settings.clone().expect("settings");
+    let with = |settings: String| {
+        let metadata = Metadata { settings: Some(settings), ..picture.metadata().clone() };
+        let picture = picture.clone().with_metadata(metadata);
+        studio.write("odd.png", &picture.encode(Format::Png).expect("a PNG"));
+    };
+    with(made.replace(env!("CARGO_PKG_VERSION"), "0.0.1"));
+    let said = studio.works("--settings-from odd.png -o b.png");
+    assert!(said.contains("odd.png: made by impasto 0.0.1"), "{said}");
     for (from, to, word) in [
         ("\"version\":1", "\"version\":2", "newer"),
         ("\"seed\"", "\"sow\"", "--sow"),
         ("\"lr\":0.05", "\"lr\":-1", "above 0"),
         ("{", "[", "can't be read"),
     ] {
-        let mut metadata = picture.metadata().clone();
         assert!(made.contains(from), "{made}");
-        metadata.settings = Some(made.replacen(from, to, 1));
-        let picture = picture.clone().with_metadata(metadata);
-        studio.write("odd.png", &picture.encode(Format::Png).expect("a PNG"));
+        with(made.replacen(from, to, 1));
         studio.fails("--settings-from odd.png -o b.png", 1, &["odd.png", word]);
     }
 }

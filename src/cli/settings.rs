@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::stylize::Look;
 
 const VERSION: u64 = 1;
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
 /// Flags by their long names (the content by its own), each with the values it was given or has by default. A new flag
 /// in [`Look`] is one of them without further work.
@@ -24,6 +25,8 @@ pub struct Flags(BTreeMap<String, Value>);
 #[serde(deny_unknown_fields)]
 pub struct Record {
     pub version: u64,
+    /// The version of the program: another one may have another built-in network, or round in another way.
+    pub program: String,
     /// `--no-tune` was given: kernels differ in how they round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_tune: bool,
@@ -34,7 +37,8 @@ pub struct Record {
 
 impl Record {
     pub fn new(no_tune: bool, settings: Flags, inputs: BTreeMap<String, String>) -> Self {
-        Record { version: VERSION, no_tune, settings, inputs }
+        let program = PROGRAM.into();
+        Record { version: VERSION, program, no_tune, settings, inputs }
     }
 
     /// Reads the settings that `name` carries.
@@ -53,6 +57,16 @@ impl Record {
             ))),
             _ => serde_json::from_value(value).map_err(damaged),
         }
+    }
+
+    /// A line about the program that made `name`, where that was another version.
+    pub fn other_program(&self, name: &str) -> Option<String> {
+        let Record { program, .. } = self;
+        (program != PROGRAM).then(|| {
+            format!(
+                "{name}: made by impasto {program}, and this is {PROGRAM}: the result may differ"
+            )
+        })
     }
 
     /// The flags' long name for a value, or for one with a weight behind it; the content's own.
