@@ -131,11 +131,9 @@ impl StylizeArgs {
     }
 
     fn resolve(&self, common: &Common, record: &Record, name: &str) -> Result<(Look, Flags)> {
-        record
-            .other_program(name)
-            .filter(|_| !common.quiet)
-            .into_iter()
-            .for_each(|line| note!("{line}"));
+        if let Some(line) = record.other_program(name).filter(|_| !common.quiet) {
+            note!("{line}");
+        }
         resolve(&self.given, &record.settings).map_err(|e| Error::File {
             path: name.into(),
             what: format!("the settings in it can't be used ({})", first_line(&e)),
