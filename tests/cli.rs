@@ -67,8 +67,10 @@ fn picture(width: u32, height: u32, seed: u32) -> Picture {
     Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
 }
 
+/// The pixels; tests/resume.rs has the settings that go with them.
 fn decode(path: &Path) -> Picture {
-    Picture::decode(&std::fs::read(path).expect("a file"), "result").expect("a picture")
+    let picture = Picture::decode(&std::fs::read(path).expect("a file"), "result");
+    picture.expect("a picture").with_metadata(Metadata::default())
 }
 
 fn stderr(output: &Output) -> String {

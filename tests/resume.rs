@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use impasto::picture::{Depth, Format, Picture, settings};
+use impasto::optim::State;
+use impasto::picture::{Depth, Format, Metadata, Picture, settings};
+use impasto::transfer::{Carried, Checkpoint};
 use rand::RngExt;
 
 /// A folder with a content and a style picture, and a run of 48 + 80 steps.
@@ -207,6 +209,9 @@ fn an_interrupt_leaves_a_checkpoint_and_says_how_to_go_on() {
         let words = "to go on: impasto stylize --resume out.png.checkpoint";
         assert!(stderr(&output).contains(words), "{}", stderr(&output));
         assert!(studio.read("out.png") != studio.read("whole.png"));
+        // Who begins anew instead is told.
+        let anew = studio.works(&format!("{} -o out.png", RUN.replace("--steps 80", "--steps 0")));
+        assert!(anew.contains("out.png.checkpoint: an earlier run was kept here"), "{anew}");
         studio.works("--resume out.png.checkpoint -q");
         assert!(studio.read("out.png") == studio.read("whole.png"), "other bytes after {signal}");
         assert!(!studio.path("out.png.checkpoint").exists(), "it has served");
@@ -292,6 +297,38 @@ fn damaged_checkpoints_and_changed_inputs_are_refused() {
 }
 
 #[test]
+fn a_checkpoint_keeps_every_bit() {
+    let numbers = |count: usize| -> Vec<f32> {
+        let odd = [0.1, -0.0, f32::MIN_POSITIVE / 4.0, f32::MAX, 1.0 / 3.0, f32::NEG_INFINITY];
+        odd.into_iter().cycle().take(count).collect()
+    };
+    let picture =
+        Picture::from_planes((3, 2), numbers(18), None, Depth::Sixteen).expect("planes fit");
+    // Whatever tensors an optimiser has.
+    let tensors = [("clock", 3), ("mean", 18), ("history 0", 36), ("none", 0)];
+    let tensors = tensors.map(|(name, count)| (name.to_owned(), numbers(count))).into();
+    let state = State { steps: u64::MAX, size: (3, 2), tensors };
+    let carried = Carried { picture, state, seconds: 0.1 };
+    let notes =
+        "\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\"".into();
+    let checkpoint = Checkpoint { carried, notes, log: vec![0, 255] };
+    let bytes = checkpoint.to_bytes().expect("bytes");
+    let again = Checkpoint::from_bytes(&bytes, "kept").expect("a checkpoint");
+    assert_eq!(again, checkpoint);
+    let bits = |checkpoint: &Checkpoint| -> Vec<u32> {
+        let tensors = checkpoint.carried.state.tensors.values().flatten();
+        checkpoint.carried.picture.rgb().iter().chain(tensors).map(|f| f.to_bits()).collect()
+    };
+    assert_eq!(bits(&again), bits(&checkpoint));
+    // No byte of it can change unnoticed.
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        assert!(Checkpoint::from_bytes(&flipped, "kept").is_err(), "byte {at}");
+    }
+}
+
+#[test]
 fn a_full_disk_leaves_the_last_checkpoint() {
     let studio = Studio::new();
     let run = RUN.replace("--steps 80", "--steps 9");
@@ -366,19 +403,25 @@ fn settings_that_are_missing_changed_or_foreign() {
     studio.remove("style.png");
     studio.fails("--settings-from a.png -o b.png", 1, &["style.png", "a.png", "--style"]);
 
+    studio.write("style.png", &content);
     let picture = Picture::decode(&studio.read("a.png"), "a.png").expect("a picture");
     let made = picture.metadata().settings.clone().expect("settings");
+    let with = |settings: String| {
+        let metadata = Metadata { settings: Some(settings), ..picture.metadata().clone() };
+        let picture = picture.clone().with_metadata(metadata);
+        studio.write("odd.png", &picture.encode(Format::Png).expect("a PNG"));
+    };
+    with(made.replace(env!("CARGO_PKG_VERSION"), "0.0.1"));
+    let said = studio.works("--settings-from odd.png -o b.png");
+    assert!(said.contains("odd.png: made by impasto 0.0.1"), "{said}");
     for (from, to, word) in [
         ("\"version\":1", "\"version\":2", "newer"),
         ("\"seed\"", "\"sow\"", "--sow"),
         ("\"lr\":0.05", "\"lr\":-1", "above 0"),
         ("{", "[", "can't be read"),
     ] {
-        let mut metadata = picture.metadata().clone();
         assert!(made.contains(from), "{made}");
-        metadata.settings = Some(made.replacen(from, to, 1));
-        let picture = picture.clone().with_metadata(metadata);
-        studio.write("odd.png", &picture.encode(Format::Png).expect("a PNG"));
+        with(made.replacen(from, to, 1));
         studio.fails("--settings-from odd.png -o b.png", 1, &["odd.png", word]);
     }
 }

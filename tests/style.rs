@@ -6,8 +6,8 @@ mod common;
 use common::gpu;
 use impasto::Result;
 use impasto::nets::{Graph, Network, Preprocess};
+use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
-use impasto::tensor::Tensor;
 use impasto::transfer::loss::Targets;
 use impasto::transfer::{LossSettings, Normalization, StyleLoss};
 
@@ -31,22 +31,24 @@ fn each(check: impl Fn(&str, &LossSettings)) {
 }
 
 /// A picture of waves, or a flat one.
-fn picture(size: usize, value: impl Fn(usize) -> f32) -> Tensor {
+fn picture(size: usize, value: impl Fn(usize) -> f32) -> Picture {
     let numbers: Vec<f32> = (0..3 * size * size).map(value).collect();
-    gpu().tensor([3, size, size], &numbers).expect("a tensor")
+    let side = size as u32;
+    Picture::from_planes((side, side), numbers, None, Depth::Eight).expect("planes fit")
 }
 
-fn waves(step: usize) -> Tensor {
+fn waves(step: usize) -> Picture {
     picture(40, |i| ((i * step + i / 40 * 13) % 89) as f32 / 89.0)
 }
 
 /// The style loss of `x`, and its gradient.
-fn style(settings: &LossSettings, styles: &[(Tensor, f32)], x: &Tensor) -> (f32, Vec<f32>) {
+fn style(settings: &LossSettings, styles: &[(Picture, f32)], x: &Picture) -> (f32, Vec<f32>) {
     let run = async || -> Result<(f32, Vec<f32>)> {
         let graph = graph();
-        let targets = Targets::measure(gpu(), &graph, settings, x, styles).await?;
+        let x = gpu().tensor([3, x.height() as usize, x.width() as usize], x.rgb())?;
+        let targets = Targets::measure(gpu(), &graph, settings, &x, styles, None).await?;
         let mut tape = Tape::new(gpu());
-        let x = tape.variable(x);
+        let x = tape.variable(&x);
         let losses = targets.record(&mut tape, &graph, settings, x)?;
         let gradients = tape.backward(losses.total)?;
         let gradient = tape.gradient(&gradients, x).expect("the loss depends on x");

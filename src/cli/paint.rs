@@ -146,7 +146,7 @@ impl Order<'_> {
 
     /// Whether a picture in between is due after so many steps.
     fn saves(&self, steps: u64) -> bool {
-        self.save_every.is_some_and(|every| steps % every == 0)
+        self.save_every.is_some_and(|every| steps.is_multiple_of(every))
     }
 
     fn save(&self, step: u64, picture: &Picture) -> Result<()> {
@@ -322,7 +322,7 @@ impl Scene<'_> {
         (scale, mut done, layouts): (usize, u64, &[Layout]),
     ) -> Result<Option<u8>> {
         let (steps, finest) = (self.steps(scale, order.steps), scale + 1 == self.sizes.len());
-        let before = painter.steps() - done;
+        let before = painter.steps().saturating_sub(done);
         let mut stopped = work.interrupt.code();
         while done < steps && stopped.is_none() && !painter.is_flat() {
             let go = work.run.go(painter.steps()).min(steps - done);

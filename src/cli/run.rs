@@ -105,7 +105,9 @@ impl Run {
         if keeper.keep(gpu, (scale, done, layouts), carried, &self.trace)? {
             self.place = None;
             if let Some(command) = keeper.command().filter(|_| first) {
-                progress.note(|| format!("what it takes to go on is kept from now on: {command}"));
+                progress.note(|| {
+                    format!("a checkpoint is kept from now on; to go on after a stop: {command}")
+                });
             }
         }
         Ok(())

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::stylize::Look;
 
 const VERSION: u64 = 1;
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
 /// Flags by their long names (the content by its own), each with the values it was given or has by default. A new flag
 /// in [`Look`] is one of them without further work.
@@ -24,6 +25,8 @@ pub struct Flags(BTreeMap<String, Value>);
 #[serde(deny_unknown_fields)]
 pub struct Record {
     pub version: u64,
+    /// The version of the program: another one may have another built-in network, or round in another way.
+    pub program: String,
     /// `--no-tune` was given: kernels differ in how they round.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_tune: bool,
@@ -34,7 +37,8 @@ pub struct Record {
 
 impl Record {
     pub fn new(no_tune: bool, settings: Flags, inputs: BTreeMap<String, String>) -> Self {
-        Record { version: VERSION, no_tune, settings, inputs }
+        let program = PROGRAM.into();
+        Record { version: VERSION, program, no_tune, settings, inputs }
     }
 
     /// Reads the settings that `name` carries.
@@ -53,6 +57,16 @@ impl Record {
             ))),
             _ => serde_json::from_value(value).map_err(damaged),
         }
+    }
+
+    /// A line about the program that made `name`, where that was another version.
+    pub fn other_program(&self, name: &str) -> Option<String> {
+        let Record { program, .. } = self;
+        (program != PROGRAM).then(|| {
+            format!(
+                "{name}: made by impasto {program}, and this is {PROGRAM}: the result may differ"
+            )
+        })
     }
 
     /// The flags' long name for a value, or for one with a weight behind it; the content's own.
@@ -133,10 +147,10 @@ fn name(arg: &Arg) -> &str {
 
 /// Numbers as numbers, where that keeps every digit.
 fn number_or_text(text: &str) -> Value {
-    match serde_json::from_str(text) {
-        Ok(value @ (Value::Number(_) | Value::Bool(_))) if value.to_string() == text => value,
-        _ => text.into(),
-    }
+    let same = |value: &Value| {
+        matches!(value, Value::Number(_) | Value::Bool(_)) && value.to_string().as_str() == text
+    };
+    serde_json::from_str(text).ok().filter(same).unwrap_or_else(|| text.into())
 }
 
 fn texts(value: Value) -> Vec<OsString> {
@@ -144,5 +158,55 @@ fn texts(value: Value) -> Vec<OsString> {
         Value::Array(values) => values.into_iter().flat_map(texts).collect(),
         Value::String(text) => vec![text.into()],
         other => vec![other.to_string().into()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    /// Whoever adds a flag decides here whether it shapes pixels: then its place is in [`Look`].
+    #[test]
+    fn the_other_flags_shape_no_pixels() {
+        let cli = Cli::command();
+        let stylize = cli.find_subcommand("stylize").expect("a command");
+        let settings = look();
+        let is_setting =
+            |arg: &&Arg| settings.get_arguments().any(|own| own.get_id() == arg.get_id());
+        let others: Vec<_> =
+            stylize.get_arguments().filter(|arg| !is_setting(arg)).map(name).collect();
+        let known = "output trace save-every settings-from resume checkpoint checkpoint-every";
+        assert_eq!(others, known.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_given_comes_before_what_is_stored() {
+        let given = |line: &str| look().get_matches_from(format!("stylize {line}").split(' '));
+        let (first, flags) = resolve(
+            &given("a.png --style=b.jpg=2 --style c.jpg --lr 0.10 --seed 18446744073709551615"),
+            &Flags::default(),
+        )
+        .expect("settings");
+        let text = serde_json::to_string(&flags).expect("JSON");
+        assert!(text.contains("\"style\":[\"b.jpg=2\",\"c.jpg\"]"), "{text}");
+        assert!(
+            text.contains("\"lr\":\"0.10\"") && text.contains("18446744073709551615"),
+            "{text}"
+        );
+        let stored: Flags = serde_json::from_str(&text).expect("flags");
+        assert_eq!(stored, flags);
+        let look = look().mut_args(|arg| arg.required(false));
+        let nothing = look.clone().get_matches_from(["stylize"]);
+        let (again, same) = resolve(&nothing, &stored).expect("settings");
+        assert_eq!(same, flags);
+        assert_eq!(format!("{again:?}"), format!("{first:?}"));
+        // A path may begin with a hyphen.
+        let other = look.get_matches_from(["stylize", "--style=d.jpg", "--", "-a.png"]);
+        let (_, changed) = resolve(&other, &stored).expect("settings");
+        let text = serde_json::to_string(&changed).expect("JSON");
+        assert!(text.contains("\"-a.png\"") && text.contains("\"style\":\"d.jpg\""), "{text}");
     }
 }

@@ -25,7 +25,7 @@ use super::{Common, beside, file, say};
 
 /// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
 /// `--settings-from`. The rest are [`Outputs`].
-#[derive(Args)]
+#[derive(Args, Debug)]
 pub struct Look {
     /// The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF
     content: PathBuf,

@@ -110,7 +110,7 @@ impl StylizeArgs {
             return Err(Error::File { path: name, what: what.into() });
         };
         let record = Record::parse(&json, &name)?;
-        let (look, flags) = self.resolve(&record, &name)?;
+        let (look, flags) = self.resolve(&common, &record, &name)?;
         let no_tune = common.no_tune || record.no_tune;
         let inputs = Inputs::of(record, name, false);
         let common = Common { no_tune, ..common };
@@ -119,7 +119,7 @@ impl StylizeArgs {
 
     fn resumed(&self, common: Common, outputs: Outputs, kept: Kept) -> Result<Task> {
         let Origin { record, adapter, backend, .. } = &kept.notes.origin;
-        let (look, flags) = self.resolve(record, &kept.name())?;
+        let (look, flags) = self.resolve(&common, record, &kept.name())?;
         let anywhere = common.adapter.is_none() && common.backend.is_none();
         let backend = backend.as_deref().and_then(|backend| backend.parse().ok());
         let common = Common {
@@ -133,7 +133,10 @@ impl StylizeArgs {
         Ok(Task { common, look, flags, outputs, inputs, kept: Some(kept) })
     }
 
-    fn resolve(&self, record: &Record, name: &str) -> Result<(Look, Flags)> {
+    fn resolve(&self, common: &Common, record: &Record, name: &str) -> Result<(Look, Flags)> {
+        if let Some(line) = record.other_program(name).filter(|_| !common.quiet) {
+            note!("{line}");
+        }
         resolve(&self.given, &record.settings).map_err(|e| Error::File {
             path: name.into(),
             what: format!("the settings in it can't be used ({})", first_line(&e)),

@@ -3,6 +3,7 @@
 //! A safetensors file: `picture` (3×H×W), the optimiser's tensors under their names, and `log` (bytes). Its metadata
 //! has the rest as JSON, and the seal: the SHA-256 of the whole file, read with 64 zeros in the seal's own place.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -66,19 +67,20 @@ impl Checkpoint {
         let own = [(HEAD, head), (NOTES, self.notes.clone()), (SEAL, "0".repeat(DIGITS))];
         let metadata: HashMap<_, _> = own.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         let (width, height) = picture.size();
-        let planar = vec![3, height as usize, width as usize];
+        let shape = |count| match [3, height as usize, width as usize] {
+            planar if planar.iter().product::<usize>() == count => planar.to_vec(),
+            _ => vec![count],
+        };
+        let floats = |name: String, numbers: &[f32]| {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            (name, Dtype::F32, shape(numbers.len()), bytes)
+        };
         let mut tensors = vec![
-            (PICTURE.to_owned(), Dtype::F32, planar.clone(), little_endian(picture.rgb())),
-            (LOG.to_owned(), Dtype::U8, vec![self.log.len()], self.log.clone()),
+            floats(PICTURE.into(), picture.rgb()),
+            (LOG.into(), Dtype::U8, vec![self.log.len()], self.log.clone()),
         ];
-        for (name, numbers) in &state.tensors {
-            let own = if numbers.len() == picture.rgb().len() {
-                planar.clone()
-            } else {
-                vec![numbers.len()]
-            };
-            tensors.push((format!("{OPTIMISER}{name}"), Dtype::F32, own, little_endian(numbers)));
-        }
+        let own = state.tensors.iter();
+        tensors.extend(own.map(|(name, numbers)| floats(format!("{OPTIMISER}{name}"), numbers)));
         let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
             Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?))
         });
@@ -100,77 +102,75 @@ impl Checkpoint {
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Checkpoint, String> {
-    let none =
-        || "this is no checkpoint of impasto: name the file that --checkpoint wrote".to_owned();
-    let damaged = || {
-        "the checkpoint is damaged (its SHA-256 is another): start anew, or use an older copy"
-            .to_owned()
-    };
+const NONE: &str = "this is no checkpoint of impasto: name the file that --checkpoint wrote";
+const CUT: &str =
+    "the checkpoint is cut off: start anew, or copy it again from where it was written";
+const DAMAGED: &str =
+    "the checkpoint is damaged (its SHA-256 is another): start anew, or use an older copy";
+
+/// Header and data of a checkpoint that is whole.
+fn whole(bytes: &[u8]) -> Result<(Metadata, &[u8]), &'static str> {
     if bytes.is_empty() {
-        return Err("the file is empty, so there is nothing to go on from: start anew".into());
+        return Err("the file is empty, so there is nothing to go on from: start anew");
     }
-    let (header, data) = split(bytes).ok_or_else(none)?;
-    let cut = || {
-        "the checkpoint is cut off: start anew, or copy it again from where it was written"
-            .to_owned()
-    };
-    let (header, data) = (header.ok_or_else(cut)?, data.ok_or_else(cut)?);
-    let parsed: Metadata = serde_json::from_slice(header).map_err(|_| damaged())?;
-    let mut metadata = parsed.metadata().clone().ok_or_else(none)?;
-    let head = metadata.get(HEAD).ok_or_else(none)?;
-    if data.len() < parsed.data_len() {
-        return Err(cut());
+    let (length, rest) = split(bytes).ok_or(NONE)?;
+    let (header, data) = rest.split_at_checked(length).ok_or(CUT)?;
+    let header: Metadata = serde_json::from_slice(header).map_err(|_| DAMAGED)?;
+    let ours = header.metadata().as_ref().is_some_and(|own| own.contains_key(HEAD));
+    let sealed = || seal(bytes).is_some_and(|at| digest(bytes, &at).as_bytes() == &bytes[at]);
+    match data.len().cmp(&header.data_len()) {
+        _ if !ours => Err(NONE),
+        Ordering::Less => Err(CUT),
+        Ordering::Equal if sealed() => Ok((header, data)),
+        _ => Err(DAMAGED),
     }
-    let sealed = seal(bytes).is_some_and(|at| digest(bytes, &at).as_bytes() == &bytes[at]);
-    if data.len() != parsed.data_len() || !sealed {
-        return Err(damaged());
-    }
-    // The seal is whole, so what is odd from here on was written that way.
-    let head: Head = serde_json::from_str(head).map_err(|_| none())?;
+}
+
+fn read(bytes: &[u8]) -> Result<Checkpoint, String> {
+    let (header, data) = whole(bytes)?;
+    // From here on, what is odd was written that way.
+    let mut metadata = header.metadata().clone().unwrap_or_default();
+    let mut text = |key| metadata.remove(key).ok_or(NONE);
+    let head: Head = serde_json::from_str(&text(HEAD)?).map_err(|_| NONE)?;
     if head.version != VERSION {
         let version = head.version;
         return Err(format!(
             "the checkpoint has version {version}, and this impasto reads {VERSION}: use the one that wrote it"
         ));
     }
-    let (mut tensors, mut picture, mut log) = (BTreeMap::new(), None, Vec::new());
-    for (name, info) in parsed.tensors() {
+    let (mut tensors, mut picture, mut log) = (BTreeMap::new(), Vec::new(), Vec::new());
+    for (name, info) in header.tensors() {
         let (from, to) = info.data_offsets;
         let bytes = data.get(from..to).unwrap_or_default();
+        let chunks = bytes.as_chunks().0.iter();
+        let floats = || chunks.map(|chunk| f32::from_le_bytes(*chunk)).collect();
         match name.strip_prefix(OPTIMISER) {
-            Some(own) => drop(tensors.insert(own.to_owned(), numbers(bytes))),
-            None if name == PICTURE => picture = Some(numbers(bytes)),
+            Some(own) => drop(tensors.insert(own.to_owned(), floats())),
+            None if name == PICTURE => picture = floats(),
             None => log = bytes.to_vec(),
         }
     }
     let depth = if head.sixteen_bits { Depth::Sixteen } else { Depth::Eight };
-    let picture = Picture::from_planes(head.size, picture.ok_or_else(none)?, None, depth);
+    let picture = Picture::from_planes(head.size, picture, None, depth);
     let state = State { steps: head.steps, size: head.size, tensors };
-    Ok(Checkpoint {
-        carried: Carried {
-            picture: picture.map_err(|e| e.to_string())?,
-            state,
-            seconds: head.seconds,
-        },
-        notes: metadata.remove(NOTES).ok_or_else(none)?,
-        log,
-    })
+    let picture = picture.map_err(|e| e.to_string())?;
+    let carried = Carried { picture, state, seconds: head.seconds };
+    Ok(Checkpoint { carried, notes: text(NOTES)?, log })
 }
 
-/// The header and the data, each as far as it is there; `None` when the bytes are no safetensors file.
-fn split(bytes: &[u8]) -> Option<(Option<&[u8]>, Option<&[u8]>)> {
+/// The header's length, and all that follows that number; `None` when the bytes are no safetensors file.
+fn split(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     rest.first().filter(|first| **first == b'{')?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-    Some((rest.get(..length), rest.get(length..)))
+    Some((usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX), rest))
 }
 
 /// Where the seal's digits are.
 fn seal(bytes: &[u8]) -> Option<Range<usize>> {
     // Inside the notes, whose quotes are escaped, these bytes can't be.
     let mark = format!("\"{SEAL}\":\"");
-    let header = split(bytes)?.0?;
+    let (length, rest) = split(bytes)?;
+    let header = rest.get(..length)?;
     let start = 8 + header.windows(mark.len()).position(|w| w == mark.as_bytes())? + mark.len();
     (start + DIGITS <= 8 + header.len()).then_some(start..start + DIGITS)
 }
@@ -182,12 +182,4 @@ fn digest(bytes: &[u8], seal: &Range<usize>) -> String {
     hasher.update("0".repeat(DIGITS));
     hasher.update(&bytes[seal.end..]);
     hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn little_endian(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
-}
-
-fn numbers(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect()
 }

@@ -1,5 +1,8 @@
 //! Runs that can be gone on with: when their state is written, what stands in it, and how it is read.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -147,6 +150,12 @@ impl Keeper {
         let path = outputs.checkpoint.clone().or_else(|| kept.map(|kept| kept.path.clone()));
         let path = path.unwrap_or_else(|| beside(order.output));
         let written = kept.is_some_and(|kept| kept.path == path);
+        if !written && !common.quiet && path.exists() {
+            let path = path.display();
+            note!(
+                "{path}: an earlier run was kept here; this one begins anew and will replace it (--resume goes on)"
+            );
+        }
         let due = Due::after(&origin, kept.map_or(0, |kept| kept.carried.state.steps));
         Keeper { path, origin, due, written }
     }
