@@ -16,7 +16,7 @@ const DEFAULT_HISTORY: usize = 10;
 const MOST_HISTORY: usize = 100;
 
 /// Arguments of every command that descends.
-#[derive(Args)]
+#[derive(Args, Debug)]
 #[command(next_help_heading = "Descent")]
 pub struct DescentArgs {
     /// adam or lbfgs
@@ -40,7 +40,7 @@ value_parser = share)]
     stop_when_flat: Option<f32>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Name {
     Adam,
     Lbfgs,

@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use clap::Parser;
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network};
+use impasto::optim::Descent;
 use impasto::picture::{Depth, Format, Picture};
 use impasto::transfer::LossSettings;
 
 use super::*;
+use crate::cli::colour::Finish;
+use crate::cli::memory::MemoryArgs;
 use crate::cli::paint::{Scene, paint};
 use crate::cli::run::Run;
 use crate::cli::settings::Flags;
@@ -107,7 +110,9 @@ impl Studio {
             sizes: vec![(32, 24), (48, 32)],
             styles: &self.styles,
             loss: LossSettings::default(),
-            lr: 0.05,
+            descent: Descent::adam(0.05),
+            finish: Finish::Painting,
+            memory: MemoryArgs::default(),
         };
         let run = Run::new(Place::first(Start::Noise(1)), Vec::new(), keeper);
         paint(&self.common, gpu, &self.graph, &scene, &order, run)?;
