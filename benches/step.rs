@@ -12,7 +12,7 @@ use impasto::optim::Descent;
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
 use impasto::tensor::Frozen;
-use impasto::transfer::{Job, LayerWeight, Layout, LossSettings, Painter, Start, Verdict};
+use impasto::transfer::{Job, LayerWeight, Layout, LossSettings, Painter, Regions, Start, Verdict};
 use pollster::block_on;
 
 fn gpu() -> Gpu {
@@ -75,6 +75,7 @@ fn steps(criterion: &mut Criterion) {
             loss,
             descent: Descent::adam(0.02),
             layout: Layout::default(),
+            regions: Regions::ALL,
         };
         let mut painter = block_on(Painter::new(&gpu, &graph, &job)).expect("a painter");
         group.throughput(Throughput::Elements(painter.plan().flops));

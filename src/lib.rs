@@ -12,7 +12,7 @@
 //! use impasto::nets::{Graph, default_network};
 //! use impasto::optim::Descent;
 //! use impasto::picture::{Format, Picture};
-//! use impasto::transfer::{Job, Layout, LossSettings, Painter, Start, Verdict};
+//! use impasto::transfer::{Job, Layout, LossSettings, Painter, Regions, Start, Verdict};
 //!
 //! # async fn paint(photograph: &[u8], painting: &[u8]) -> impasto::Result<Vec<u8>> {
 //! let gpu = Gpu::open(&Choice::default()).await?;
@@ -22,7 +22,8 @@
 //! let style = Picture::decode(painting, "painting")?.fitted(512);
 //! let styles = [(style, 1.0)];
 //! let (start, descent, layout) = (Start::Content, Descent::adam(0.02), Layout::default());
-//! let job = Job { content: &content, styles: &styles, start, loss, descent, layout };
+//! let regions = Regions::ALL;
+//! let job = Job { content: &content, styles: &styles, regions, start, loss, descent, layout };
 //! let mut painter = Painter::new(&gpu, &graph, &job).await?;
 //! painter.paint(300, None, &mut |_| Verdict::Continue).await?;
 //! painter.picture().await?.encode(Format::Png)

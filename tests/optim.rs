@@ -12,7 +12,7 @@ use impasto::picture::{Depth, Picture};
 use impasto::tape::{Tape, Var};
 use impasto::tensor::{Frozen, Shape};
 use impasto::transfer::{
-    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Start, Verdict,
+    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Regions, Start, Verdict,
 };
 use rand::RngExt;
 
@@ -446,6 +446,7 @@ fn a_real_loss_never_blows_up_and_the_best_picture_is_the_result() -> Result<()>
         loss: loss.clone(),
         descent,
         layout: Layout::default(),
+        regions: Regions::ALL,
     };
     let lowest = |rows: &[LossRow]| rows.iter().map(|r| r.total).fold(f32::INFINITY, f32::min);
     let (rows, _) = paint(&graph, &job(Start::Content, Descent::adam(0.05)), 60)?;

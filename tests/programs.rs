@@ -11,7 +11,7 @@ use impasto::Result;
 use impasto::nets::{Graph, Network, Padding, Preprocess};
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
-use impasto::transfer::loss::Targets;
+use impasto::transfer::loss::{Styles, Targets};
 use impasto::transfer::{LayerWeight, LossSettings, PRESETS, Preset, StyleLoss};
 use serde::Deserialize;
 
@@ -112,7 +112,7 @@ async fn measured(run: Run) -> Result<([f32; 4], Vec<f32>)> {
     let [content, style, picture] = pictures().map(|(_, picture)| picture);
     let (content, picture) = (tensor(&content), tensor(&picture));
     let styles = [(style, 1.0)];
-    let targets = Targets::measure(gpu, &graph, &run.loss, &content?, &styles, None).await?;
+    let targets = Targets::measure(gpu, &graph, &run.loss, &content?, &Styles::of(&styles)).await?;
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&picture?);
     let losses = targets.record(&mut tape, &graph, &run.loss, x)?;

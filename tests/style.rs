@@ -8,7 +8,7 @@ use impasto::Result;
 use impasto::nets::{Graph, Network, Preprocess};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
-use impasto::transfer::loss::Targets;
+use impasto::transfer::loss::{Styles, Targets};
 use impasto::transfer::{LossSettings, Normalization, StyleLoss};
 
 fn graph() -> Graph {
@@ -46,7 +46,7 @@ fn style(settings: &LossSettings, styles: &[(Picture, f32)], x: &Picture) -> (f3
     let run = async || -> Result<(f32, Vec<f32>)> {
         let graph = graph();
         let x = gpu().tensor([3, x.height() as usize, x.width() as usize], x.rgb())?;
-        let targets = Targets::measure(gpu(), &graph, settings, &x, styles, None).await?;
+        let targets = Targets::measure(gpu(), &graph, settings, &x, &Styles::of(styles)).await?;
         let mut tape = Tape::new(gpu());
         let x = tape.variable(&x);
         let losses = targets.record(&mut tape, &graph, settings, x)?;

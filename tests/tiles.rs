@@ -13,7 +13,7 @@ use impasto::transfer::grid::Grid;
 use impasto::transfer::loss::Targets;
 use impasto::transfer::style::{Normalization, StyleLoss};
 use impasto::transfer::tiled::{Tiled, TiledTargets};
-use impasto::transfer::{LayerWeight, LossSettings};
+use impasto::transfer::{LayerWeight, LossSettings, Mask, Regions, Styles};
 
 /// Structure at all scales that no tile repeats.
 fn pattern((width, height): (u32, u32), seed: u32) -> Picture {
@@ -32,12 +32,17 @@ struct Scene {
     content: Picture,
     styles: Vec<(Picture, f32)>,
     picture: Picture,
+    regions: Regions,
 }
 
 /// Losses (total, content, style, variation) and the gradient.
 type Step = ([f32; 4], Vec<f32>);
 
 impl Scene {
+    fn styles(&self, tile: Option<usize>) -> Styles<'_> {
+        Styles { pictures: &self.styles, regions: &self.regions, tile }
+    }
+
     fn whole(&self) -> Step {
         let step = async || -> Result<Step> {
             let gpu = gpu();
@@ -46,7 +51,7 @@ impl Scene {
             let content = tensor(&self.content)?;
             let (graph, settings) = (&self.graph, &self.settings);
             let targets =
-                Targets::measure(gpu, graph, settings, &content, &self.styles, None).await?;
+                Targets::measure(gpu, graph, settings, &content, &self.styles(None)).await?;
             let picture = tensor(&self.picture)?;
             let mut tape = Tape::new(gpu);
             let x = tape.variable(&picture);
@@ -77,8 +82,8 @@ impl Scene {
                 graph,
                 settings,
                 &self.content,
-                &self.styles,
-                (most, most),
+                &self.styles(Some(most)),
+                most,
             )
             .await?;
             let taps = settings.taps();
@@ -89,8 +94,8 @@ impl Scene {
             // The second step must not see the first one's sums.
             for _ in 0..2 {
                 let mut gradient = vec![0.0; self.picture.rgb().len()];
-                let (picture, content) = (self.picture.rgb(), self.content.rgb());
-                let sums = tiled.gradient(picture, content, &mut gradient, &mut |_| true).await?;
+                let pictures = (self.picture.rgb(), self.content.rgb());
+                let sums = tiled.gradient(&targets, pictures, &mut gradient, &mut |_| true).await?;
                 let sums = sums.expect("nobody stopped it");
                 steps.push(([sums.total, sums.content, sums.style, sums.variation], gradient));
             }
@@ -148,6 +153,7 @@ fn tiles_add_up_to_the_whole() {
         content: pattern(size, 1),
         styles: vec![(pattern((143, 121), 4), 2.0), (pattern((97, 131), 9), 1.0)],
         picture: pattern(size, 3),
+        regions: Regions::default(),
     };
     let four = settings("relu2_2=0.5,relu3_3", "relu1_1,relu2_1=0.3,relu3_1,relu4_1");
     let graph = small("relu4_1", Pool::Max, Padding::Zero);
@@ -165,6 +171,44 @@ fn tiles_add_up_to_the_whole() {
             let three = settings("relu2_2", "relu1_1,relu2_1,relu3_1");
             let settings = LossSettings { style_loss, normalization, ..three };
             scene(graph, settings, (77, 70)).check(style_loss.name(), 56);
+        }
+    }
+}
+
+/// A soft mask: a ramp along the diagonal, or the rest.
+fn ramp((width, height): (u32, u32), rest: bool) -> Mask {
+    let value = |i: u32| {
+        let along = (i % width + i / width % height) as f32 / (width + height) as f32;
+        let share = (4.0 * along - 1.5).clamp(0.0, 1.0);
+        if rest { 1.0 - share } else { share }
+    };
+    let rgb = (0..3 * width * height).map(value).collect();
+    Mask::of(&Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit"))
+}
+
+#[test]
+fn regions_are_tiled() {
+    let (size, sizes) = ((77, 70), [(60, 50), (53, 64)]);
+    let regions = [
+        // A style for each region, all of it.
+        Regions { content: vec![ramp(size, false), ramp(size, true)], style: Vec::new() },
+        // Parts of two styles, blended in one region.
+        Regions {
+            content: vec![ramp(size, true)],
+            style: sizes.map(|size| ramp(size, false)).to_vec(),
+        },
+    ];
+    for regions in regions {
+        for style_loss in [StyleLoss::Gram, StyleLoss::MeanStd] {
+            let scene = Scene {
+                graph: small("relu3_1", Pool::Max, Padding::Zero),
+                settings: LossSettings { style_loss, ..settings("relu2_2", "relu1_1,relu3_1") },
+                content: pattern(size, 1),
+                styles: vec![(pattern(sizes[0], 4), 1.0), (pattern(sizes[1], 9), 2.0)],
+                picture: pattern(size, 3),
+                regions: regions.clone(),
+            };
+            scene.check("regions", 56);
         }
     }
 }
@@ -192,6 +236,7 @@ fn a_single_loss_is_tiled() {
             content: pattern((77, 70), 1),
             styles: vec![(pattern((60, 50), 4), 1.0)],
             picture: pattern((77, 70), 3),
+            regions: Regions::default(),
         };
         scene.check("one loss", 56);
     }

@@ -19,9 +19,9 @@ use impasto::ops::conv2d::Variant;
 use impasto::optim::Descent;
 use impasto::picture::{Depth, Format, Picture};
 use impasto::tape::Tape;
-use impasto::transfer::loss::Targets;
+use impasto::transfer::loss::{Styles, Targets};
 use impasto::transfer::{
-    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Start, Verdict,
+    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Regions, Start, Verdict,
 };
 use impasto::{Result, tune};
 use serde::Deserialize;
@@ -154,6 +154,7 @@ fn twenty_steps_follow_the_reference() {
             loss: settings(),
             descent: Descent::adam(0.02),
             layout: Layout::default(),
+            regions: Regions::ALL,
         };
         let rows = rows(&graph, &job, &[expected.len() as u64]);
         assert_eq!(rows.len(), 20);
@@ -205,7 +206,7 @@ async fn first_gradient(gpu: &Gpu, graph: &Graph, pair: &Pair) -> Result<Vec<f32
     let tensor = |p: &Picture| gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb());
     let content = tensor(&pair.content)?;
     let styles = [(pair.style.clone(), 1.0)];
-    let targets = Targets::measure(gpu, graph, &settings, &content, &styles, None).await?;
+    let targets = Targets::measure(gpu, graph, &settings, &content, &Styles::of(&styles)).await?;
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&content);
     let losses = targets.record(&mut tape, graph, &settings, x)?;
@@ -232,6 +233,7 @@ fn flat_pictures_give_no_nan() {
         loss: settings(),
         descent: Descent::adam(0.02),
         layout: Layout::default(),
+        regions: Regions::ALL,
     };
     let picture = pollster::block_on(async {
         let mut painter = Painter::new(gpu(), &graph, &job).await?;
@@ -268,6 +270,7 @@ fn the_pruned_network_paints() {
         },
         descent: Descent::adam(0.02),
         layout: Layout::default(),
+        regions: Regions::ALL,
     };
     let graph = Graph::new(network).expect("a graph");
     let rows = rows(&graph, &job, &[10]);
@@ -290,6 +293,7 @@ fn every_step_has_its_row() {
         loss: LossSettings { content_layers: layers(), style_layers: layers(), ..settings() },
         descent: Descent::adam(0.02),
         layout: Layout::default(),
+        regions: Regions::ALL,
     };
     let run = |goes: &[u64]| rows(&graph, &job, goes);
     let (whole, parts) = (run(&[300]), run(&[170, 130]));
@@ -316,6 +320,7 @@ fn weights_of_zero_cost_no_gradient_and_all_zero_is_refused() {
             loss,
             descent: Descent::adam(0.02),
             layout: Layout::default(),
+            regions: Regions::ALL,
         };
         let painter = pollster::block_on(Painter::new(gpu(), &graph, &job));
         painter.map(|painter| painter.plan().dispatches)
@@ -341,6 +346,7 @@ fn a_run_that_diverges_says_so() {
         loss,
         descent: Descent::adam(0.02),
         layout: Layout::default(),
+        regions: Regions::ALL,
     };
     let result = pollster::block_on(async {
         let mut painter = Painter::new(gpu(), &graph, &job).await?;

@@ -10,7 +10,7 @@ use crate::nets::{Graph, Network, NetworkSpec};
 use crate::optim::Descent;
 use crate::picture::{Depth, Picture};
 use crate::tape::Tape;
-use crate::transfer::{Job, LayerWeight, Layout, LossSettings, Painter, Start, Verdict};
+use crate::transfer::{Job, LayerWeight, Layout, LossSettings, Painter, Regions, Start, Verdict};
 
 /// Seconds of a lap: long enough that its start and end do not count.
 const LAP: f64 = 0.25;
@@ -79,6 +79,7 @@ pub async fn measure(
         loss,
         descent: Descent::adam(0.02),
         layout: Layout::default(),
+        regions: Regions::ALL,
     };
     let mut painter = Painter::new(gpu, &graph, &job).await?;
     let mut lap = async |steps: u64| -> Result<f64> {

@@ -7,7 +7,7 @@ use clap::Args;
 use impasto::nets::Graph;
 use impasto::optim::Descent;
 use impasto::picture::{Format, Picture};
-use impasto::transfer::{LossSettings, Scales, Start};
+use impasto::transfer::{LossSettings, Regions, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
 use super::colour::Finish;
@@ -58,6 +58,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         styles: &[(style, 1.0)],
         loss,
         descent: Descent::adam(ADAM_LR),
+        regions: Regions::default(),
         finish: Finish::Painting,
         memory: MemoryArgs::default(),
     };

@@ -8,7 +8,8 @@ use impasto::nets::{Graph, Network};
 use impasto::optim::Descent;
 use impasto::picture::{Format, Metadata, Picture};
 use impasto::transfer::{
-    Event, Job, Layout, LossRow, LossSettings, MemoryPlan, Painter, Start, Verdict, memory, scales,
+    Event, Job, Layout, LossRow, LossSettings, MemoryPlan, Painter, Regions, Start, Verdict,
+    memory, scales,
 };
 use impasto::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct Scene<'a> {
     pub sizes: Vec<(u32, u32)>,
     /// The styles, at their sizes at the last scale, and their weights.
     pub styles: &'a [(Picture, f32)],
+    /// Masks of the content and of the styles, at those sizes.
+    pub regions: Regions,
     pub loss: LossSettings,
     pub descent: Descent,
     pub finish: Finish,
@@ -175,12 +178,14 @@ impl Scene<'_> {
 
     /// A painting as it is written.
     fn finished(&self, painting: Picture) -> Picture {
-        match self.finish {
-            Finish::Painting => painting,
-            finish => {
-                let content = at_size(self.content, painting.size());
-                finish.of(painting, &content)
-            }
+        if self.finish == Finish::Painting && self.regions.content.is_empty() {
+            return painting;
+        }
+        let content = at_size(self.content, painting.size());
+        let painting = self.finish.of(painting, &content);
+        match self.regions.union(painting.size()) {
+            Some(mask) => painting.over(&content, mask.plane()),
+            None => painting,
         }
     }
 
@@ -264,8 +269,8 @@ impl Scene<'_> {
         let style =
             |(picture, _): &(Picture, f32)| scales::style_size(picture.size(), size, self.last());
         let styles: Vec<_> = self.styles.iter().map(style).collect();
-        let (settings, descent) = (&self.loss, self.descent);
-        let scene = memory::Scene { graph, settings, size, styles: &styles, descent };
+        let (settings, descent, masks) = (&self.loss, self.descent, self.regions.content.len());
+        let scene = memory::Scene { graph, settings, size, styles: &styles, masks, descent };
         self.memory.plan(gpu, &scene, budget)
     }
 
@@ -283,10 +288,12 @@ impl Scene<'_> {
             (at_size(picture, scales::style_size(picture.size(), size, self.last())), *weight)
         };
         let styles: Vec<_> = self.styles.iter().map(style).collect();
+        let regions = self.regions.resized(size, styles.iter().map(|(style, _)| style.size()));
         let (loss, descent) = (self.loss.clone(), self.descent);
         let mut job = Job {
             content: &content,
             styles: &styles,
+            regions: &regions,
             start,
             loss,
             descent,

@@ -10,7 +10,9 @@ use impasto::ops::Variation;
 use impasto::optim::Descent;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
-use impasto::transfer::{LayerWeight, LossSettings, Normalization, Scales, Start, StyleLoss};
+use impasto::transfer::{
+    LayerWeight, LossSettings, Mask, Normalization, Regions, Scales, Start, StyleLoss,
+};
 use impasto::{Error, Result};
 
 use super::checkpoint::Keeper;
@@ -98,6 +100,12 @@ help_heading = "Look")]
     /// zero, reflect or replicate: how the first convolution sees past the edge [default: as the network's others]
     #[arg(long, value_name = "NAME", help_heading = "Look")]
     first_padding: Option<Padding>,
+    /// Paint only where this picture is white; several: each is painted in the style of the same number
+    #[arg(long, value_name = "FILE", help_heading = "Look")]
+    mask: Vec<PathBuf>,
+    /// Only what is white in this picture counts of a painting; one for each --style, in the same order
+    #[arg(long, value_name = "FILE", help_heading = "Look")]
+    style_mask: Vec<PathBuf>,
     /// Keep the content's colours: luma paints only light and dark, histogram first gives the paintings the content's mean
     /// and spread of colours
     #[arg(
@@ -164,6 +172,7 @@ impl Settings {
         if styles.iter().all(|(_, weight)| *weight == 0.0) {
             return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
         }
+        Regions::pairs(args.mask.len(), args.style_mask.len(), styles.len())?;
         let output = outputs.output.clone().unwrap_or_else(|| {
             let stem = styles[0].0.file_stem().unwrap_or_default().to_string_lossy();
             beside(&args.content.with_extension("png"), &stem)
@@ -190,7 +199,9 @@ impl Settings {
             NetworkSpec::File(path) => Some(path.as_path()),
             _ => None,
         };
-        [args.content.as_path()].into_iter().chain(styles).chain(init_file(args)).chain(network)
+        let masks = args.mask.iter().chain(&args.style_mask).map(PathBuf::as_path);
+        let pictures = [args.content.as_path()].into_iter().chain(styles).chain(masks);
+        pictures.chain(init_file(args)).chain(network)
     }
 
     /// That every file that will be written can be, and is none that is read.
@@ -357,6 +368,11 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
         _ => Start::Content,
     };
+    let masks = |paths: &[PathBuf]| {
+        paths.iter().map(|path| decode(path).map(|p| Mask::of(&p))).collect::<Result<Vec<_>>>()
+    };
+    let regions = Regions { content: masks(&args.mask)?, style: masks(&args.style_mask)? };
+    let regions = regions.resized(content.size(), styles.iter().map(|(style, _)| style.size()));
     let record = Record::new(common.no_tune, flags, inputs.hashes());
     let order = Order {
         output: &settings.output,
@@ -373,7 +389,8 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     };
     let (loss, descent, finish) = (settings.loss, settings.descent, settings.finish);
     let memory = outputs.memory.clone();
-    let scene = Scene { content: &content, sizes, styles: &styles, loss, descent, finish, memory };
+    let scene =
+        Scene { content: &content, sizes, styles: &styles, regions, loss, descent, finish, memory };
     if outputs.memory.plan {
         return print_plans(&common, &gpu, &graph, &scene);
     }

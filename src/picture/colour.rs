@@ -14,6 +14,18 @@ const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 const FLAT: f64 = 1.0 / (255.0 * 255.0);
 
 impl Picture {
+    /// This picture where `shares` (H×W) are 1, `below`, of the same size, where they are 0, and in between a mixture of
+    /// coded values, as painting programs do. Alpha and metadata stay.
+    #[must_use]
+    pub fn over(mut self, below: &Picture, shares: &[f32]) -> Picture {
+        let pixels = self.rgb.len() / 3;
+        for (at, (value, other)) in self.rgb.iter_mut().zip(&below.rgb).enumerate() {
+            let share = shares[at % pixels];
+            *value = share * *value + (1.0 - share) * other;
+        }
+        self
+    }
+
     /// This picture's colours with another one's luma.
     ///
     /// Luma and chroma are those of YCbCr and YIQ on coded values, where brightness is about as even as to the eye: chroma

@@ -11,8 +11,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use super::regions::{Guides, Regions};
 use super::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTarget};
-use super::tiled::style_targets;
+use super::tiled::style_terms;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Value};
 use crate::nets::Graph;
@@ -100,6 +101,11 @@ impl LossSettings {
         layers.filter(|l| l.weight > 0.0).map(|l| l.layer.as_str()).collect()
     }
 
+    /// The content and the style layers that count.
+    pub(super) fn counted_layers(&self) -> (Vec<LayerWeight>, Vec<LayerWeight>) {
+        (Self::counted(&self.content_layers), Self::counted(&self.style_layers))
+    }
+
     /// The weights of content, style and total variation.
     pub(super) fn weights(&self) -> [f32; 3] {
         [self.content_weight, self.style_weight, self.tv_weight]
@@ -135,42 +141,75 @@ pub(super) struct ContentTarget {
     pub denominator: Value,
 }
 
+/// What a layer's moments should be in a region.
+pub(super) struct StyleTerm {
+    pub layer: LayerWeight,
+    pub region: usize,
+    /// How much the region counts: its share of the picture.
+    pub share: f32,
+    pub target: StyleTarget,
+}
+
 /// The measured targets.
 pub struct Targets {
     pub(super) content: Vec<ContentTarget>,
-    pub(super) style: Vec<(LayerWeight, StyleTarget)>,
+    pub(super) style: Vec<StyleTerm>,
+    /// By layer and region: the guide, and what makes moments over all pixels means over the region.
+    pub(super) guides: BTreeMap<(String, usize), (Value, f32)>,
+}
+
+/// The style pictures of a job.
+#[derive(Clone, Copy)]
+pub struct Styles<'a> {
+    /// In sizes of their own, each with its weight in the blend.
+    pub pictures: &'a [(Picture, f32)],
+    /// Which parts of the picture they paint, and which parts of them count. Masks have the sizes of their pictures.
+    pub regions: &'a Regions,
+    /// They are looked at in tiles of at most so many pixels.
+    pub tile: Option<usize>,
+}
+
+impl<'a> Styles<'a> {
+    /// Whole pictures that paint the whole picture.
+    pub fn of(pictures: &'a [(Picture, f32)]) -> Self {
+        Styles { pictures, regions: Regions::ALL, tile: None }
+    }
 }
 
 impl Targets {
     /// Runs the network once over the content picture and over each style picture.
     ///
-    /// `content` is 3×H×W; the styles have sizes of their own, each with its weight in the blend, and are looked at in tiles of at
-    /// most `style_tile` pixels.
+    /// `content` is 3×H×W.
     ///
     /// # Errors
-    /// [`Error::Usage`] when no style has a weight; [`Error::Network`] when a layer is missing; and
-    /// what recording and running can give.
+    /// [`Error::Usage`] when no style has a weight or masks do not go with styles; [`Error::Network`] when a layer is
+    /// missing; and what recording and running can give.
     pub async fn measure(
         gpu: &Gpu,
         graph: &Graph,
         settings: &LossSettings,
         content: &Tensor,
-        styles: &[(Picture, f32)],
-        style_tile: Option<usize>,
+        styles: &Styles<'_>,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
         let content = measure_content(gpu, graph, &layers, settings, content).await?;
-        let style_tile = style_tile.unwrap_or(usize::MAX);
-        let style = style_targets(gpu, graph, settings, styles, style_tile).await?;
-        Ok(Targets { content, style })
+        let style = style_terms(gpu, graph, settings, styles).await?;
+        let layers = LossSettings::counted(&settings.style_layers);
+        let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
+        let mut guides = BTreeMap::new();
+        for (key, guide) in Guides::new(graph, &taps, &styles.regions.content)?.into_iter() {
+            let roots = gpu.tensor(guide.shape, &guide.roots)?;
+            guides.insert(key, ((&roots).into(), guide.factor()));
+        }
+        Ok(Targets { content, style, guides })
     }
 
-    /// Stand-ins for the targets of a picture of `size`, to plan with.
+    /// Stand-ins for the targets of a picture of that size and so many masks, to plan with.
     pub(super) fn placeholders(
         tape: &mut Tape,
         graph: &Graph,
         settings: &LossSettings,
-        (width, height): (u32, u32),
+        ((width, height), masks): ((u32, u32), usize),
     ) -> Result<Self> {
         let scalar = |tape: &mut Tape| tape.recorder().placeholder(Shape::scalar());
         let mut content = Vec::new();
@@ -180,13 +219,20 @@ impl Targets {
             let value = tape.recorder().placeholder(map);
             content.push(ContentTarget { layer, value, denominator: scalar(tape) });
         }
-        let mut style = Vec::new();
+        let (mut style, mut guides) = (Vec::new(), BTreeMap::new());
         for layer in LossSettings::counted(&settings.style_layers) {
-            let (channels, _) = graph.at(&layer.layer)?;
-            let target = StyleTarget::placeholder(tape, settings.style_loss, channels);
-            style.push((layer, target));
+            let (channels, pools) = graph.at(&layer.layer)?;
+            for region in 0..masks.max(1) {
+                let target = StyleTarget::placeholder(tape, settings.style_loss, channels);
+                style.push(StyleTerm { layer: layer.clone(), region, share: 1.0, target });
+                if region < masks {
+                    let map = [1, height as usize >> pools, width as usize >> pools];
+                    let guide = (tape.recorder().placeholder(map), 1.0);
+                    guides.insert((layer.layer.clone(), region), guide);
+                }
+            }
         }
-        Ok(Targets { content, style })
+        Ok(Targets { content, style, guides })
     }
 
     /// Records the loss of `picture`: total, content, style and total variation, each a scalar.
@@ -202,7 +248,7 @@ impl Targets {
     ) -> Result<Losses> {
         let (mut content_terms, mut seen) = (Vec::new(), Seen::new());
         let content_taps = self.content.iter().map(|t| t.layer.layer.as_str());
-        let style_taps = self.style.iter().map(|(layer, _)| layer.layer.as_str());
+        let style_taps = self.style.iter().map(|term| term.layer.layer.as_str());
         let taps: Vec<&str> = content_taps.chain(style_taps).collect();
         graph.record(tape, picture, &taps, &mut |tape, tap, features| {
             // What counts for nothing is measured, but not followed back through the network.
@@ -216,9 +262,18 @@ impl Targets {
                 let term = target.record(tape, content, 1.0 / count)?;
                 content_terms.push((target.layer.weight, term));
             }
-            if self.style.iter().any(|(layer, _)| layer.layer == tap) {
+            for term in self.style.iter().filter(|term| term.layer.layer == tap) {
                 tape.scope(format!("style {tap}"));
-                seen.insert(tap.to_string(), style::measure(tape, style, settings.style_loss)?);
+                let key = (tap.to_string(), term.region);
+                let moments = match self.guides.get(&key) {
+                    None => style::measure(tape, style, settings.style_loss)?,
+                    Some((guide, factor)) => {
+                        let guide = tape.given(guide);
+                        let sums = style::measure_guided(tape, style, guide, settings.style_loss)?;
+                        sums.scaled(tape, *factor)?
+                    }
+                };
+                seen.insert(key, moments);
             }
             Ok(())
         })?;
@@ -239,19 +294,28 @@ impl Targets {
     }
 }
 
-/// What is seen of a picture's style, by layer.
-pub(super) type Seen = BTreeMap<String, Statistics>;
+/// What is seen of a picture's style, by layer and region.
+pub(super) type Seen = BTreeMap<(String, usize), Statistics>;
 
 impl Targets {
-    /// Records the style loss of a picture with these moments, a scalar.
+    /// Records the style loss of a picture with these moments, a scalar: the weighted mean over the layers of the
+    /// regions' terms, each by its share of the picture.
     pub(super) fn record_style(&self, tape: &mut Tape, seen: &Seen) -> Result<Var> {
+        // Every region has the same layers.
+        let first = self.style.first().map(|term| term.region);
+        let layers = self.style.iter().filter(|term| Some(term.region) == first);
+        let sum: f32 = layers.map(|term| term.layer.weight).sum();
         let mut terms = Vec::new();
-        for (layer, target) in &self.style {
+        for StyleTerm { layer, region, share, target } in &self.style {
             tape.scope(format!("style {}", layer.layer));
-            terms.push((layer.weight, target.record(tape, &seen[&layer.layer])?));
+            let term = target.record(tape, &seen[&(layer.layer.clone(), *region)])?;
+            terms.push((layer.weight * share / sum, term));
         }
         tape.scope("loss");
-        weighted_mean(tape, terms)
+        if terms.is_empty() {
+            return Ok(tape.frozen(&Frozen::scalar(0.0)));
+        }
+        ops::weighted_sum(tape, &terms)
     }
 }
 
@@ -313,26 +377,36 @@ async fn measure_content(
     Ok(targets)
 }
 
-/// The targets for pictures with these moments, by layer, and these weights.
+/// The targets of every layer and region, of styles with these moments.
 pub(super) async fn blend(
     gpu: &Gpu,
-    layers: &[LayerWeight],
     settings: &LossSettings,
+    styles: &Styles<'_>,
     measured: &[BTreeMap<String, Moments>],
-    weights: &[f32],
-) -> Result<Vec<(LayerWeight, StyleTarget)>> {
+) -> Result<Vec<StyleTerm>> {
+    let weights: Vec<f32> = styles.pictures.iter().map(|(_, weight)| *weight).collect();
     let sum: f32 = weights.iter().sum();
     if !(sum.is_finite() && sum > 0.0) {
         return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
     }
-    let mut targets = Vec::new();
-    for layer in layers {
-        let of = |(moments, weight): (&BTreeMap<String, Moments>, &f32)| {
-            (moments[&layer.layer].clone(), *weight)
-        };
-        let blend: Vec<_> = measured.iter().zip(weights).map(of).collect();
-        let (loss, normalization) = (settings.style_loss, settings.normalization);
-        targets.push((layer.clone(), StyleTarget::new(gpu, loss, normalization, &blend).await?));
+    let mut terms = Vec::new();
+    for (region, own) in styles.regions.styles(weights.len())?.iter().enumerate() {
+        // Styles of one region are blended; those of several count in theirs.
+        let alone = own.len() < weights.len();
+        let share = styles.regions.share(region) * if alone { weights[own[0]] } else { 1.0 };
+        if share == 0.0 {
+            continue;
+        }
+        for layer in LossSettings::counted(&settings.style_layers) {
+            let of = |style: &usize| {
+                let weight = if alone { 1.0 } else { weights[*style] };
+                (measured[*style][&layer.layer].clone(), weight)
+            };
+            let blend: Vec<_> = own.iter().map(of).collect();
+            let (loss, normalization) = (settings.style_loss, settings.normalization);
+            let target = StyleTarget::new(gpu, loss, normalization, &blend).await?;
+            terms.push(StyleTerm { layer, region, share, target });
+        }
     }
-    Ok(targets)
+    Ok(terms)
 }

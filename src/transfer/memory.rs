@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::grid::Grid;
 use super::loss::{LossSettings, Targets};
-use super::part::{Part, Vars, Whole, add_to, share_of_style};
+use super::part::{Part, Taps, Vars, Whole, add_to, moments_of_part};
+use super::regions::Guides;
+use super::tiled::taps;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan};
 use crate::nets::Graph;
@@ -79,6 +81,8 @@ pub struct Scene<'a> {
     pub size: (u32, u32),
     /// Those of the styles.
     pub styles: &'a [(u32, u32)],
+    /// Number of masks of the picture.
+    pub masks: usize,
     /// How it is moved.
     pub descent: Descent,
 }
@@ -153,7 +157,7 @@ fn whole(gpu: &Gpu, scene: &Scene<'_>) -> Result<Option<MemoryPlan>> {
     let (width, height) = (size.0 as usize, size.1 as usize);
     let mut tape = Tape::new(gpu);
     let picture = tape.placeholder([3, height, width], true);
-    let targets = Targets::placeholders(&mut tape, graph, settings, *size)?;
+    let targets = Targets::placeholders(&mut tape, graph, settings, (*size, scene.masks))?;
     let losses = targets.record(&mut tape, graph, settings, picture)?;
     let gradients = tape.backward(losses.total)?;
     if let Some(gradient) = tape.gradient(&gradients, picture) {
@@ -213,15 +217,19 @@ fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Resu
 fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
     let Scene { graph, settings, .. } = scene;
     let mut tape = Tape::new(gpu);
-    let vars = Vars::placeholders(&mut tape, graph, grid, &settings.counted_taps())?;
+    let (content, style) = settings.counted_layers();
+    let regions = scene.masks.max(1);
+    let taps = Taps { content: &taps(&content), style: &taps(&style), regions };
+    let vars = Vars::placeholders(&mut tape, graph, grid, taps)?;
     let (width, height) = grid.tile;
     let content = tape.placeholder([3, height, width], false);
     let mut scales = Vec::new();
     for layer in LossSettings::counted(&settings.content_layers) {
         scales.push((layer, tape.recorder().placeholder(Shape::scalar())));
     }
-    let (own, weights) = (Pass::Second, settings.weights());
-    let part = Part::record(&mut tape, graph, (grid, settings), (&vars, content), &scales, own)?;
+    let (own, weights, guides) = (Pass::Second, settings.weights(), Guides::all());
+    let part =
+        Part::record(&mut tape, graph, (grid, settings, &guides), (&vars, content), &scales, own)?;
     let mut moments = BTreeMap::new();
     for (key, (moment, _)) in &part.moments {
         let shape = tape.shape(*moment).clone();
@@ -249,7 +257,7 @@ fn pieces_bytes(scene: &Scene<'_>, grid: &Grid) -> u64 {
 fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
     let Scene { graph, settings, styles, .. } = scene;
     let layers = LossSettings::counted(&settings.style_layers);
-    let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
+    let taps = taps(&layers);
     let reach = graph.reach(&taps);
     let largest = styles.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
     let mut side = 0;
@@ -259,14 +267,18 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
         for style in *styles {
             let grid = Grid::new(*style, most, reach)?;
             let mut tape = Tape::new(gpu);
-            let vars = Vars::placeholders(&mut tape, graph, &grid, &taps)?;
+            let vars = {
+                let taps = Taps { content: &[], style: &taps, regions: 1 };
+                Vars::placeholders(&mut tape, graph, &grid, taps)?
+            };
             graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
-                let scene = (&grid, settings.style_loss);
-                let (seen, factor) = share_of_style(tape, graph, scene, &vars, (tap, features))?;
-                for (_, moment) in seen.parts() {
-                    let sum = tape.shape(moment).clone();
-                    let sum = tape.recorder().placeholder(sum);
-                    add_to(tape, Pass::Both, (moment, factor), &sum)?;
+                let loss = settings.style_loss;
+                for (_, seen) in moments_of_part(tape, loss, &vars, (tap, features))? {
+                    for (_, moment) in seen.parts() {
+                        let sum = tape.shape(moment).clone();
+                        let sum = tape.recorder().placeholder(sum);
+                        add_to(tape, Pass::Both, (moment, 1.0), &sum)?;
+                    }
                 }
                 Ok(())
             })?;

@@ -6,7 +6,7 @@
 //! brings the losses back without stalling them, [`start`] makes the first picture, [`preset`] has the settings of other
 //! programs, [`scales`] says at which sizes to paint before the one that is wanted, [`flat`] when more steps are of no
 //! use, [`checkpoint`] makes bytes of a run's state. [`memory`] decides whether the GPU sees the picture whole or in
-//! tiles ([`grid`], [`tiled`]).
+//! tiles ([`grid`], [`tiled`]), [`regions`] which styles paint where.
 
 pub mod checkpoint;
 mod course;
@@ -18,6 +18,7 @@ pub mod painter;
 mod part;
 mod pieces;
 pub mod preset;
+pub mod regions;
 pub mod ring;
 pub mod scales;
 pub mod start;
@@ -28,10 +29,11 @@ mod whole;
 
 pub use checkpoint::Checkpoint;
 pub use flat::Flat;
-pub use loss::{LayerWeight, LossSettings};
+pub use loss::{LayerWeight, LossSettings, Styles};
 pub use memory::{Layout, MemoryPlan};
 pub use painter::{Event, Job, Painter, Verdict};
 pub use preset::{PRESETS, Preset};
+pub use regions::{Mask, Regions};
 pub use ring::LossRow;
 pub use scales::Scales;
 pub use start::{Carried, Start};

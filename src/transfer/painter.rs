@@ -3,6 +3,7 @@
 use super::course::{Course, Frame};
 use super::loss::LossSettings;
 use super::memory::Layout;
+use super::regions::Regions;
 use super::ring::LossRow;
 use super::start::{Carried, Start};
 use super::tiles::Tiles;
@@ -24,6 +25,8 @@ pub struct Job<'a> {
     pub content: &'a Picture,
     /// The styles, each with its weight in the blend.
     pub styles: &'a [(Picture, f32)],
+    /// Which parts of the picture the styles paint; by default each paints all of it. Masks have the sizes of their pictures.
+    pub regions: &'a Regions,
     /// The initial picture.
     pub start: Start,
     /// The loss.

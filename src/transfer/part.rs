@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::grid::{Grid, Span};
 use super::loss::{LayerWeight, LossSettings, weighted_mean};
+use super::regions::{Guide, Guides};
 use super::style::{self, Order, Statistics, StyleLoss};
 use crate::error::Result;
 use crate::gpu::{Gpu, Pass, Value};
@@ -14,39 +15,66 @@ use crate::ops::{self, scale::scaled};
 use crate::tape::{Tape, Var};
 use crate::tensor::{Frozen, Tensor};
 
-/// What changes from tile to tile: the pixels, and which of them are the tile's own in every map that a loss reads.
+/// What changes from tile to tile: the pixels, and how much they count in every map that a loss reads. Pixels that are not
+/// the tile's own do not count.
 pub(super) struct Inputs {
     pub picture: Tensor,
-    guides: BTreeMap<String, (u32, Tensor)>,
+    /// At the content layers, and at the style layers in every region.
+    content: BTreeMap<String, (u32, Tensor)>,
+    style: BTreeMap<(String, usize), (u32, Tensor)>,
     frame: Tensor,
+}
+
+/// Layers that are read in parts.
+#[derive(Clone, Copy)]
+pub(super) struct Taps<'a> {
+    pub content: &'a [&'a str],
+    pub style: &'a [&'a str],
+    /// Number of regions.
+    pub regions: usize,
+}
+
+impl Taps<'_> {
+    /// The guides that there are at the style layers.
+    fn guides(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.style.iter().flat_map(|tap| (0..self.regions).map(|region| (*tap, region)))
+    }
 }
 
 impl Inputs {
     /// Memory for the tiles of a grid, and for guides at `taps`.
-    pub fn new(gpu: &Gpu, graph: &Graph, grid: &Grid, taps: &[&str]) -> Result<Self> {
+    pub fn new(gpu: &Gpu, graph: &Graph, grid: &Grid, taps: Taps<'_>) -> Result<Self> {
         let (width, height) = grid.tile;
-        let mut guides = BTreeMap::new();
-        for tap in taps {
+        let guide = |tap: &str| {
             let (_, pools) = graph.at(tap)?;
-            let guide = gpu.zeros([1, height >> pools, width >> pools])?;
-            guides.insert(tap.to_string(), (pools, guide));
+            Ok((pools, gpu.zeros([1, height >> pools, width >> pools])?))
+        };
+        let (mut content, mut style) = (BTreeMap::new(), BTreeMap::new());
+        for tap in taps.content {
+            content.insert(tap.to_string(), guide(tap)?);
         }
-        Ok(Inputs { picture: gpu.zeros([3, height, width])?, guides, frame: gpu.zeros([8])? })
+        for (tap, region) in taps.guides() {
+            style.insert((tap.to_string(), region), guide(tap)?);
+        }
+        let (picture, frame) = (gpu.zeros([3, height, width])?, gpu.zeros([8])?);
+        Ok(Inputs { picture, content, style, frame })
     }
 
-    /// Hands a tile to the GPU. `rgb` is the whole picture, 3×H×W.
-    pub fn load(&self, gpu: &Gpu, grid: &Grid, tile: (&Span, &Span), rgb: &[f32]) -> Result<()> {
+    /// Hands a tile to the GPU. `rgb` is the whole picture, 3×H×W, and `guides` are its own.
+    pub fn load(
+        &self,
+        gpu: &Gpu,
+        grid: &Grid,
+        tile: (&Span, &Span),
+        (rgb, guides): (&[f32], &Guides),
+    ) -> Result<()> {
         gpu.write(&self.picture, &cut(grid, tile, rgb))?;
         let (column, row) = tile;
-        for (pools, guide) in self.guides.values() {
-            let (across, down) = (column.own_at(*pools), row.own_at(*pools));
-            let width = grid.tile.0 >> pools;
-            let own = |at| {
-                let inside = across.contains(&(at % width)) && down.contains(&(at / width));
-                f32::from(u8::from(inside))
-            };
-            let numbers: Vec<f32> = (0..guide.shape().elements()).map(own).collect();
-            gpu.write(guide, &numbers)?;
+        for (pools, tensor) in self.content.values() {
+            gpu.write(tensor, &own_part(grid, tile, *pools, None))?;
+        }
+        for ((tap, region), (pools, tensor)) in &self.style {
+            gpu.write(tensor, &own_part(grid, tile, *pools, guides.at(tap, *region)))?;
         }
         let (across, down) = (column.own_at(0), row.own_at(0));
         let (width, height) = grid.size;
@@ -58,16 +86,44 @@ impl Inputs {
 
     /// What [`Part::record`] reads.
     pub fn vars(&self, tape: &mut Tape) -> Vars {
-        let guides =
-            self.guides.iter().map(|(tap, (_, g))| (tap.clone(), tape.constant(g))).collect();
-        Vars { picture: tape.variable(&self.picture), guides, frame: tape.constant(&self.frame) }
+        let content = self.content.iter().map(|(tap, (_, g))| (tap.clone(), tape.constant(g)));
+        let content = content.collect();
+        let style = self.style.iter().map(|(key, (_, g))| (key.clone(), tape.constant(g)));
+        let style = style.collect();
+        let (picture, frame) = (tape.variable(&self.picture), tape.constant(&self.frame));
+        Vars { picture, content, style, frame }
     }
+}
+
+/// A tile's part of a guide, or of ones; 0 where a pixel is not its own.
+fn own_part(
+    grid: &Grid,
+    (column, row): (&Span, &Span),
+    pools: u32,
+    guide: Option<&Guide>,
+) -> Vec<f32> {
+    let (width, height) = (grid.tile.0 >> pools, grid.tile.1 >> pools);
+    let mut part = vec![0.0; width * height];
+    let (across, all) = (column.own_at(pools), grid.size.0 >> pools);
+    for y in row.own_at(pools) {
+        let line = &mut part[y * width..][..width];
+        match guide {
+            None => line[across.clone()].fill(1.0),
+            Some(guide) => {
+                let from = (y + (row.origin >> pools)) * all + (column.origin >> pools);
+                let roots = &guide.roots[from..];
+                line[across.clone()].copy_from_slice(&roots[across.clone()]);
+            }
+        }
+    }
+    part
 }
 
 /// A tile as a recording sees it.
 pub(super) struct Vars {
     pub picture: Var,
-    guides: BTreeMap<String, Var>,
+    content: BTreeMap<String, Var>,
+    style: BTreeMap<(String, usize), Var>,
     frame: Var,
 }
 
@@ -77,22 +133,27 @@ impl Vars {
         tape: &mut Tape,
         graph: &Graph,
         grid: &Grid,
-        taps: &[&str],
+        taps: Taps<'_>,
     ) -> Result<Self> {
         let (width, height) = grid.tile;
-        let mut guides = BTreeMap::new();
-        for tap in taps {
+        let mut guide = |tap: &str| {
             let (_, pools) = graph.at(tap)?;
-            let guide = tape.placeholder([1, height >> pools, width >> pools], false);
-            guides.insert(tap.to_string(), guide);
+            Ok(tape.placeholder([1, height >> pools, width >> pools], false))
+        };
+        let (mut content, mut style) = (BTreeMap::new(), BTreeMap::new());
+        for tap in taps.content {
+            content.insert(tap.to_string(), guide(tap)?);
+        }
+        for (tap, region) in taps.guides() {
+            style.insert((tap.to_string(), region), guide(tap)?);
         }
         let picture = tape.placeholder([3, height, width], true);
-        Ok(Vars { picture, guides, frame: tape.placeholder([8], false) })
+        Ok(Vars { picture, content, style, frame: tape.placeholder([8], false) })
     }
 
-    /// The guide at a tap.
+    /// The guide at a content layer.
     pub fn guide(&self, tap: &str) -> Var {
-        self.guides[tap]
+        self.content[tap]
     }
 }
 
@@ -128,23 +189,36 @@ pub(super) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> Result<usize> 
     Ok((grid.size.0 >> pools) * (grid.size.1 >> pools))
 }
 
-/// The moments of a tile, and the factor that makes them the tile's share of the whole's.
-pub(super) fn share_of_style(
+/// The moments of a tile in every region, over the tile's pixels.
+pub(super) fn moments_of_part(
     tape: &mut Tape,
-    graph: &Graph,
-    (grid, loss): (&Grid, StyleLoss),
+    loss: StyleLoss,
     vars: &Vars,
     (tap, features): (&str, Var),
-) -> Result<(Statistics, f32)> {
+) -> Result<Vec<(usize, Statistics)>> {
     tape.scope(format!("style {tap}"));
-    let guide = vars.guide(tap);
-    let pixels = tape.shape(guide).elements();
-    let moments = style::measure_guided(tape, features, guide, loss)?;
-    Ok((moments, pixels as f32 / pixels_of(graph, grid, tap)? as f32))
+    let own = vars.style.iter().filter(|((of, _), _)| of == tap);
+    let moments = own.map(|((_, region), guide)| {
+        Ok((*region, style::measure_guided(tape, features, *guide, loss)?))
+    });
+    moments.collect()
 }
 
-/// A moment of a style layer.
-pub(super) type Key = (String, Order);
+/// The factor that makes a tile's moments its share of the whole's.
+pub(super) fn share_factor(
+    graph: &Graph,
+    grid: &Grid,
+    (tap, region): (&str, usize),
+    guides: &Guides,
+) -> Result<f32> {
+    let (_, pools) = graph.at(tap)?;
+    let tile = (grid.tile.0 >> pools) * (grid.tile.1 >> pools);
+    let share = tile as f32 / pixels_of(graph, grid, tap)? as f32;
+    Ok(share * guides.at(tap, region).map_or(1.0, Guide::factor))
+}
+
+/// A moment of a style layer in a region.
+pub(super) type Key = (String, usize, Order);
 
 /// What a part records.
 pub(super) struct Part {
@@ -163,7 +237,7 @@ impl Part {
     pub fn record(
         tape: &mut Tape,
         graph: &Graph,
-        (grid, settings): (&Grid, &LossSettings),
+        (grid, settings, guides): (&Grid, &LossSettings, &Guides),
         (vars, content): (&Vars, Var),
         scales: &[(LayerWeight, Value)],
         own: Pass,
@@ -196,10 +270,12 @@ impl Part {
             tape.recorder().pass = Pass::First;
             let seen = if settings.style_weight > 0.0 { features } else { free };
             if style_layers.iter().any(|l| l.layer == tap) {
-                let scene = (grid, settings.style_loss);
-                let (seen, factor) = share_of_style(tape, graph, scene, vars, (tap, seen))?;
-                for (order, moment) in seen.parts() {
-                    moments.insert((tap.to_string(), order), (moment, factor));
+                for (region, seen) in moments_of_part(tape, settings.style_loss, vars, (tap, seen))?
+                {
+                    let factor = share_factor(graph, grid, (tap, region), guides)?;
+                    for (order, moment) in seen.parts() {
+                        moments.insert((tap.to_string(), region, order), (moment, factor));
+                    }
                 }
             }
             tape.recorder().pass = Pass::Both;

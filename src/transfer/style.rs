@@ -164,6 +164,13 @@ pub(super) enum Order {
 }
 
 impl Statistics {
+    /// Records a multiple of the moments.
+    pub(super) fn scaled(self, tape: &mut Tape, factor: f32) -> Result<Self> {
+        let gram = ops::scale(tape, self.gram, factor)?;
+        let mean = self.mean.map(|mean| ops::scale(tape, mean, factor)).transpose()?;
+        Ok(Statistics { gram, mean })
+    }
+
     /// The moments that there are.
     pub(super) fn parts(&self) -> impl Iterator<Item = (Order, Var)> + use<> {
         let mean = self.mean.map(|mean| (Order::First, mean));

@@ -4,9 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::grid::Grid;
-use super::loss::{LayerWeight, LossSettings, Seen, Targets, blend};
-use super::part::{Inputs, Key, Part, Whole, add_to, cut, paste, pixels_of, share_of_style};
-use super::style::{Moments, Normalization, Statistics, StyleLoss, StyleTarget};
+use super::loss::{LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend};
+use super::part::{
+    Inputs, Key, Part, Taps, Whole, add_to, cut, moments_of_part, paste, pixels_of, share_factor,
+};
+use super::regions::Guides;
+use super::style::{Moments, Normalization, Statistics, StyleLoss};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan, Program, Value};
 use crate::nets::Graph;
@@ -20,10 +23,12 @@ pub struct TiledTargets {
     style: Targets,
     /// Content layers and the variance of their features, which themselves are computed again in every step.
     scales: Vec<(LayerWeight, Value)>,
+    /// The picture's own.
+    guides: Guides,
 }
 
 impl TiledTargets {
-    /// Measures content and styles, in tiles of at most so many pixels each.
+    /// Measures content, in tiles of at most `most` pixels, and styles.
     ///
     /// # Errors
     /// As [`Targets::measure`].
@@ -32,17 +37,27 @@ impl TiledTargets {
         graph: &Graph,
         settings: &LossSettings,
         content: &Picture,
-        styles: &[(Picture, f32)],
-        (most, style_tile): (usize, usize),
+        styles: &Styles<'_>,
+        most: usize,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
         let scales = content_scales(gpu, graph, (layers, settings), content, most).await?;
-        let style = style_targets(gpu, graph, settings, styles, style_tile).await?;
-        Ok(TiledTargets { style: Targets { content: Vec::new(), style }, scales })
+        let style = style_terms(gpu, graph, settings, styles).await?;
+        let layers = LossSettings::counted(&settings.style_layers);
+        let guides = Guides::new(graph, &taps(&layers), &styles.regions.content)?;
+        // The guides of the whole are never on the GPU.
+        let style = Targets { content: Vec::new(), style, guides: BTreeMap::new() };
+        Ok(TiledTargets { style, scales, guides })
     }
 }
 
-fn taps(layers: &[LayerWeight]) -> Vec<&str> {
+impl TiledTargets {
+    fn regions(&self) -> usize {
+        self.style.style.iter().map(|term| term.region + 1).max().unwrap_or(1)
+    }
+}
+
+pub(super) fn taps(layers: &[LayerWeight]) -> Vec<&str> {
     layers.iter().map(|layer| layer.layer.as_str()).collect()
 }
 
@@ -64,7 +79,8 @@ async fn content_scales(
     }
     let taps = taps(&layers);
     let grid = Grid::new(content.size(), most, graph.reach(&taps))?;
-    let inputs = Inputs::new(gpu, graph, &grid, &taps)?;
+    let (all, none) = (Guides::all(), &[]);
+    let inputs = Inputs::new(gpu, graph, &grid, Taps { content: &taps, style: none, regions: 0 })?;
     let mut tape = Tape::new(gpu);
     let vars = inputs.vars(&mut tape);
     let mut sums = BTreeMap::new();
@@ -83,7 +99,7 @@ async fn content_scales(
     let program = tape.finish()?;
     let mut totals: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
     for tile in grid.tiles() {
-        inputs.load(gpu, &grid, tile, content.rgb())?;
+        inputs.load(gpu, &grid, tile, (content.rgb(), &all))?;
         program.run().await?;
         for (tap, (_, sum, squares)) in &sums {
             let total = totals.entry(tap).or_default();
@@ -101,25 +117,27 @@ async fn content_scales(
     Ok(scales)
 }
 
-/// The targets of the styles, each with its weight in the blend, measured in tiles of at most `most` px.
+/// The targets of all styles.
 ///
 /// # Errors
 /// As [`Targets::measure`].
-pub(super) async fn style_targets(
+pub(super) async fn style_terms(
     gpu: &Gpu,
     graph: &Graph,
     settings: &LossSettings,
-    styles: &[(Picture, f32)],
-    most: usize,
-) -> Result<Vec<(LayerWeight, StyleTarget)>> {
+    styles: &Styles<'_>,
+) -> Result<Vec<StyleTerm>> {
+    // Before any work.
+    styles.regions.styles(styles.pictures.len())?;
     let layers = LossSettings::counted(&settings.style_layers);
     let (taps, loss) = (taps(&layers), settings.style_loss);
+    let (most, masks) = (styles.tile.unwrap_or(usize::MAX), &styles.regions.style);
     let mut measured = Vec::new();
-    for (style, _) in styles {
-        measured.push(style_moments(gpu, graph, (&taps, loss), style, most).await?);
+    for (at, (style, _)) in styles.pictures.iter().enumerate() {
+        let guides = Guides::new(graph, &taps, masks.get(at..=at).unwrap_or_default())?;
+        measured.push(style_moments(gpu, graph, (&taps, loss), (style, &guides), most).await?);
     }
-    let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
-    blend(gpu, &layers, settings, &measured, &weights).await
+    blend(gpu, settings, styles, &measured).await
 }
 
 /// The moments of a style picture, from sums over its tiles.
@@ -127,27 +145,28 @@ async fn style_moments(
     gpu: &Gpu,
     graph: &Graph,
     (taps, loss): (&[&str], StyleLoss),
-    style: &Picture,
+    (style, guides): (&Picture, &Guides),
     most: usize,
 ) -> Result<BTreeMap<String, Moments>> {
     let grid = Grid::new(style.size(), most, graph.reach(taps))?;
-    let inputs = Inputs::new(gpu, graph, &grid, taps)?;
+    let inputs = Inputs::new(gpu, graph, &grid, Taps { content: &[], style: taps, regions: 1 })?;
     let mut tape = Tape::new(gpu);
     let vars = inputs.vars(&mut tape);
     let mut sums = BTreeMap::new();
     graph.record(&mut tape, vars.picture, taps, &mut |tape, tap, features| {
-        let scene = (&grid, loss);
-        let (moments, factor) = share_of_style(tape, graph, scene, &vars, (tap, features))?;
-        let sum = Moments::zeros(gpu, graph.at(tap)?.0, loss)?;
-        for ((_, part), to) in moments.parts().zip(sum.parts()) {
-            add_to(tape, Pass::Both, (part, factor), &to.into())?;
+        for (region, moments) in moments_of_part(tape, loss, &vars, (tap, features))? {
+            let factor = share_factor(graph, &grid, (tap, region), guides)?;
+            let sum = Moments::zeros(gpu, graph.at(tap)?.0, loss)?;
+            for ((_, part), to) in moments.parts().zip(sum.parts()) {
+                add_to(tape, Pass::Both, (part, factor), &to.into())?;
+            }
+            sums.insert(tap.to_string(), sum);
         }
-        sums.insert(tap.to_string(), sum);
         Ok(())
     })?;
     let program = tape.finish()?;
     for tile in grid.tiles() {
-        inputs.load(gpu, &grid, tile, style.rgb())?;
+        inputs.load(gpu, &grid, tile, (style.rgb(), guides))?;
         program.run().await?;
     }
     Ok(sums)
@@ -202,21 +221,21 @@ impl Head {
     fn new(gpu: &Gpu, graph: &Graph, loss: StyleLoss, targets: &Targets) -> Result<Self> {
         let mut tape = Tape::new(gpu);
         let (mut sums, mut seen) = (BTreeMap::new(), Seen::new());
-        for (layer, _) in &targets.style {
+        for StyleTerm { layer, region, .. } in &targets.style {
             let sum = Moments::zeros(gpu, graph.at(&layer.layer)?.0, loss)?;
             let gram = tape.variable(&sum.gram);
             let mean = sum.mean.as_ref().map(|mean| tape.variable(mean));
-            seen.insert(layer.layer.clone(), Statistics { gram, mean });
-            sums.insert(layer.layer.clone(), sum);
+            seen.insert((layer.layer.clone(), *region), Statistics { gram, mean });
+            sums.insert((layer.layer.clone(), *region), sum);
         }
         let style = targets.record_style(&mut tape, &seen)?;
         let gradients = tape.backward(style)?;
         let mut moments = BTreeMap::new();
-        for (layer, statistics) in &seen {
-            for ((order, moment), sum) in statistics.parts().zip(sums[layer].parts()) {
+        for (of, statistics) in &seen {
+            for ((order, moment), sum) in statistics.parts().zip(sums[of].parts()) {
                 let gradient = tape.gradient(&gradients, moment);
                 let gradient = gradient.map(|g| tape.keep(g)).transpose()?;
-                moments.insert((layer.clone(), order), (sum.clone(), gradient));
+                moments.insert((of.0.clone(), of.1, order), (sum.clone(), gradient));
             }
         }
         let style = tape.keep(style)?;
@@ -277,11 +296,14 @@ impl Tiled {
         own: Pass,
     ) -> Result<TileProgram> {
         let (gpu, grid) = (&self.gpu, &self.grid);
-        let inputs = Inputs::new(gpu, graph, grid, &settings.counted_taps())?;
+        let (content, style) = settings.counted_layers();
+        let regions = targets.regions();
+        let taps = Taps { content: &taps(&content), style: &taps(&style), regions };
+        let inputs = Inputs::new(gpu, graph, grid, taps)?;
         let content = gpu.zeros(inputs.picture.shape().clone())?;
         let mut tape = Tape::new(gpu);
         let (vars, seen) = (inputs.vars(&mut tape), tape.constant(&content));
-        let (scene, seen) = ((grid, settings), (&vars, seen));
+        let (scene, seen) = ((grid, settings, &targets.guides), (&vars, seen));
         let part = Part::record(&mut tape, graph, scene, seen, &targets.scales, own)?;
         let gradient = part
             .follow(&mut tape, whole, self.weights, (&vars, own))?
@@ -297,8 +319,8 @@ impl Tiled {
     /// Whatever the driver reported.
     pub async fn gradient(
         &self,
-        picture: &[f32],
-        content: &[f32],
+        targets: &TiledTargets,
+        (picture, content): (&[f32], &[f32]),
         gradient: &mut [f32],
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Sums>> {
@@ -309,7 +331,7 @@ impl Tiled {
         let count = self.grid.count();
         for (at, tile) in self.grid.tiles().enumerate() {
             let of_tile = self.program(at);
-            of_tile.inputs.load(gpu, &self.grid, tile, picture)?;
+            of_tile.inputs.load(gpu, &self.grid, tile, (picture, &targets.guides))?;
             gpu.write(&of_tile.content, &cut(&self.grid, tile, content))?;
             gpu.finished(of_tile.program.submit_pass(Pass::First)).await?;
             if !watch(at + 1) {
@@ -322,7 +344,7 @@ impl Tiled {
             let submitted = if self.programs.len() == count {
                 of_tile.program.submit_rest()
             } else {
-                of_tile.inputs.load(gpu, &self.grid, tile, picture)?;
+                of_tile.inputs.load(gpu, &self.grid, tile, (picture, &targets.guides))?;
                 gpu.write(&of_tile.content, &cut(&self.grid, tile, content))?;
                 of_tile.program.submit_pass(Pass::Second)
             };

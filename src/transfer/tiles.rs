@@ -2,6 +2,7 @@
 
 use super::course::{Course, Frame, Watch};
 use super::grid::Grid;
+use super::loss::Styles;
 use super::painter::{Event, Job, Verdict};
 use super::pieces::Pieces;
 use super::ring::LossRow;
@@ -15,6 +16,7 @@ use crate::nets::Graph;
 
 pub(super) struct Tiles {
     pub tiled: Tiled,
+    targets: TiledTargets,
     pub pieces: Pieces,
     content: Vec<f32>,
     gradient: Vec<f32>,
@@ -35,11 +37,11 @@ impl Tiles {
             return Err(Error::Usage(what.into()));
         }
         let (settings, size) = (&job.loss, job.content.size());
-        let style_tile = job.layout.style_tile.unwrap_or(most);
+        let tile = Some(job.layout.style_tile.unwrap_or(most));
+        let styles = Styles { pictures: job.styles, regions: job.regions, tile };
         let lap = Instant::now();
-        let measured = (most, style_tile);
         let targets =
-            TiledTargets::measure(gpu, graph, settings, job.content, job.styles, measured).await?;
+            TiledTargets::measure(gpu, graph, settings, job.content, &styles, most).await?;
         let target_seconds = lap.elapsed().as_secs_f64();
         let grid = Grid::new(size, most, graph.reach(&settings.counted_taps()))?;
         let piece = 3 * grid.tile.0 * grid.tile.1;
@@ -49,7 +51,7 @@ impl Tiles {
         let before = (size, carried.map(|carried| &carried.state));
         let pieces = Pieces::new(gpu, &job.descent, picture, piece, before)?;
         let content = job.content.rgb().to_vec();
-        Ok((Tiles { tiled, pieces, content, gradient }, target_seconds))
+        Ok((Tiles { tiled, targets, pieces, content, gradient }, target_seconds))
     }
 
     pub async fn paint(
@@ -67,8 +69,9 @@ impl Tiles {
             self.gradient.fill(0.0);
             let of = 2 * self.tiled.grid().count();
             let mut tell = |done| watch(Event::Tiles(done, of)) == Verdict::Continue;
-            let (picture, content) = (self.pieces.picture(), &self.content);
-            let sums = self.tiled.gradient(picture, content, &mut self.gradient, &mut tell).await?;
+            let pictures = (self.pieces.picture(), self.content.as_slice());
+            let (targets, gradient) = (&self.targets, &mut self.gradient);
+            let sums = self.tiled.gradient(targets, pictures, gradient, &mut tell).await?;
             // Stopped between two tiles: the picture stays as it was.
             let Some(sums) = sums else { break };
             self.pieces.step(&self.gradient).await?;

@@ -1,7 +1,7 @@
 //! A painter whose picture lies on the GPU: a program recorded once, replayed until the picture is done.
 
 use super::course::{Course, Frame, Watch};
-use super::loss::Targets;
+use super::loss::{Styles, Targets};
 use super::painter::{Event, Job, NOTHING_TO_DO, Verdict};
 use super::ring::Ring;
 use super::start::Carried;
@@ -35,8 +35,9 @@ impl Whole {
         let (width, height) = (job.content.width() as usize, job.content.height() as usize);
         let content = gpu.tensor([3, height, width], job.content.rgb())?;
         let lap = Instant::now();
-        let (styles, tile) = (job.styles, job.layout.style_tile);
-        let targets = Targets::measure(gpu, graph, &job.loss, &content, styles, tile).await?;
+        let tile = job.layout.style_tile;
+        let styles = Styles { pictures: job.styles, regions: job.regions, tile };
+        let targets = Targets::measure(gpu, graph, &job.loss, &content, &styles).await?;
         let target_seconds = lap.elapsed().as_secs_f64();
         // The content tensor has served; the picture takes its place.
         let picture = content;

@@ -8,7 +8,7 @@ use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network};
 use impasto::optim::Descent;
 use impasto::picture::{Depth, Format, Picture};
-use impasto::transfer::LossSettings;
+use impasto::transfer::{LossSettings, Regions};
 
 use super::*;
 use crate::cli::colour::Finish;
@@ -111,6 +111,7 @@ impl Studio {
             styles: &self.styles,
             loss: LossSettings::default(),
             descent: Descent::adam(0.05),
+            regions: Regions::default(),
             finish: Finish::Painting,
             memory: MemoryArgs::default(),
         };

@@ -1,0 +1,281 @@
+//! Regions: parts of the picture that are painted in styles of their own, and parts of style pictures that count
+//! (Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, section 4).
+//!
+//! A region's moments are weighted means: with w a pixel's weight in a layer, G = Σ w·F·Fᵀ / Σ w. A deep layer's pixel sees
+//! far beyond its own place, so its weight is the mean of the mask over half of what it sees on each side: edges are the
+//! softer the deeper the layer.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::nets::Graph;
+use crate::picture::{Picture, resized_plane};
+
+/// How much each pixel belongs to a region, from 0 to 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mask {
+    size: (u32, u32),
+    plane: Vec<f32>,
+}
+
+impl Mask {
+    /// White belongs, black and transparent do not.
+    #[must_use]
+    pub fn of(picture: &Picture) -> Self {
+        let planes = picture.rgb().chunks_exact(picture.rgb().len() / 3);
+        let mut plane = vec![0.0; picture.rgb().len() / 3];
+        for colour in planes {
+            plane.iter_mut().zip(colour).for_each(|(sum, value)| *sum += value / 3.0);
+        }
+        if let Some(alpha) = picture.alpha() {
+            plane.iter_mut().zip(alpha).for_each(|(value, alpha)| *value *= alpha);
+        }
+        plane.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+        Mask { size: picture.size(), plane }
+    }
+
+    /// The same for a picture of another size.
+    #[must_use]
+    pub fn resized(&self, size: (u32, u32)) -> Self {
+        if size == self.size {
+            return self.clone();
+        }
+        let mut plane = resized_plane(&self.plane, self.size, size);
+        plane.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
+        Mask { size, plane }
+    }
+
+    /// Width and height in pixels.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// H×W numbers from 0 to 1.
+    #[must_use]
+    pub fn plane(&self) -> &[f32] {
+        &self.plane
+    }
+
+    /// The mask's mean over `radius` pixels around each of the cells of a map that was halved `pools` times.
+    fn seen(&self, pools: u32, radius: usize) -> Vec<f32> {
+        let (width, height) = (self.size.0 as usize, self.size.1 as usize);
+        let cell = 1 << pools;
+        let rows = means(&self.plane, width, cell, radius);
+        let columns = means(&transposed(&rows, width >> pools), height, cell, radius);
+        transposed(&columns, height >> pools)
+    }
+}
+
+/// The mean of every line of `length` numbers over `cell` numbers and `radius` on each side of them, as far as the line goes.
+fn means(plane: &[f32], length: usize, cell: usize, radius: usize) -> Vec<f32> {
+    let mut means = Vec::with_capacity(plane.len() / cell);
+    for line in plane.chunks_exact(length) {
+        let mut sums = Vec::with_capacity(length + 1);
+        sums.push(0.0);
+        line.iter().fold(0.0f64, |sum, value| {
+            sums.push(sum + f64::from(*value));
+            sum + f64::from(*value)
+        });
+        means.extend((0..length / cell).map(|at| {
+            let (from, to) =
+                ((at * cell).saturating_sub(radius), length.min((at + 1) * cell + radius));
+            ((sums[to] - sums[from]) / (to - from) as f64) as f32
+        }));
+    }
+    means
+}
+
+fn transposed(plane: &[f32], width: usize) -> Vec<f32> {
+    let height = plane.len() / width.max(1);
+    (0..plane.len()).map(|at| plane[at % height * width + at / height]).collect()
+}
+
+/// The masks of a scene; without any, every pixel counts.
+#[derive(Clone, Debug, Default)]
+pub struct Regions {
+    /// Those of the content: as many as styles, each of which paints one; or one, which all paint together.
+    pub content: Vec<Mask>,
+    /// Those of the styles: none, or one for each.
+    pub style: Vec<Mask>,
+}
+
+impl Regions {
+    /// Everything counts everywhere.
+    pub const ALL: &'static Regions = &Regions { content: Vec::new(), style: Vec::new() };
+
+    /// Which styles paint which region, by index.
+    ///
+    /// # Errors
+    /// As [`Regions::pairs`].
+    pub fn styles(&self, styles: usize) -> Result<Vec<Vec<usize>>> {
+        Self::pairs(self.content.len(), self.style.len(), styles)
+    }
+
+    /// Which of so many styles paint which of so many regions, by index.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there are neither as many masks as styles nor one, or masks for some of the styles.
+    pub fn pairs(masks: usize, style_masks: usize, styles: usize) -> Result<Vec<Vec<usize>>> {
+        if ![0, styles].contains(&style_masks) {
+            return Err(Error::Usage(format!(
+                "--style-mask: {style_masks} for {styles} styles; give one for each, in the same order"
+            )));
+        }
+        match masks {
+            0 | 1 => Ok(vec![(0..styles).collect()]),
+            _ if masks == styles => Ok((0..styles).map(|style| vec![style]).collect()),
+            _ => Err(Error::Usage(format!(
+                "--mask: {masks} for {styles} styles; give one for each, in the same order, or one for all"
+            ))),
+        }
+    }
+
+    /// All masks of the content together, for a picture of `size`; `None` where everything is painted.
+    #[must_use]
+    pub fn union(&self, size: (u32, u32)) -> Option<Mask> {
+        let mut masks = self.content.iter().map(|mask| mask.resized(size));
+        let mut union = masks.next()?;
+        for mask in masks {
+            let sum = union.plane.iter_mut().zip(&mask.plane);
+            sum.for_each(|(sum, value)| *sum = (*sum + value).min(1.0));
+        }
+        Some(union)
+    }
+
+    /// A region's share of the picture.
+    pub(super) fn share(&self, region: usize) -> f32 {
+        self.content.get(region).map_or(1.0, |mask| {
+            let sum: f64 = mask.plane.iter().map(|value| f64::from(*value)).sum();
+            (sum / mask.plane.len() as f64) as f32
+        })
+    }
+
+    /// The same for a picture of `size` and styles of theirs.
+    #[must_use]
+    pub fn resized(&self, size: (u32, u32), styles: impl Iterator<Item = (u32, u32)>) -> Self {
+        let content = self.content.iter().map(|mask| mask.resized(size)).collect();
+        let style = self.style.iter().zip(styles).map(|(mask, size)| mask.resized(size)).collect();
+        Regions { content, style }
+    }
+}
+
+/// A picture's guides: how much the pixels of its layers count in each region. Empty where all count.
+pub(super) struct Guides(BTreeMap<(String, usize), Guide>);
+
+/// How much the pixels of a layer count.
+pub(super) struct Guide {
+    /// 1×H×W.
+    pub shape: [usize; 3],
+    /// The square roots of the weights.
+    pub roots: Vec<f32>,
+    sum: f64,
+}
+
+impl Guide {
+    /// What makes sums over the region, divided by all pixels, means over the region.
+    pub fn factor(&self) -> f32 {
+        (self.roots.len() as f64 / self.sum) as f32
+    }
+}
+
+impl Guides {
+    /// None: all pixels count.
+    pub fn all() -> Self {
+        Guides(BTreeMap::new())
+    }
+
+    /// Those of `masks`, which have the picture's size, at `taps`.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when nothing is left of a mask in some layer.
+    pub fn new(graph: &Graph, taps: &[&str], masks: &[Mask]) -> Result<Self> {
+        let mut guides = BTreeMap::new();
+        for tap in taps {
+            let (_, pools) = graph.at(tap)?;
+            for (region, mask) in masks.iter().enumerate() {
+                let weights = mask.seen(pools, graph.reach(&[tap]).halo / 2);
+                let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+                if sum < 1.0 {
+                    return Err(Error::Usage(format!(
+                        "mask {}: less than one pixel of {tap} is left of it; white must be larger, or the picture",
+                        region + 1
+                    )));
+                }
+                let roots = weights.into_iter().map(f32::sqrt).collect();
+                let (width, height) = mask.size();
+                let shape = [1, height as usize >> pools, width as usize >> pools];
+                guides.insert((tap.to_string(), region), Guide { shape, roots, sum });
+            }
+        }
+        Ok(Guides(guides))
+    }
+
+    /// The guide of a region at a tap; `None` where all pixels count.
+    pub fn at(&self, tap: &str, region: usize) -> Option<&Guide> {
+        self.0.get(&(tap.to_string(), region))
+    }
+
+    /// All of them, by layer and region.
+    pub fn into_iter(self) -> impl Iterator<Item = ((String, usize), Guide)> {
+        self.0.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::Depth;
+
+    fn mask(size: (u32, u32), value: impl Fn(usize, usize) -> f32) -> Mask {
+        let width = size.0 as usize;
+        let plane: Vec<f32> =
+            (0..width * size.1 as usize).map(|at| value(at % width, at / width)).collect();
+        let rgb = plane.repeat(3);
+        Mask::of(&Picture::from_planes(size, rgb, None, Depth::Eight).expect("planes fit"))
+    }
+
+    #[test]
+    fn deep_layers_see_soft_edges() {
+        let half = mask((32, 20), |x, _| f32::from(u8::from(x < 16)));
+        let sharp = half.seen(0, 0);
+        assert_eq!(sharp, half.plane());
+        let soft = half.seen(2, 8);
+        assert_eq!(soft.len(), 8 * 5);
+        let row = &soft[8..16];
+        assert!(row.windows(2).all(|pair| pair[0] >= pair[1]), "{row:?}");
+        assert_eq!((row[0], row[7]), (1.0, 0.0));
+        // Cells 3 and 4 lie on either side of the edge.
+        assert!((row[3] + row[4] - 1.0).abs() < 1e-6 && row[3] > 0.5, "{row:?}");
+    }
+
+    #[test]
+    fn sides_that_do_not_divide_keep_their_rows_apart() {
+        let ramp = mask((13, 7), |x, y| (x + 13 * y) as f32 / 91.0);
+        let seen = ramp.seen(1, 0);
+        assert_eq!(seen.len(), 6 * 3);
+        let mean = |x: usize, y: usize| {
+            [(0, 0), (1, 0), (0, 1), (1, 1)]
+                .iter()
+                .map(|(i, j)| ramp.plane()[2 * x + i + 13 * (2 * y + j)])
+                .sum::<f32>()
+                / 4.0
+        };
+        for y in 0..3 {
+            for x in 0..6 {
+                assert!((seen[6 * y + x] - mean(x, y)).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn masks_go_with_styles() {
+        let some = |count| vec![mask((4, 4), |_, _| 1.0); count];
+        let regions = |content, style| Regions { content: some(content), style: some(style) };
+        assert_eq!(regions(0, 0).styles(2).expect("all"), [[0, 1]]);
+        assert_eq!(regions(1, 2).styles(2).expect("one for all"), [[0, 1]]);
+        assert_eq!(regions(2, 0).styles(2).expect("one each"), [[0], [1]]);
+        assert!(regions(2, 0).styles(3).is_err() && regions(2, 0).styles(1).is_err());
+        assert!(regions(0, 1).styles(2).is_err());
+    }
+}
