@@ -587,6 +587,10 @@ fn style_losses_and_presets_are_flags() {
         assert!(output.status.success(), "{preset}: {}", stderr(&output));
         assert_eq!(steps("t.jsonl"), 3, "{preset}");
     }
+    let mut built_in = impasto();
+    built_in.current_dir(studio.0.path()).args(["stylize", "content.png", "--style", "style.jpg"]);
+    let output = built_in.args(["--preset", "crowson"]).output().expect("impasto runs");
+    fails(&output, 1, &["relu4_2", "preset crowson", "torchvision's VGG-19"]);
     // A preset is the flags that it stands for.
     let tutorial = ["--preset", "tutorial", "--steps", "2", "--lr", "0.01", "-o", "a.png"];
     let flags = [

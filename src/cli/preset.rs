@@ -47,7 +47,7 @@ pub fn filled_in(
     // What follows `--` is no flag any more.
     let end = arguments.iter().position(|a| a == "--").unwrap_or(arguments.len());
     let missing = flags(Preset::named(preset)?).into_iter().filter_map(|(flag, value)| {
-        // An optimiser that the command does not offer can't be asked for.
+        // All of them are flags of the command.
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag))?;
         match given.value_source(arg.get_id().as_str()) {
             Some(ValueSource::CommandLine) => None,

@@ -11,7 +11,7 @@ use impasto::optim::Descent;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
 use impasto::transfer::{
-    LayerWeight, LossSettings, Mask, Normalization, Regions, Scales, Start, StyleLoss,
+    LayerWeight, LossSettings, Mask, Normalization, Preset, Regions, Scales, Start, StyleLoss,
 };
 use impasto::{Error, Result};
 
@@ -273,7 +273,17 @@ fn network(args: &Look, loss: &LossSettings, inputs: &Inputs) -> Result<Network>
         }
     };
     network.pool = args.pool.unwrap_or(network.pool);
-    network.truncated(&loss.taps())
+    network.truncated(&loss.taps()).map_err(|error| match (error, preset(args)) {
+        (Error::Network { name, what }, Ok(Some(preset))) => {
+            let what = format!("{what}; preset {} is for {}", preset.name, preset.network);
+            Error::Network { name, what }
+        }
+        (error, _) => error,
+    })
+}
+
+fn preset(args: &Look) -> Result<Option<&'static Preset>> {
+    args.preset.as_deref().map(Preset::named).transpose()
 }
 
 /// A decoded picture, and the size that it is wanted at.
@@ -352,6 +362,9 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
 
     let gpu = common.open_gpu()?;
     common.say(|| describe(&network, content.size));
+    if let Some(preset) = preset(&args)? {
+        common.say(|| format!("preset {}: {}", preset.name, preset.about));
+    }
     // The initial picture alone is wanted at its full size.
     let count = if args.steps == 0 { Scales::Count(1) } else { args.scales };
     let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();

@@ -21,7 +21,7 @@ impl Network {
         self.layers.iter().filter_map(Layer::tap)
     }
 
-    /// That `tap` exists.
+    /// That `tap` exists: one of [`Network::taps`], or `conv1_1` and its like for what comes before a ReLU.
     ///
     /// # Errors
     /// [`Error::Network`], listing the taps that do.
@@ -36,7 +36,7 @@ impl Network {
     pub fn depth(&self, taps: &[impl AsRef<str>]) -> Result<usize> {
         let mut depth = 0;
         for tap in taps {
-            let (position, _) = self.find(tap.as_ref()).map_err(|what| self.error(what))?;
+            let (position, _) = self.seen(tap.as_ref()).map_err(|what| self.error(what))?;
             depth = depth.max(position + 1);
         }
         Ok(depth)
@@ -58,7 +58,7 @@ impl Network {
     /// # Errors
     /// As [`Network::check_tap`].
     pub fn channels(&self, tap: &str) -> Result<usize> {
-        let (_, plain) = self.find(tap).map_err(|what| self.error(what))?;
+        let (_, plain) = self.seen(tap).map_err(|what| self.error(what))?;
         Ok(self.sides.get(tap).unwrap_or(plain).out_channels)
     }
 
@@ -103,14 +103,11 @@ impl Network {
         )))
     }
 
-    /// The position and the convolution of the layer that `tap` follows: `relu1_1` its ReLU, `conv1_1` the
-    /// convolution itself.
+    /// The position and the convolution of the layer that `tap` follows.
     pub(super) fn find(&self, tap: &str) -> Result<(usize, &Conv), String> {
         for (position, layer) in self.layers.iter().enumerate() {
             match layer {
-                Layer::Conv { name, conv }
-                    if layer.tap().as_deref() == Some(tap) || name == tap =>
-                {
+                Layer::Conv { conv, .. } if layer.tap().as_deref() == Some(tap) => {
                     return Ok((position, conv));
                 }
                 _ => {}
@@ -118,6 +115,15 @@ impl Network {
         }
         let taps: Vec<String> = self.taps().collect();
         Err(format!("there is no tap `{tap}`; the network has {}", taps.join(", ")))
+    }
+
+    /// As [`Network::find`], also for what the losses can see before a ReLU: `conv1_1`.
+    fn seen(&self, tap: &str) -> Result<(usize, &Conv), String> {
+        let plain = |layer: &Layer| matches!(layer, Layer::Conv { name, .. } if name == tap);
+        match self.layers.iter().find(|layer| plain(layer)).and_then(Layer::tap) {
+            Some(after) => self.find(&after),
+            None => self.find(tap),
+        }
     }
 
     /// Name and weights of the convolutions among the first `depth` layers, each with the number of

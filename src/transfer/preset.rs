@@ -80,7 +80,7 @@ const GATYS: Preset = Preset {
 };
 
 /// All presets, in the order in which messages list them.
-pub const PRESETS: [Preset; 5] = [
+pub static PRESETS: [Preset; 5] = [
     GATYS,
     Preset {
         name: "neural-style",
@@ -110,7 +110,7 @@ pub const PRESETS: [Preset; 5] = [
     },
     Preset {
         name: "crowson",
-        about: "Crowson's style-transfer-pytorch at 512 px; 300 instead of 500 and 1000 steps at coarse scales",
+        about: "Crowson's style-transfer-pytorch; 300 steps at coarse scales, not 500, and 1000 at the first",
         network: "torchvision's VGG-19",
         content_weight: 0.015,
         style_layers: "relu1_1=256,relu2_1=64,relu3_1=16,relu4_1=4,relu5_1=1",
@@ -128,7 +128,7 @@ pub const PRESETS: [Preset; 5] = [
     },
     Preset {
         name: "gatys-hr",
-        about: "Scaling Painting Style Transfer (Galerne et al.); sizes grow by √2 from 128 px instead of by 2 from 512 px",
+        about: "Scaling Painting Style Transfer (Galerne et al.); sizes grow by √2 from 128 px, not by 2 from 512",
         style_loss: StyleLoss::MeanStd,
         // At the second of its scales: it takes 600, 200, 66 and 30.
         steps: 200,
@@ -143,9 +143,9 @@ impl Preset {
     /// # Errors
     /// [`Error::Usage`] with the names that there are.
     pub fn named(name: &str) -> Result<&'static Preset> {
-        static ALL: [Preset; 5] = PRESETS;
-        ALL.iter().find(|preset| preset.name == name).ok_or_else(|| {
-            let names = PRESETS.map(|preset| preset.name).join(", ");
+        PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
+            let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+            let names = names.join(", ");
             Error::Usage(format!("preset `{name}` is unknown; choose one of {names}"))
         })
     }
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn all_are_absolute_and_found_by_name() {
-        for of in PRESETS {
+        for of in &PRESETS {
             assert_eq!(of.normalization, Normalization::Absolute);
             assert_eq!(preset(of.name).about, of.about);
         }

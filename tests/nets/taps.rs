@@ -15,7 +15,7 @@ fn taps_are_listed_in_order() {
     let taps: Vec<String> = network.taps().collect();
     assert_eq!(taps, ["relu1_1", "relu1_2", "relu2_1"]);
     assert!(taps.iter().all(|tap| network.check_tap(tap).is_ok()));
-    for missing in ["relu2_2", "conv1_1", "pool1", ""] {
+    for missing in ["relu2_2", "conv2_2", "pool1", ""] {
         let parts = [format!("no tap `{missing}`"), "relu1_1, relu1_2, relu2_1".to_owned()];
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         assert_refused(network.check_tap(missing), &parts);
@@ -29,6 +29,15 @@ fn taps_are_listed_in_order() {
 fn side_maps_change_the_channels() {
     let channels = |tap| small().channels(tap).unwrap();
     assert_eq!(["relu1_1", "relu1_2", "relu2_1"].map(channels), [4, 9, 6]);
+}
+
+#[test]
+fn what_comes_before_a_relu_is_a_tap_without_a_side_map() {
+    let channels = |tap| small().channels(tap).unwrap();
+    assert_eq!(["conv1_1", "conv1_2", "conv2_1"].map(channels), [4, 4, 6]);
+    assert_eq!(small().depth(&["conv1_2", "relu1_1"]).unwrap(), 2);
+    let shorter = small().truncated(&["conv1_2"]).unwrap();
+    assert_eq!((names(&shorter), shorter.sides.len()), ("conv1_1 conv1_2".into(), 0));
 }
 
 #[test]
