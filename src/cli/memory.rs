@@ -38,12 +38,17 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 impl MemoryArgs {
+    /// Bytes of GPU buffers that may be taken.
+    pub fn budget(&self, gpu: &Gpu) -> u64 {
+        self.memory.unwrap_or_else(|| default_budget(gpu))
+    }
+
     /// The fastest plan that fits, or fits into `budget` where that is given.
     ///
     /// # Errors
     /// [`impasto::Error::Memory`] when none does.
     pub fn plan(&self, gpu: &Gpu, scene: &Scene<'_>, budget: Option<u64>) -> Result<MemoryPlan> {
-        let budget = budget.or(self.memory).unwrap_or_else(|| default_budget(gpu));
+        let budget = budget.unwrap_or_else(|| self.budget(gpu));
         MemoryPlan::choose(gpu, scene, budget, self.tile.map(|tile| tile as usize))
     }
 }

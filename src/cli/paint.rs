@@ -107,6 +107,8 @@ pub fn paint(
         let (output, (w, h)) = (order.output.display(), picture.size());
         format!("{stopped}{output}: {w}×{h} px after {steps} steps in {seconds:.1} s")
     });
+    common
+        .say(|| format!("at most {:.1} MB of GPU buffers at once", gpu.peak_bytes() as f64 / 1e6));
     match stopped {
         Some(_) if common.quiet => {}
         Some(_) => work.run.tell_command(),
@@ -217,6 +219,7 @@ impl Scene<'_> {
         } else {
             run::prepare(common, gpu, graph, self.last(), &mut place.kernels)?;
         }
+        gpu.limit_bytes(self.memory.budget(gpu));
         loop {
             let Place { scale, done, .. } = place;
             work.run.stands(place.clone());

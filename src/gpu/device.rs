@@ -26,6 +26,8 @@ struct Inner {
     /// What [`crate::tune`] chose: variants by class of work.
     choices: Mutex<BTreeMap<String, String>>,
     allocated: Arc<AtomicU64>,
+    peak: AtomicU64,
+    limit: AtomicU64,
 }
 
 enum Fault {
@@ -112,6 +114,8 @@ impl Gpu {
             kernels: Mutex::default(),
             choices: Mutex::default(),
             allocated: Arc::default(),
+            peak: AtomicU64::default(),
+            limit: AtomicU64::new(u64::MAX),
         })))
     }
 
@@ -135,6 +139,16 @@ impl Gpu {
     /// Bytes of buffers that live now.
     pub fn allocated_bytes(&self) -> u64 {
         self.0.allocated.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes of buffers that lived at once.
+    pub fn peak_bytes(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed)
+    }
+
+    /// From now on buffers that kernels bind are refused where all buffers together would take more than `bytes`.
+    pub fn limit_bytes(&self, bytes: u64) {
+        self.0.limit.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether shaders keep wgpu's bounds checks.
@@ -217,6 +231,16 @@ impl Gpu {
                 most / 1_000_000
             )));
         }
+        let (taken, limit) = (self.allocated_bytes(), self.0.limit.load(Ordering::Relaxed));
+        if taken.saturating_add(size) > limit {
+            let mb = |bytes: u64| bytes.div_ceil(1_000_000);
+            return Err(Error::Memory(format!(
+                "{label} of {} MB does not fit: {} MB are taken of the {} MB that --memory allows",
+                mb(size),
+                mb(taken),
+                mb(limit)
+            )));
+        }
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::UNIFORM
             | wgpu::BufferUsages::COPY_SRC
@@ -231,7 +255,8 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         });
-        self.0.allocated.fetch_add(size, Ordering::Relaxed);
+        let before = self.0.allocated.fetch_add(size, Ordering::Relaxed);
+        self.0.peak.fetch_max(before + size, Ordering::Relaxed);
         Arc::new(Memory { buffer, meter: self.0.allocated.clone() })
     }
 

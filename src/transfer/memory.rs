@@ -192,7 +192,7 @@ fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Resu
         let rest = gpu.allocated_bytes() + pieces + SLACK;
         let of = |programs: usize| rest + programs as u64 * step.arena_bytes;
         smallest = of(1);
-        if smallest > budget && tile.is_none() {
+        if smallest > budget {
             continue;
         }
         let keep = of(grid.count()) <= budget;
@@ -206,11 +206,18 @@ fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Resu
             step,
         });
     }
-    Err(Error::Memory(format!(
-        "not even tiles of {least} px fit: they need {} MB, and --memory allows {} MB",
-        smallest.div_ceil(1_000_000),
-        budget / 1_000_000
-    )))
+    let (need, allowed) = (smallest.div_ceil(1_000_000), budget / 1_000_000);
+    Err(Error::Memory(match tile {
+        Some(side) if need > 0 => format!(
+            "tiles of {side} px need {need} MB, and --memory allows {allowed} MB: take a smaller --tile, or leave it out"
+        ),
+        Some(side) => format!(
+            "tiles of {side} px have maps that the adapter can't bind: take a smaller --tile"
+        ),
+        None => format!(
+            "not even tiles of {least} px fit: they need {need} MB, and --memory allows {allowed} MB"
+        ),
+    }))
 }
 
 /// What both passes over a tile take.

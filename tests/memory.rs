@@ -1,0 +1,175 @@
+//! What a run takes is known before, and is what it takes.
+
+mod common;
+
+use common::choice;
+use impasto::gpu::Gpu;
+use impasto::nets::{Graph, default_network};
+use impasto::optim::{Descent, Method};
+use impasto::picture::{Depth, Picture};
+use impasto::transfer::memory::{MemoryPlan, Scene};
+use impasto::transfer::{
+    Event, Job, LossRow, LossSettings, Mask, Painter, Regions, Start, StyleLoss, Verdict,
+};
+use impasto::{Error, Result};
+
+const HUGE: u64 = 1 << 40;
+
+fn picture((width, height): (u32, u32), seed: u32) -> Picture {
+    let value = |i: u32| ((i * 7919 + seed * 104_729) % 256) as f32 / 255.0;
+    let rgb = (0..3 * width * height).map(value).collect();
+    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
+}
+
+/// A run of a device of its own, so that nothing else counts.
+struct Run {
+    gpu: Gpu,
+    graph: Graph,
+    settings: LossSettings,
+    content: Picture,
+    styles: Vec<(Picture, f32)>,
+    regions: Regions,
+    descent: Descent,
+}
+
+impl Run {
+    fn new(size: (u32, u32), style: (u32, u32)) -> Self {
+        let settings = LossSettings::default();
+        let network = default_network(None).and_then(|n| n.truncated(&settings.taps()));
+        Run {
+            gpu: pollster::block_on(Gpu::open(&choice())).expect("a GPU"),
+            graph: Graph::new(network.expect("a network")).expect("a graph"),
+            settings,
+            content: picture(size, 1),
+            styles: vec![(picture(style, 2), 1.0)],
+            regions: Regions::default(),
+            descent: Descent::adam(0.02),
+        }
+    }
+
+    fn plan(&self, budget: u64, tile: Option<usize>) -> Result<MemoryPlan> {
+        let styles: Vec<_> = self.styles.iter().map(|(style, _)| style.size()).collect();
+        let scene = Scene {
+            graph: &self.graph,
+            settings: &self.settings,
+            size: self.content.size(),
+            styles: &styles,
+            masks: self.regions.content.len(),
+            descent: self.descent,
+        };
+        MemoryPlan::choose(&self.gpu, &scene, budget, tile)
+    }
+
+    /// Takes steps by that plan; the rows, the picture and the most bytes.
+    fn paint(&self, plan: &MemoryPlan, steps: u64) -> Result<(Vec<LossRow>, Picture, u64)> {
+        let job = Job {
+            content: &self.content,
+            styles: &self.styles,
+            regions: &self.regions,
+            start: Start::Content,
+            loss: self.settings.clone(),
+            descent: self.descent,
+            layout: plan.layout,
+        };
+        let mut rows = Vec::new();
+        let picture = pollster::block_on(async {
+            let mut painter = Painter::new(&self.gpu, &self.graph, &job).await?;
+            let mut watch = |event: Event<'_>| {
+                if let Event::Losses(losses) = event {
+                    rows.extend_from_slice(losses);
+                }
+                Verdict::Continue
+            };
+            painter.paint(steps, None, &mut watch).await?;
+            painter.picture().await
+        })?;
+        Ok((rows, picture, self.gpu.peak_bytes()))
+    }
+
+    fn check(&self, name: &str, budget: u64, tile: Option<usize>) -> MemoryPlan {
+        let plan = self.plan(budget, tile).expect("a plan");
+        // What kernels and weights take is there already.
+        self.gpu.limit_bytes(plan.bytes);
+        let (_, _, peak) = self.paint(&plan, 1).expect("a step");
+        println!("{name}: {plan}; {:.1} MB were taken", peak as f64 / 1e6);
+        assert!(peak <= plan.bytes, "{name}: {peak} bytes were taken, {} planned", plan.bytes);
+        assert!(
+            peak > plan.bytes * 3 / 5,
+            "{name}: {peak} bytes were taken, {} planned",
+            plan.bytes
+        );
+        plan
+    }
+}
+
+#[test]
+fn plans_are_what_is_taken() {
+    let small = || Run::new((301, 200), (160, 120));
+    let plan = small().check("whole", HUGE, None);
+    assert!(plan.layout.tiles.is_none());
+
+    let lbfgs = Descent { method: Method::Lbfgs { history: 10 }, ..Descent::adam(0.01) };
+    Run { descent: lbfgs, ..small() }.check("L-BFGS", HUGE, None);
+    let averaged = Descent { average: true, ..Descent::adam(0.02) };
+    let mean_std = LossSettings { style_loss: StyleLoss::MeanStd, ..LossSettings::default() };
+    Run { descent: averaged, settings: mean_std, ..small() }.check("averaged", HUGE, None);
+    let white = Mask::of(
+        &Picture::from_planes((301, 200), vec![1.0; 3 * 301 * 200], None, Depth::Eight)
+            .expect("planes fit"),
+    );
+    let regions = Regions { content: vec![white], style: Vec::new() };
+    Run { regions, ..small() }.check("masked", HUGE, None);
+
+    let tiles = small().check("tiles that keep their maps", HUGE, Some(160));
+    assert!(tiles.layout.tiles.is_some_and(|tiles| tiles.keep));
+    // Less than the whole picture takes, and less than all tiles together.
+    let tiles = small().check("tiles", plan.bytes / 2, None);
+    assert!(tiles.layout.tiles.is_some_and(|tiles| !tiles.keep));
+}
+
+#[test]
+fn large_styles_are_measured_in_tiles() {
+    let run = Run::new((96, 64), (400, 300));
+    let alone = Run::new((96, 64), (96, 64)).plan(HUGE, None).expect("a plan");
+    let plan = run.check("a large style", alone.bytes * 5 / 4, None);
+    assert!(plan.layout.tiles.is_none() && plan.layout.style_tile.is_some_and(|tile| tile < 400));
+}
+
+#[test]
+fn a_history_that_does_not_fit_is_shortened() {
+    let lbfgs = Descent { method: Method::Lbfgs { history: 40 }, ..Descent::adam(0.01) };
+    let run = Run { descent: lbfgs, ..Run::new((160, 120), (96, 64)) };
+    let all = run.plan(HUGE, None).expect("a plan");
+    assert_eq!(all.layout.history, Some(40));
+    let shorter = run.plan(all.bytes * 3 / 4, None).expect("a plan");
+    assert_eq!(shorter.layout.history, Some(20));
+    run.gpu.limit_bytes(shorter.bytes);
+    run.paint(&shorter, 2).expect("two steps");
+    let error = run.plan(run.gpu.allocated_bytes() + 1000, None).map(drop).expect_err("too little");
+    assert!(error.to_string().contains("--optimizer adam"), "{error}");
+}
+
+/// The first step is the same, wherever the picture lies; and what does not fit is an error and no crash.
+#[test]
+fn tiles_paint_what_the_whole_does() {
+    let run = || Run::new((150, 130), (96, 64));
+    let whole = run();
+    let plan = whole.plan(HUGE, None).expect("a plan");
+    let (rows, picture, _) = whole.paint(&plan, 1).expect("a step");
+    for descent in [Descent::adam(0.02), Descent { average: true, ..Descent::adam(0.02) }] {
+        let tiled = Run { descent, ..run() };
+        let plan = tiled.plan(HUGE, Some(112)).expect("a plan");
+        let (tiled_rows, tiled_picture, _) = tiled.paint(&plan, 1).expect("a step");
+        let close = |a: f32, b: f32| (a - b).abs() <= 1e-4 * a.abs().max(1e-3);
+        let (a, b) = (rows[0], tiled_rows[0]);
+        assert!(close(a.total, b.total) && close(a.content, b.content), "{a:?} {b:?}");
+        assert!(close(a.style, b.style) && close(a.tv, b.tv), "{a:?} {b:?}");
+        // Adam's first step is the gradient's sign: it may differ where that is next to nothing.
+        let pairs = picture.rgb().iter().zip(tiled_picture.rgb());
+        let apart = pairs.filter(|(a, b)| (**a - **b).abs() > 1e-4).count();
+        assert!(apart < picture.rgb().len() / 1000, "{apart} colours differ");
+    }
+    whole.gpu.limit_bytes(whole.gpu.allocated_bytes() + 1_000_000);
+    let error = whole.paint(&plan, 1).map(drop).expect_err("no room");
+    assert!(matches!(error, Error::Memory(_)), "{error}");
+}
