@@ -508,20 +508,62 @@ fn without_any_adapter_the_message_says_what_to_install() {
 }
 
 #[test]
-fn a_huge_picture_at_its_own_size_is_refused_before_work() {
+fn a_huge_picture_is_planned_before_work() {
     let studio = Studio::new();
     // A grey PNG of 12,000×12,000 px is small as a file and far beyond what a step can hold.
     let huge = image::GrayImage::from_pixel(12_000, 12_000, image::Luma([128]));
     huge.save(studio.path("huge.png")).expect("saved");
-    let mut command = impasto();
-    command.current_dir(studio.0.path()).args(["stylize", "huge.png", "--style", "style.jpg"]);
     let start = std::time::Instant::now();
-    let output = command.args(["--size", "0", "-o", "out.png"]).output().expect("impasto runs");
-    fails(&output, 1, &["12000×12000", "--size"]);
-    // Nor is a small one blown up first.
-    fails(&studio.stylize(&["--size", "12000", "-o", "out.png"]), 1, &["12000×9000", "--size"]);
+    let stylize = |more: &[&str]| {
+        let mut command = impasto();
+        command.current_dir(studio.0.path()).args(["stylize", "huge.png", "--style", "style.jpg"]);
+        command.args(["--size", "0", "--scales", "1", "--no-tune"]).args(more);
+        command.output().expect("impasto runs")
+    };
+    let planned = stylize(&["--memory", "2GB", "--plan"]);
+    let (code, said) = (planned.status.code(), String::from_utf8_lossy(&planned.stdout));
+    assert_eq!(code, Some(0), "{planned:?}");
+    assert!(said.contains("12000×12000 px") && said.contains("tiles of"), "{said}");
+    fails(&stylize(&["--memory", "1MB"]), 1, &["--memory", "1 MB"]);
+    fails(&stylize(&["--memory", "lots"]), 2, &["--memory", "2GB"]);
+    fails(&stylize(&["--optimizer", "lbfgs", "--memory", "1GB"]), 1, &["adam", "12000×12000"]);
     fails(&studio.stylize(&["--size", "4294967295", "-o", "out.png"]), 2, &["--size", "too large"]);
     assert!(start.elapsed() < Duration::from_secs(60), "it worked first");
+}
+
+#[test]
+fn tiles_and_masks_paint() {
+    let studio = Studio::new();
+    let size = ["--size", "72", "--steps", "2", "--scales", "2", "--no-tune"];
+    let half =
+        image::GrayImage::from_fn(40, 30, |x, _| image::Luma([if x < 20 { 255 } else { 0 }]));
+    half.save(studio.path("mask.png")).expect("saved");
+    let paint = |output: &str, more: &[&str]| {
+        let all: Vec<&str> = size.iter().chain(more).copied().chain(["-o", output]).collect();
+        let done = studio.stylize(&all);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        image::open(studio.path(output)).expect("a picture").to_rgb8()
+    };
+    let content = paint("content.png.png", &["--steps", "0"]);
+    let masked = paint("masked.png", &["--mask", "mask.png"]);
+    let tiled = paint("tiled.png", &["--mask", "mask.png", "--tile", "68"]);
+    let (width, height) = masked.dimensions();
+    for y in 0..height {
+        assert_eq!(masked.get_pixel(width - 1, y), content.get_pixel(width - 1, y));
+        assert_eq!(tiled.get_pixel(width - 1, y), content.get_pixel(width - 1, y));
+    }
+    assert!(masked.pixels().zip(content.pixels()).any(|(a, b)| a != b));
+    // The settings say what was painted, not in which memory.
+    let again = paint("again.png", &["--settings-from", "masked.png"]);
+    assert!(again.pixels().eq(masked.pixels()));
+    let usage = |more: &[&str], says: &[&str]| fails(&studio.stylize(more), 2, says);
+    usage(
+        &["--mask", "mask.png", "--mask", "mask.png", "--mask", "mask.png"],
+        &["--mask", "one for each"],
+    );
+    usage(&["--style-mask", "mask.png", "--style-mask", "mask.png"], &["--style-mask"]);
+    usage(&["--tile", "0"], &["--tile"]);
+    fails(&studio.stylize(&["--tile", "8"]), 1, &["tiles of 8 px", "at least"]);
 }
 
 #[cfg(unix)]

@@ -13,8 +13,10 @@ use impasto::{Error, Result, demo, nets};
 use super::colour::Finish;
 use super::descent::ADAM_LR;
 use super::memory::MemoryArgs;
-use super::paint::{Order, Scene, describe, paint};
+use super::paint::{Order, describe, paint};
+use super::plans::Planner;
 use super::run::{Place, Run};
+use super::scene::Scene;
 use super::stylize::scales;
 use super::{Common, file};
 
@@ -52,15 +54,20 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     write(common, &folder.join("style.png"), &style)?;
     let loss = LossSettings::default();
     let network = nets::default_network(None)?.truncated(&loss.taps())?;
-    let scene = Scene {
-        content: &content,
+    let planner = Planner {
         sizes: scales(&network, Scales::Auto, SIZE, &[SIZE]),
-        styles: &[(style, 1.0)],
+        styles: vec![SIZE],
+        masks: 0,
         loss,
         descent: Descent::adam(ADAM_LR),
+        memory: MemoryArgs::default(),
+    };
+    let scene = Scene {
+        content: &content,
+        styles: &[(style, 1.0)],
         regions: Regions::default(),
         finish: Finish::Painting,
-        memory: MemoryArgs::default(),
+        planner,
     };
     let order = Order {
         output: &output,

@@ -5,37 +5,16 @@ use std::process::ExitCode;
 
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network};
-use impasto::optim::Descent;
 use impasto::picture::{Format, Metadata, Picture};
-use impasto::transfer::{
-    Event, Job, Layout, LossRow, LossSettings, MemoryPlan, Painter, Regions, Start, Verdict,
-    memory, scales,
-};
+use impasto::transfer::{Event, Layout, LossRow, Painter, Start, Verdict};
 use impasto::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::colour::Finish;
 use super::interrupt::Interrupt;
-use super::memory::MemoryArgs;
-use super::progress::{Progress, Work};
+use super::progress::Progress;
 use super::run::{self, Place, Run, is_loss};
+use super::scene::Scene;
 use super::{Common, beside, file};
-
-/// What to paint, at sizes that are chosen as the work goes on.
-pub struct Scene<'a> {
-    /// The content, at the last scale's size.
-    pub content: &'a Picture,
-    /// The result's size at each scale; the last is the one that is wanted.
-    pub sizes: Vec<(u32, u32)>,
-    /// The styles, at their sizes at the last scale, and their weights.
-    pub styles: &'a [(Picture, f32)],
-    /// Masks of the content and of the styles, at those sizes.
-    pub regions: Regions,
-    pub loss: LossSettings,
-    pub descent: Descent,
-    pub finish: Finish,
-    pub memory: MemoryArgs,
-}
 
 /// What to write, and when.
 pub struct Order<'a> {
@@ -47,12 +26,6 @@ pub struct Order<'a> {
     pub save_every: Option<u64>,
     /// What the result says about how it was made.
     pub settings: Option<String>,
-}
-
-/// Steps at each coarse scale, for so many at the last one. At 384 px and in the time of 150 of its steps, 60 at
-/// each coarse scale and 100 at the last ended where 80 and 80 did: at a loss of 2.565 and 2.566.
-fn coarse_steps(steps: u64) -> u64 {
-    steps / 5 * 3 + (steps % 5 * 3).div_ceil(5)
 }
 
 /// A step's losses and where it was taken.
@@ -161,48 +134,6 @@ impl Order<'_> {
 }
 
 impl Scene<'_> {
-    /// The size that is wanted.
-    fn last(&self) -> (u32, u32) {
-        self.sizes[self.sizes.len() - 1]
-    }
-
-    /// The picture as it stands, at the size that is wanted, with the content's own alpha.
-    async fn result(&self, painter: &Painter) -> Result<Picture> {
-        let picture = painter.picture().await?;
-        if picture.size() == self.last() {
-            return Ok(self.finished(picture));
-        }
-        let colours = at_size(&painter.carried().await?.picture, self.last()).into_planes().0;
-        let alpha = self.content.alpha().map(<[f32]>::to_vec);
-        let result = Picture::from_planes(self.last(), colours, alpha, picture.depth())?;
-        Ok(self.finished(result.with_metadata(picture.metadata().clone())))
-    }
-
-    /// A painting as it is written.
-    fn finished(&self, painting: Picture) -> Picture {
-        if self.finish == Finish::Painting && self.regions.content.is_empty() {
-            return painting;
-        }
-        let content = at_size(self.content, painting.size());
-        let painting = self.finish.of(painting, &content);
-        match self.regions.union(painting.size()) {
-            Some(mask) => painting.over(&content, mask.plane()),
-            None => painting,
-        }
-    }
-
-    /// Steps at a scale, for so many at the last one.
-    fn steps(&self, scale: usize, last: u64) -> u64 {
-        if scale + 1 == self.sizes.len() { last } else { coarse_steps(last) }
-    }
-
-    fn work(&self, steps: u64) -> Work {
-        let of = |(scale, (w, h)): (usize, &(u32, u32))| {
-            (self.steps(scale, steps), f64::from(*w) * f64::from(*h))
-        };
-        Work(self.sizes.iter().enumerate().map(of).collect())
-    }
-
     /// Paints at every scale, from where the run stands.
     fn paint(
         &self,
@@ -212,20 +143,21 @@ impl Scene<'_> {
         order: &Order<'_>,
         work: &mut Working,
     ) -> Result<Painted> {
-        let mut place = work.run.place(&self.sizes)?;
-        if place.layouts.len() != self.sizes.len() {
-            let plans = self.plans(common, gpu, graph, &mut place.kernels)?;
+        let mut place = work.run.place(&self.planner.sizes)?;
+        if place.layouts.len() != self.planner.sizes.len() {
+            let plans = self.planner.all(common, gpu, graph, &mut place.kernels)?;
             place.layouts = plans.iter().map(|plan| plan.layout).collect();
         } else {
-            run::prepare(common, gpu, graph, self.last(), &mut place.kernels)?;
+            run::prepare(common, gpu, graph, self.planner.last(), &mut place.kernels)?;
         }
-        gpu.limit_bytes(self.memory.budget(gpu));
+        gpu.limit_bytes(self.planner.memory.budget(gpu));
         loop {
             let Place { scale, done, .. } = place;
             work.run.stands(place.clone());
             let Place { kernels, start, mut layouts, .. } = place;
-            let mut painter = self.painter(gpu, graph, (scale, &mut layouts, work), start)?;
-            let size = self.sizes[scale];
+            let with = (scale, layouts.as_mut_slice(), &work.progress);
+            let mut painter = self.painter(gpu, graph, with, start)?;
+            let size = self.planner.sizes[scale];
             work.progress.say(common, || plan(&painter, size, gpu.allocated_bytes()));
             if scale == 0 {
                 work.progress.say(common, || {
@@ -238,86 +170,12 @@ impl Scene<'_> {
             painter.recall(before.map(|row| row.losses.total));
             let at = (scale, done, layouts.as_slice());
             let stopped = self.paint_scale(gpu, order, work, &mut painter, at)?;
-            if size == self.last() || stopped.is_some() {
+            if size == self.planner.last() || stopped.is_some() {
                 let picture = pollster::block_on(self.result(&painter))?;
                 return Ok(Painted { painter, picture, stopped });
             }
             let start = Start::Carried(Box::new(pollster::block_on(painter.carried())?));
             place = Place { scale: scale + 1, done: 0, start, kernels, layouts };
-        }
-    }
-
-    /// How memory is used at every scale. The tuner measures in between: kernels need memory, too.
-    pub fn plans(
-        &self,
-        common: &Common,
-        gpu: &Gpu,
-        graph: &Graph,
-        kernels: &mut Option<(String, String)>,
-    ) -> Result<Vec<MemoryPlan>> {
-        let last = self.sizes.len() - 1;
-        let first = self.plan(gpu, graph, last, None)?;
-        run::prepare(common, gpu, graph, first.seen_size(self.last()), kernels)?;
-        (0..=last).map(|scale| self.plan(gpu, graph, scale, None)).collect()
-    }
-
-    fn plan(
-        &self,
-        gpu: &Gpu,
-        graph: &Graph,
-        scale: usize,
-        budget: Option<u64>,
-    ) -> Result<MemoryPlan> {
-        let size = self.sizes[scale];
-        let style =
-            |(picture, _): &(Picture, f32)| scales::style_size(picture.size(), size, self.last());
-        let styles: Vec<_> = self.styles.iter().map(style).collect();
-        let (settings, descent, masks) = (&self.loss, self.descent, self.regions.content.len());
-        let scene = memory::Scene { graph, settings, size, styles: &styles, masks, descent };
-        self.memory.plan(gpu, &scene, budget)
-    }
-
-    /// The painter of a scale. Where the memory is not there after all, the next smaller plan is tried.
-    fn painter(
-        &self,
-        gpu: &Gpu,
-        graph: &Graph,
-        (scale, layouts, work): (usize, &mut [Layout], &Working),
-        start: Start,
-    ) -> Result<Painter> {
-        let size = self.sizes[scale];
-        let content = at_size(self.content, size);
-        let style = |(picture, weight): &(Picture, f32)| {
-            (at_size(picture, scales::style_size(picture.size(), size, self.last())), *weight)
-        };
-        let styles: Vec<_> = self.styles.iter().map(style).collect();
-        let regions = self.regions.resized(size, styles.iter().map(|(style, _)| style.size()));
-        let (loss, descent) = (self.loss.clone(), self.descent);
-        let mut job = Job {
-            content: &content,
-            styles: &styles,
-            regions: &regions,
-            start,
-            loss,
-            descent,
-            layout: layouts[scale],
-        };
-        let mut budget = None;
-        loop {
-            let error = match pollster::block_on(Painter::new(gpu, graph, &job)) {
-                Err(error @ Error::Memory(_)) => error,
-                painter => return painter,
-            };
-            // What the plan took that did not fit, and three quarters of it.
-            let Ok(failed) = self.plan(gpu, graph, scale, budget) else { return Err(error) };
-            budget = Some(failed.bytes / 4 * 3);
-            let Ok(plan) = self.plan(gpu, graph, scale, budget) else { return Err(error) };
-            if plan.layout == job.layout {
-                return Err(error);
-            }
-            work.progress.note(|| format!("{error}; trying {plan}"));
-            job.layout = plan.layout;
-            layouts[scale] = plan.layout;
         }
     }
 
@@ -331,7 +189,8 @@ impl Scene<'_> {
         painter: &mut Painter,
         (scale, mut done, layouts): (usize, u64, &[Layout]),
     ) -> Result<Option<u8>> {
-        let (steps, finest) = (self.steps(scale, order.steps), scale + 1 == self.sizes.len());
+        let (steps, finest) =
+            (self.steps(scale, order.steps), scale + 1 == self.planner.sizes.len());
         let before = painter.steps().saturating_sub(done);
         let mut stopped = work.interrupt.code();
         while done < steps && stopped.is_none() && !painter.is_flat() {
@@ -353,7 +212,7 @@ impl Scene<'_> {
         }
         if done < steps && stopped.is_none() {
             work.skipped += steps - done;
-            work.progress.flat(self.sizes[scale], done, steps);
+            work.progress.flat(self.planner.sizes[scale], done, steps);
         }
         if stopped.is_some() {
             let kept = (layouts, &work.progress);
@@ -397,10 +256,6 @@ impl Working {
         pollster::block_on(painter.paint(steps, order.save_every, &mut watch))?;
         saved
     }
-}
-
-fn at_size(picture: &Picture, (width, height): (u32, u32)) -> Picture {
-    picture.resized(width, height)
 }
 
 pub fn json_lines(rows: &[TraceRow]) -> Result<Vec<u8>> {

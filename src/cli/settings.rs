@@ -178,7 +178,7 @@ mod tests {
             |arg: &&Arg| settings.get_arguments().any(|own| own.get_id() == arg.get_id());
         let others: Vec<_> =
             stylize.get_arguments().filter(|arg| !is_setting(arg)).map(name).collect();
-        let known = "output trace save-every settings-from resume checkpoint checkpoint-every";
+        let known = "output trace save-every settings-from resume checkpoint checkpoint-every memory tile plan";
         assert_eq!(others, known.split(' ').collect::<Vec<_>>());
     }
 

@@ -19,8 +19,10 @@ use super::checkpoint::Keeper;
 use super::colour::{Finish, Preserve};
 use super::descent::DescentArgs;
 use super::inputs::Inputs;
-use super::paint::{Order, Scene, describe, paint};
+use super::paint::{Order, describe, paint};
+use super::plans::Planner;
 use super::run::{Place, Run};
+use super::scene::Scene;
 use super::settings::Record;
 use super::task::{Outputs, StylizeArgs, Task};
 use super::{Common, beside, file, say};
@@ -371,6 +373,19 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let sizes = scales(&network, count, content.size, &style_sizes);
     let padding = args.first_padding.unwrap_or(network.padding);
     let graph = Graph::new(network)?.with_first_padding(padding);
+    let planner = Planner {
+        sizes: sizes.clone(),
+        styles: style_sizes,
+        masks: args.mask.len(),
+        loss: settings.loss,
+        descent: settings.descent,
+        memory: outputs.memory.clone(),
+    };
+    if outputs.memory.plan {
+        return print_plans(&common, &gpu, &graph, &planner);
+    }
+    // Before any pixel is resampled: what can't fit is said at once.
+    planner.at(&gpu, &graph, sizes.len() - 1, None)?;
     let content = content.fitted();
     let prepared =
         |style: Input| args.preserve_color.style(style.fitted().into_space_of(&content), &content);
@@ -400,20 +415,15 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         Some(kept) => kept.place(&sizes)?,
         None => (Place::first(start), Vec::new()),
     };
-    let (loss, descent, finish) = (settings.loss, settings.descent, settings.finish);
-    let memory = outputs.memory.clone();
-    let scene =
-        Scene { content: &content, sizes, styles: &styles, regions, loss, descent, finish, memory };
-    if outputs.memory.plan {
-        return print_plans(&common, &gpu, &graph, &scene);
-    }
+    let finish = settings.finish;
+    let scene = Scene { content: &content, styles: &styles, regions, finish, planner };
     paint(&common, &gpu, &graph, &scene, &order, Run::new(place, trace, Some(keeper)))
 }
 
 /// What `--plan` says, on standard output.
-fn print_plans(common: &Common, gpu: &Gpu, graph: &Graph, scene: &Scene<'_>) -> Result<ExitCode> {
-    let plans = scene.plans(common, gpu, graph, &mut None)?;
-    for ((width, height), plan) in scene.sizes.iter().zip(plans) {
+fn print_plans(common: &Common, gpu: &Gpu, graph: &Graph, planner: &Planner) -> Result<ExitCode> {
+    let plans = planner.all(common, gpu, graph, &mut None)?;
+    for ((width, height), plan) in planner.sizes.iter().zip(plans) {
         say(&format!("{width}×{height} px: {plan}"))?;
     }
     Ok(ExitCode::SUCCESS)

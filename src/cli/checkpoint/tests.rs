@@ -13,8 +13,10 @@ use impasto::transfer::{LossSettings, Regions};
 use super::*;
 use crate::cli::colour::Finish;
 use crate::cli::memory::MemoryArgs;
-use crate::cli::paint::{Scene, paint};
+use crate::cli::paint::paint;
+use crate::cli::plans::Planner;
 use crate::cli::run::Run;
+use crate::cli::scene::Scene;
 use crate::cli::settings::Flags;
 
 /// A run of 24 and 40 steps in a folder of its own.
@@ -105,15 +107,20 @@ impl Studio {
         };
         let mut keeper = None;
         change(&mut order, &mut keeper);
-        let scene = Scene {
-            content: &self.content,
+        let planner = Planner {
             sizes: vec![(32, 24), (48, 32)],
-            styles: &self.styles,
+            styles: self.styles.iter().map(|(style, _)| style.size()).collect(),
+            masks: 0,
             loss: LossSettings::default(),
             descent: Descent::adam(0.05),
+            memory: MemoryArgs::default(),
+        };
+        let scene = Scene {
+            content: &self.content,
+            styles: &self.styles,
             regions: Regions::default(),
             finish: Finish::Painting,
-            memory: MemoryArgs::default(),
+            planner,
         };
         let run = Run::new(Place::first(Start::Noise(1)), Vec::new(), keeper);
         paint(&self.common, gpu, &self.graph, &scene, &order, run)?;
