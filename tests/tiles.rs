@@ -167,6 +167,12 @@ fn tiles_add_up_to_the_whole() {
             scene(graph, settings, (77, 70)).check(style_loss.name(), 56);
         }
     }
+    for style_loss in StyleLoss::ALL {
+        let graph = small("relu3_1", Pool::Max, Padding::Zero);
+        let three = settings("relu2_2", "relu1_1,relu2_1,relu3_1");
+        let settings = LossSettings { style_loss, strength: 0.3, ..three };
+        scene(graph, settings, (77, 70)).check(&format!("{style_loss}, a part of it"), 56);
+    }
 }
 
 /// A style alone and a content alone: what does not count has no gradient.

@@ -7,6 +7,10 @@
 //! - both are weighted means over their layers;
 //! - total variation: mean(across²) + mean(down²) of the picture itself, or another [`Variation`];
 //! - total = content_weight · content + style_weight · style + tv_weight · total variation.
+//!
+//! With a strength s below 1, A becomes (1 − s)·C + s·A, C the moments of the content picture, and tv_weight becomes
+//! s · tv_weight; denominators stay. At the content picture the gradient of ‖G − A‖² is then s times what it was, whatever
+//! the pictures are.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -75,6 +79,8 @@ pub struct LossSettings {
     pub tv_weight: f32,
     /// What it sums.
     pub variation: Variation,
+    /// How far from the content's own style to the styles', from 0 to 1.
+    pub strength: f32,
 }
 
 impl LossSettings {
@@ -102,7 +108,12 @@ impl LossSettings {
 
     /// The weights of content, style and total variation.
     pub(super) fn weights(&self) -> [f32; 3] {
-        [self.content_weight, self.style_weight, self.tv_weight]
+        [self.content_weight, self.style_weight, self.strength * self.tv_weight]
+    }
+
+    /// Whether the content's own style is part of the target.
+    pub(super) fn keeps_own_style(&self) -> bool {
+        self.strength < 1.0
     }
 
     /// Every layer that is read.
@@ -124,6 +135,7 @@ impl Default for LossSettings {
             style_weight: Self::STYLE_WEIGHT,
             tv_weight: Self::TV_WEIGHT,
             variation: Variation::default(),
+            strength: 1.0,
         }
     }
 }
@@ -159,9 +171,12 @@ impl Targets {
         style_tile: Option<usize>,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
+        let own = if settings.keeps_own_style() { gpu.read(content).await? } else { Vec::new() };
+        let [_, height, width] = content.shape().chw("strength")?;
+        let own = ((width as u32, height as u32), own.as_slice());
         let content = measure_content(gpu, graph, &layers, settings, content).await?;
         let style_tile = style_tile.unwrap_or(usize::MAX);
-        let style = style_targets(gpu, graph, settings, styles, style_tile).await?;
+        let style = style_targets(gpu, graph, settings, own, styles, style_tile).await?;
         Ok(Targets { content, style })
     }
 
@@ -225,16 +240,11 @@ impl Targets {
         let style = self.record_style(tape, &seen)?;
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
-        let picture = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
+        let [content_weight, style_weight, tv_weight] = settings.weights();
+        let picture = if tv_weight > 0.0 { picture } else { tape.detached(picture) };
         let variation = ops::total_variation(tape, picture, settings.variation)?;
-        let total = ops::weighted_sum(
-            tape,
-            &[
-                (settings.content_weight, content),
-                (settings.style_weight, style),
-                (settings.tv_weight, variation),
-            ],
-        )?;
+        let terms = [(content_weight, content), (style_weight, style), (tv_weight, variation)];
+        let total = ops::weighted_sum(tape, &terms)?;
         Ok(Losses { total, content, style, variation })
     }
 }
@@ -313,12 +323,13 @@ async fn measure_content(
     Ok(targets)
 }
 
-/// The targets for pictures with these moments, by layer, and these weights.
+/// The targets for pictures with these moments, by layer, and these weights; `own` are those of the content, where its
+/// style is to be kept in part.
 pub(super) async fn blend(
     gpu: &Gpu,
     layers: &[LayerWeight],
     settings: &LossSettings,
-    measured: &[BTreeMap<String, Moments>],
+    (measured, own): (&[BTreeMap<String, Moments>], Option<&BTreeMap<String, Moments>>),
     weights: &[f32],
 ) -> Result<Vec<(LayerWeight, StyleTarget)>> {
     let sum: f32 = weights.iter().sum();
@@ -332,7 +343,9 @@ pub(super) async fn blend(
         };
         let blend: Vec<_> = measured.iter().zip(weights).map(of).collect();
         let (loss, normalization) = (settings.style_loss, settings.normalization);
-        targets.push((layer.clone(), StyleTarget::new(gpu, loss, normalization, &blend).await?));
+        let own = own.map(|moments| (&moments[&layer.layer], settings.strength));
+        let target = StyleTarget::new(gpu, loss, normalization, &blend, own).await?;
+        targets.push((layer.clone(), target));
     }
     Ok(targets)
 }

@@ -251,13 +251,15 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
     let layers = LossSettings::counted(&settings.style_layers);
     let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
     let reach = graph.reach(&taps);
-    let largest = styles.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
+    let own = settings.keeps_own_style().then_some(scene.size);
+    let measured: Vec<_> = styles.iter().copied().chain(own).collect();
+    let largest = measured.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
     let mut side = 0;
     for most in sides(gpu, graph, longest(largest), Grid::least(reach)) {
         side = most;
         let mut fits = true;
-        for style in *styles {
-            let grid = Grid::new(*style, most, reach)?;
+        for size in &measured {
+            let grid = Grid::new(*size, most, reach)?;
             let mut tape = Tape::new(gpu);
             let vars = Vars::placeholders(&mut tape, graph, &grid, &taps)?;
             graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {

@@ -209,7 +209,7 @@ impl Part {
         tape.scope("loss");
         let content = weighted_mean(tape, terms)?;
         let seen =
-            if settings.tv_weight > 0.0 { vars.picture } else { tape.detached(vars.picture) };
+            if settings.weights()[2] > 0.0 { vars.picture } else { tape.detached(vars.picture) };
         let kind = settings.variation;
         let variation = ops::partial_variation(tape, seen, kind, vars.frame, grid.size)?;
         Ok(Part { moments, content, variation })

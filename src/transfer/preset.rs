@@ -164,6 +164,7 @@ impl Preset {
             style_weight: self.style_weight,
             tv_weight: self.tv_weight,
             variation: self.variation,
+            strength: 1.0,
         })
     }
 }

@@ -37,7 +37,8 @@ impl TiledTargets {
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
         let scales = content_scales(gpu, graph, (layers, settings), content, most).await?;
-        let style = style_targets(gpu, graph, settings, styles, style_tile).await?;
+        let own = (content.size(), content.rgb());
+        let style = style_targets(gpu, graph, settings, own, styles, style_tile).await?;
         Ok(TiledTargets { style: Targets { content: Vec::new(), style }, scales })
     }
 }
@@ -101,7 +102,11 @@ async fn content_scales(
     Ok(scales)
 }
 
-/// The targets of the styles, each with its weight in the blend, measured in tiles of at most `most` px.
+/// A picture's size, and its pixels, 3×H×W.
+pub(super) type Pixels<'a> = ((u32, u32), &'a [f32]);
+
+/// The targets of the styles, each with its weight in the blend, measured in tiles of at most `most` px. The pixels of the
+/// content are read where its own style counts.
 ///
 /// # Errors
 /// As [`Targets::measure`].
@@ -109,6 +114,7 @@ pub(super) async fn style_targets(
     gpu: &Gpu,
     graph: &Graph,
     settings: &LossSettings,
+    content: Pixels<'_>,
     styles: &[(Picture, f32)],
     most: usize,
 ) -> Result<Vec<(LayerWeight, StyleTarget)>> {
@@ -116,21 +122,26 @@ pub(super) async fn style_targets(
     let (taps, loss) = (taps(&layers), settings.style_loss);
     let mut measured = Vec::new();
     for (style, _) in styles {
+        let style = (style.size(), style.rgb());
         measured.push(style_moments(gpu, graph, (&taps, loss), style, most).await?);
     }
+    let own = match settings.keeps_own_style() {
+        true => Some(style_moments(gpu, graph, (&taps, loss), content, most).await?),
+        false => None,
+    };
     let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
-    blend(gpu, &layers, settings, &measured, &weights).await
+    blend(gpu, &layers, settings, (&measured, own.as_ref()), &weights).await
 }
 
-/// The moments of a style picture, from sums over its tiles.
+/// The moments of a picture, from sums over its tiles.
 async fn style_moments(
     gpu: &Gpu,
     graph: &Graph,
     (taps, loss): (&[&str], StyleLoss),
-    style: &Picture,
+    (size, rgb): Pixels<'_>,
     most: usize,
 ) -> Result<BTreeMap<String, Moments>> {
-    let grid = Grid::new(style.size(), most, graph.reach(taps))?;
+    let grid = Grid::new(size, most, graph.reach(taps))?;
     let inputs = Inputs::new(gpu, graph, &grid, taps)?;
     let mut tape = Tape::new(gpu);
     let vars = inputs.vars(&mut tape);
@@ -147,7 +158,7 @@ async fn style_moments(
     })?;
     let program = tape.finish()?;
     for tile in grid.tiles() {
-        inputs.load(gpu, &grid, tile, style.rgb())?;
+        inputs.load(gpu, &grid, tile, rgb)?;
         program.run().await?;
     }
     Ok(sums)
