@@ -247,6 +247,8 @@ fn a_strength_of_nothing_is_the_content_and_of_one_is_the_look() {
     let look = paint("look.png", &[]);
     assert_eq!(paint("all.png", &["--strength", "1"]), look);
     assert_ne!(paint("half.png", &["--strength", "0.5"]), look);
+    assert_eq!(paint("free.png", &["--detail", "0"]), look);
+    assert_ne!(paint("detailed.png", &["--detail", "5"]), look);
 }
 
 #[test]
@@ -400,6 +402,7 @@ fn what_is_wrong_from_the_command_line_alone_exits_with_2() {
         ["--save-every", "0"],
         ["--steps", "many"],
         ["--strength", "1.5"],
+        ["--detail", "-1"],
         ["--strength", "-0.1"],
         ["--strength", "nan"],
     ] {

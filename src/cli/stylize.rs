@@ -64,6 +64,10 @@ help_heading = "Look")]
     #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT, value_parser = weight, allow_negative_numbers = true,
 help_heading = "Look")]
     tv_weight: f32,
+    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
+    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = weight, allow_negative_numbers = true,
+help_heading = "Look")]
+    detail: f32,
     /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
     #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = strength, allow_negative_numbers = true,
 help_heading = "Look")]
@@ -188,6 +192,7 @@ impl Settings {
             variation: args.tv_kind,
             style_loss: args.style_loss,
             normalization: args.normalization,
+            detail_weight: args.detail,
             strength: args.strength,
         };
         let finish = match Finish::new(args.preserve_color, args.color_only)? {

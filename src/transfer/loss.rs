@@ -6,7 +6,8 @@
 //!   losses in [`super::style`];
 //! - both are weighted means over their layers;
 //! - total variation: mean(across²) + mean(down²) of the picture itself, or another [`Variation`];
-//! - total = content_weight · content + style_weight · style + tv_weight · total variation.
+//! - total = content_weight · content + style_weight · style + tv_weight · total variation
+//!   + detail_weight · detail, the error of the picture's edges (`super::detail`).
 //!
 //! With a strength s below 1, A becomes (1 − s)·C + s·A, C the moments of the content picture, and tv_weight becomes
 //! s · tv_weight; denominators stay. At the content picture the gradient of ‖G − A‖² is then s times what it was, whatever
@@ -15,6 +16,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use super::detail;
 use super::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTarget};
 use super::tiled::style_targets;
 use crate::error::{Error, Result};
@@ -79,6 +81,8 @@ pub struct LossSettings {
     pub tv_weight: f32,
     /// What it sums.
     pub variation: Variation,
+    /// Factor of what keeps the content's edges.
+    pub detail_weight: f32,
     /// How far from the content's own style to the styles', from 0 to 1.
     pub strength: f32,
 }
@@ -135,6 +139,7 @@ impl Default for LossSettings {
             style_weight: Self::STYLE_WEIGHT,
             tv_weight: Self::TV_WEIGHT,
             variation: Variation::default(),
+            detail_weight: 0.0,
             strength: 1.0,
         }
     }
@@ -150,6 +155,8 @@ pub(super) struct ContentTarget {
 /// The measured targets.
 pub struct Targets {
     pub(super) content: Vec<ContentTarget>,
+    /// The content's pixels and the factor of what differs from their edges, where that counts.
+    pub(super) detail: Option<(Value, f32)>,
     pub(super) style: Vec<(LayerWeight, StyleTarget)>,
 }
 
@@ -171,13 +178,20 @@ impl Targets {
         style_tile: Option<usize>,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
-        let own = if settings.keeps_own_style() { gpu.read(content).await? } else { Vec::new() };
+        let reads = settings.keeps_own_style() || settings.detail_weight > 0.0;
+        let own = if reads { gpu.read(content).await? } else { Vec::new() };
         let [_, height, width] = content.shape().chw("strength")?;
         let own = ((width as u32, height as u32), own.as_slice());
         let content = measure_content(gpu, graph, &layers, settings, content).await?;
         let style_tile = style_tile.unwrap_or(usize::MAX);
         let style = style_targets(gpu, graph, settings, own, styles, style_tile).await?;
-        Ok(Targets { content, style })
+        let detail = match settings.detail_weight > 0.0 {
+            // The painter's picture takes the place of the content.
+            true => Some((&gpu.tensor([3, height, width], own.1)?, detail::weight(settings, own))),
+            false => None,
+        };
+        let detail = detail.map(|(pixels, weight)| (pixels.into(), weight));
+        Ok(Targets { content, detail, style })
     }
 
     /// Stand-ins for the targets of a picture of `size`, to plan with.
@@ -201,7 +215,10 @@ impl Targets {
             let target = StyleTarget::placeholder(tape, settings.style_loss, channels);
             style.push((layer, target));
         }
-        Ok(Targets { content, style })
+        let map = [3, height as usize, width as usize];
+        let detail = settings.detail_weight > 0.0;
+        let detail = detail.then(|| (tape.recorder().placeholder(map), 1.0));
+        Ok(Targets { content, detail, style })
     }
 
     /// Records the loss of `picture`: total, content, style and total variation, each a scalar.
@@ -241,9 +258,14 @@ impl Targets {
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
         let [content_weight, style_weight, tv_weight] = settings.weights();
-        let picture = if tv_weight > 0.0 { picture } else { tape.detached(picture) };
-        let variation = ops::total_variation(tape, picture, settings.variation)?;
-        let terms = [(content_weight, content), (style_weight, style), (tv_weight, variation)];
+        let smoothed = if tv_weight > 0.0 { picture } else { tape.detached(picture) };
+        let variation = ops::total_variation(tape, smoothed, settings.variation)?;
+        let mut terms =
+            vec![(content_weight, content), (style_weight, style), (tv_weight, variation)];
+        if let Some((pixels, weight)) = &self.detail {
+            let pixels = tape.given(pixels);
+            terms.push((*weight, detail::whole(tape, picture, pixels)?));
+        }
         let total = ops::weighted_sum(tape, &terms)?;
         Ok(Losses { total, content, style, variation })
     }
@@ -267,7 +289,7 @@ impl Targets {
 
 /// The scalars of a recorded loss.
 pub struct Losses {
-    /// The weighted sum of the others.
+    /// The weighted sum of the others and of the detail.
     pub total: Var,
     /// Unweighted.
     pub content: Var,

@@ -220,7 +220,9 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
     for layer in LossSettings::counted(&settings.content_layers) {
         scales.push((layer, tape.recorder().placeholder(Shape::scalar())));
     }
-    let (own, weights) = (Pass::Second, settings.weights());
+    let own = Pass::Second;
+    let [of_content, of_style, of_variation] = settings.weights();
+    let weights = [of_content, of_style, of_variation, settings.detail_weight];
     let part = Part::record(&mut tape, graph, (grid, settings), (&vars, content), &scales, own)?;
     let mut moments = BTreeMap::new();
     for (key, (moment, _)) in &part.moments {
@@ -230,7 +232,7 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
         moments.insert(key.clone(), pair);
     }
     let mut sum = || tape.recorder().placeholder(Shape::scalar());
-    let whole = Whole { moments, content: sum(), variation: sum() };
+    let whole = Whole { moments, content: sum(), variation: sum(), detail: sum() };
     if let Some(gradient) = part.follow(&mut tape, &whole, weights, (&vars, own))? {
         let (from, to) =
             (tape.value(gradient).clone(), tape.recorder().placeholder([3, height, width]));

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::detail;
 use super::grid::{Grid, Span};
 use super::loss::{LayerWeight, LossSettings, weighted_mean};
 use super::style::{self, Order, Statistics, StyleLoss};
@@ -154,6 +155,8 @@ pub(super) struct Part {
     pub content: Var,
     /// Its share of the total variation.
     pub variation: Var,
+    /// Its share of the detail, where that counts.
+    pub detail: Option<Var>,
 }
 
 impl Part {
@@ -164,7 +167,7 @@ impl Part {
         tape: &mut Tape,
         graph: &Graph,
         (grid, settings): (&Grid, &LossSettings),
-        (vars, content): (&Vars, Var),
+        (vars, content_pixels): (&Vars, Var),
         scales: &[(LayerWeight, Value)],
         own: Pass,
     ) -> Result<Part> {
@@ -172,7 +175,7 @@ impl Part {
         tape.recorder().pass = own;
         let mut targets = BTreeMap::new();
         let taps: Vec<&str> = scales.iter().map(|(layer, _)| layer.layer.as_str()).collect();
-        graph.record(tape, content, &taps, &mut |_, tap, features| {
+        graph.record(tape, content_pixels, &taps, &mut |_, tap, features| {
             targets.insert(tap.to_string(), features);
             Ok(())
         })?;
@@ -212,7 +215,10 @@ impl Part {
             if settings.weights()[2] > 0.0 { vars.picture } else { tape.detached(vars.picture) };
         let kind = settings.variation;
         let variation = ops::partial_variation(tape, seen, kind, vars.frame, grid.size)?;
-        Ok(Part { moments, content, variation })
+        let detail = (settings.detail_weight > 0.0)
+            .then(|| detail::part(tape, [vars.picture, content_pixels], vars.frame, grid.size))
+            .transpose()?;
+        Ok(Part { moments, content, variation, detail })
     }
 }
 
@@ -224,22 +230,28 @@ pub(super) struct Whole {
     pub content: Value,
     /// The total variation.
     pub variation: Value,
+    /// The detail.
+    pub detail: Value,
 }
 
 impl Part {
     /// Records the sums over all parts and the gradient of the part's pixels; `None` where no loss counts. `weights` are
-    /// those of content, style and total variation.
+    /// those of content, style, total variation and detail.
     pub fn follow(
         &self,
         tape: &mut Tape,
         whole: &Whole,
-        [content, style, variation]: [f32; 3],
+        [content, style, variation, detail]: [f32; 4],
         (vars, own): (&Vars, Pass),
     ) -> Result<Option<Var>> {
         let one = tape.frozen(&Frozen::scalar(1.0));
         let mut results = vec![(self.content, one, content), (self.variation, one, variation)];
         add_to(tape, own, (self.content, 1.0), &whole.content)?;
         add_to(tape, own, (self.variation, 1.0), &whole.variation)?;
+        if let Some(share) = self.detail {
+            results.push((share, one, detail));
+            add_to(tape, own, (share, 1.0), &whole.detail)?;
+        }
         for (key, (moment, factor)) in &self.moments {
             let (sum, gradient) = &whole.moments[key];
             add_to(tape, Pass::First, (*moment, *factor), sum)?;

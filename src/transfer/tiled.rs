@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::detail;
 use super::grid::Grid;
 use super::loss::{LayerWeight, LossSettings, Seen, Targets, blend};
 use super::part::{Inputs, Key, Part, Whole, add_to, cut, paste, pixels_of, share_of_style};
@@ -20,6 +21,8 @@ pub struct TiledTargets {
     style: Targets,
     /// Content layers and the variance of their features, which themselves are computed again in every step.
     scales: Vec<(LayerWeight, Value)>,
+    /// The factor of the detail.
+    detail: f32,
 }
 
 impl TiledTargets {
@@ -39,7 +42,8 @@ impl TiledTargets {
         let scales = content_scales(gpu, graph, (layers, settings), content, most).await?;
         let own = (content.size(), content.rgb());
         let style = style_targets(gpu, graph, settings, own, styles, style_tile).await?;
-        Ok(TiledTargets { style: Targets { content: Vec::new(), style }, scales })
+        let style = Targets { content: Vec::new(), detail: None, style };
+        Ok(TiledTargets { style, scales, detail: detail::weight(settings, own) })
     }
 }
 
@@ -167,7 +171,7 @@ async fn style_moments(
 /// Losses of a picture, unweighted but for the total.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sums {
-    /// The weighted sum of the others.
+    /// The weighted sum of the others and of the detail.
     pub total: f32,
     /// Content.
     pub content: f32,
@@ -189,13 +193,14 @@ struct TileProgram {
 pub struct Tiled {
     gpu: Gpu,
     grid: Grid,
-    weights: [f32; 3],
+    weights: [f32; 4],
     /// One, which serves all tiles in turn; or one for each, which keeps the first pass's maps for the second.
     programs: Vec<TileProgram>,
-    /// The moments of the whole, and the shares of content and variation.
+    /// The moments of the whole, and the shares of content, variation and detail.
     moments: Vec<Tensor>,
     content: Tensor,
     variation: Tensor,
+    detail: Tensor,
     /// From the moments to the style loss and its gradient.
     head: Program,
     style: Tensor,
@@ -250,15 +255,18 @@ impl Tiled {
         keep: bool,
     ) -> Result<Self> {
         let head = Head::new(gpu, graph, settings.style_loss, &targets.style)?;
-        let (content, variation) = (gpu.zeros(Shape::scalar())?, gpu.zeros(Shape::scalar())?);
+        let scalar = || gpu.zeros(Shape::scalar());
+        let (content, variation, detail) = (scalar()?, scalar()?, scalar()?);
+        let [of_content, of_style, of_variation] = settings.weights();
         let mut tiled = Tiled {
             gpu: gpu.clone(),
             grid,
-            weights: settings.weights(),
+            weights: [of_content, of_style, of_variation, targets.detail],
             programs: Vec::new(),
             moments: head.moments.values().map(|(sum, _)| sum.clone()).collect(),
             content,
             variation,
+            detail,
             head: head.program,
             style: head.style,
         };
@@ -270,6 +278,7 @@ impl Tiled {
             moments: head.moments.iter().map(of_key).collect(),
             content: value(&tiled.content),
             variation: value(&tiled.variation),
+            detail: value(&tiled.detail),
         };
         let (count, own) = if keep { (tiled.grid.count(), Pass::Both) } else { (1, Pass::Second) };
         for _ in 0..count {
@@ -314,7 +323,7 @@ impl Tiled {
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Sums>> {
         let gpu = &self.gpu;
-        for sum in self.moments.iter().chain([&self.content, &self.variation]) {
+        for sum in self.moments.iter().chain([&self.content, &self.variation, &self.detail]) {
             gpu.write(sum, &vec![0.0; sum.shape().elements()])?;
         }
         let count = self.grid.count();
@@ -343,11 +352,13 @@ impl Tiled {
                 return Ok(None);
             }
         }
-        let [content_weight, style_weight, tv_weight] = self.weights;
+        let [content_weight, style_weight, tv_weight, detail_weight] = self.weights;
         let content = scalar(gpu, &self.content).await?;
         let (style, variation) =
             (scalar(gpu, &self.style).await?, scalar(gpu, &self.variation).await?);
-        let total = content_weight * content + style_weight * style + tv_weight * variation;
+        let detail = detail_weight * scalar(gpu, &self.detail).await?;
+        let total =
+            content_weight * content + style_weight * style + tv_weight * variation + detail;
         Ok(Some(Sums { total, content, style, variation }))
     }
 
