@@ -48,7 +48,7 @@ impl Course {
 
     /// Whether it is looked after so many steps in all.
     pub fn looks(&self, steps: u64) -> bool {
-        self.flat.is_some() && steps % FLAT_EVERY == 0
+        self.flat.is_some() && steps.is_multiple_of(FLAT_EVERY)
     }
 
     /// Hands out losses, and stops where there is nothing left to descend.

@@ -345,13 +345,16 @@ async fn measure_content(
     Ok(targets)
 }
 
+/// A picture's moments.
+pub(super) type ByLayer = BTreeMap<String, Moments>;
+
 /// The targets for pictures with these moments, by layer, and these weights; `own` are those of the content, where its
 /// style is to be kept in part.
 pub(super) async fn blend(
     gpu: &Gpu,
     layers: &[LayerWeight],
     settings: &LossSettings,
-    (measured, own): (&[BTreeMap<String, Moments>], Option<&BTreeMap<String, Moments>>),
+    (measured, own): (&[ByLayer], Option<&ByLayer>),
     weights: &[f32],
 ) -> Result<Vec<(LayerWeight, StyleTarget)>> {
     let sum: f32 = weights.iter().sum();
@@ -360,9 +363,7 @@ pub(super) async fn blend(
     }
     let mut targets = Vec::new();
     for layer in layers {
-        let of = |(moments, weight): (&BTreeMap<String, Moments>, &f32)| {
-            (moments[&layer.layer].clone(), *weight)
-        };
+        let of = |(moments, weight): (&ByLayer, &f32)| (moments[&layer.layer].clone(), *weight);
         let blend: Vec<_> = measured.iter().zip(weights).map(of).collect();
         let (loss, normalization) = (settings.style_loss, settings.normalization);
         let own = own.map(|moments| (&moments[&layer.layer], settings.strength));

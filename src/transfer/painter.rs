@@ -74,8 +74,8 @@ pub struct Painter {
 
 /// Where the picture lies.
 enum Place {
-    Gpu(Whole),
-    Host(Tiles),
+    Gpu(Box<Whole>),
+    Host(Box<Tiles>),
 }
 
 impl Painter {
@@ -92,12 +92,12 @@ impl Painter {
             None => {
                 graph.check_fits(gpu, job.content.size(), "--size")?;
                 let (whole, seconds) = Whole::new(gpu, graph, job, carried).await?;
-                (Place::Gpu(whole), seconds)
+                (Place::Gpu(Box::new(whole)), seconds)
             }
             Some(tiles) => {
                 let sides = (tiles.most, tiles.keep);
                 let (tiles, seconds) = Tiles::new(gpu, graph, job, carried, sides).await?;
-                (Place::Host(tiles), seconds)
+                (Place::Host(Box::new(tiles)), seconds)
             }
         };
         let (frame, course) = (Frame::of(job.content), Course::new(carried, job.descent.flat));

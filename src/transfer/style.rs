@@ -204,6 +204,9 @@ impl Moments {
     }
 }
 
+/// A moment of the target, and what it would be at a strength of 1.
+type Aim = [Var; 2];
+
 /// Numbers to resemble, and the denominator of the error.
 struct Goal {
     value: Value,
@@ -212,7 +215,7 @@ struct Goal {
 
 impl Goal {
     /// The value aimed at, with the squared norm of the full style's.
-    fn relative(tape: &mut Tape, [value, full]: [Var; 2]) -> Result<Self> {
+    fn relative(tape: &mut Tape, [value, full]: Aim) -> Result<Self> {
         let kept = tape.keep(value)?;
         let full = tape.value(full).clone();
         let norm = statistics::square_norm(tape.recorder(), &full)?;
@@ -221,7 +224,7 @@ impl Goal {
     }
 
     /// The value aimed at, with 1.
-    fn absolute(tape: &mut Tape, [value, _]: [Var; 2]) -> Result<Self> {
+    fn absolute(tape: &mut Tape, [value, _]: Aim) -> Result<Self> {
         let one = tape.frozen(&Frozen::scalar(1.0));
         let (value, one) = (tape.keep(value)?, tape.keep(one)?);
         Ok(Goal { value: (&value).into(), denominator: (&one).into() })
@@ -281,7 +284,7 @@ impl StyleTarget {
     ) -> Result<Self> {
         let mut tape = Tape::new(gpu);
         let sum: f32 = styles.iter().map(|(_, weight)| weight).sum();
-        let mut blend = |part: fn(&Moments) -> Option<&Tensor>| {
+        let mut blend = |part: fn(&Moments) -> Option<&Tensor>| -> Result<Aim> {
             let parts = styles.iter().filter_map(|(m, weight)| Some((weight / sum, part(m)?)));
             let terms: Vec<_> = parts.map(|(w, tensor)| (w, tape.constant(tensor))).collect();
             let full = ops::weighted_sum(&mut tape, &terms)?;
@@ -366,7 +369,7 @@ impl Statistics {
 }
 
 /// A Gram matrix to resemble, and the factor of its error.
-fn gram_goal(tape: &mut Tape, gram: [Var; 2], normalization: Normalization) -> Result<(Goal, f32)> {
+fn gram_goal(tape: &mut Tape, gram: Aim, normalization: Normalization) -> Result<(Goal, f32)> {
     let numbers = tape.shape(gram[0]).elements() as f32;
     match normalization {
         Normalization::Relative => Ok((Goal::relative(tape, gram)?, 1.0)),
@@ -399,7 +402,7 @@ async fn mean_std(
     let deviation = ops::deviation(&mut tape, gram, mean, epsilon)?;
     let full_deviation = ops::deviation(&mut tape, full_gram, full_mean, epsilon)?;
     let (gram, factor) = gram_goal(&mut tape, [gram, full_gram], normalization)?;
-    let (goal, factors): (fn(&mut Tape, [Var; 2]) -> Result<Goal>, _) = match normalization {
+    let (goal, factors): (fn(&mut Tape, Aim) -> Result<Goal>, _) = match normalization {
         Normalization::Relative => (Goal::relative, [factor, 1.0, 1.0].map(|f| f / 3.0)),
         Normalization::Absolute => {
             let of_moments = ABSOLUTE_MOMENTS / channels;

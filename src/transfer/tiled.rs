@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::detail;
 use super::grid::Grid;
-use super::loss::{LayerWeight, LossSettings, Seen, Targets, blend};
+use super::loss::{ByLayer, LayerWeight, LossSettings, Seen, Targets, blend};
 use super::part::{Inputs, Key, Part, Whole, add_to, cut, paste, pixels_of, share_of_style};
 use super::style::{Moments, Normalization, Statistics, StyleLoss, StyleTarget};
 use crate::error::{Error, Result};
@@ -144,7 +144,7 @@ async fn style_moments(
     (taps, loss): (&[&str], StyleLoss),
     (size, rgb): Pixels<'_>,
     most: usize,
-) -> Result<BTreeMap<String, Moments>> {
+) -> Result<ByLayer> {
     let grid = Grid::new(size, most, graph.reach(taps))?;
     let inputs = Inputs::new(gpu, graph, &grid, taps)?;
     let mut tape = Tape::new(gpu);
