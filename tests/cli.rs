@@ -229,6 +229,29 @@ fn no_steps_write_the_initial_picture() {
 }
 
 #[test]
+fn a_strength_of_nothing_is_the_content_and_of_one_is_the_look() {
+    let studio = Studio::new();
+    // Whatever the other flags say: nothing is painted.
+    let none = "-o none.png --size 60 --strength 0 --init noise --preserve-color luma --trace t.jsonl --scales 3";
+    let output = studio.stylize(&none.split(' ').collect::<Vec<_>>());
+    works(&output);
+    assert!(stderr(&output).contains("nothing is painted"), "{}", stderr(&output));
+    assert!(studio.read("t.jsonl").is_empty());
+    works(&studio.stylize(&["-o", "content60.png", "--size", "60", "--steps", "0"]));
+    assert_eq!(decode(&studio.path("none.png")), decode(&studio.path("content60.png")));
+    let paint = |name: &str, flags: &[&str]| {
+        let steps = ["-o", name, "--size", "0", "--steps", "3", "--init", "noise"];
+        works(&studio.stylize(&[&steps[..], flags].concat()));
+        decode(&studio.path(name))
+    };
+    let look = paint("look.png", &[]);
+    assert_eq!(paint("all.png", &["--strength", "1"]), look);
+    assert_ne!(paint("half.png", &["--strength", "0.5"]), look);
+    assert_eq!(paint("free.png", &["--detail", "0"]), look);
+    assert_ne!(paint("detailed.png", &["--detail", "5"]), look);
+}
+
+#[test]
 fn the_name_is_made_from_both() {
     let studio = Studio::new();
     works(&studio.stylize(&["--steps", "1"]));
@@ -378,9 +401,14 @@ fn what_is_wrong_from_the_command_line_alone_exits_with_2() {
         ["--backend", "opengl"],
         ["--save-every", "0"],
         ["--steps", "many"],
+        ["--strength", "1.5"],
+        ["--detail", "-1"],
+        ["--strength", "-0.1"],
+        ["--strength", "nan"],
     ] {
         fails(&run(&flags), 2, &[flags[0]]);
     }
+    fails(&run(&["--strength", "1.5"]), 2, &["from 0, the photograph, to 1, the whole style"]);
     fails(&run(&["--stop-when-flat=2"]), 2, &["--stop-when-flat"]);
     let nothing = impasto().output().expect("impasto runs");
     assert_eq!(nothing.status.code(), Some(2));

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::gpu;
+use common::{gpu, relative_error};
 use impasto::Result;
 use impasto::nets::{Graph, Network, Preprocess};
 use impasto::picture::{Depth, Picture};
@@ -80,6 +80,29 @@ fn weights_of_equal_styles_do_not_matter() {
         let (other, _) = style(settings, &[(waves(7), 3.0), (waves(11), 1.0)], &waves(31));
         assert!((one / blend - 1.0).abs() < 1e-4, "{name}: {one} and {blend}");
         assert!((one / other - 1.0).abs() > 1e-3, "{name}: {one} and {other}");
+    });
+}
+
+/// [`style`] takes the picture for the content, too.
+#[test]
+fn a_strength_is_the_share_of_the_pull_away_from_the_content() {
+    each(|name, settings| {
+        let at = |strength| {
+            let settings = LossSettings { strength, ..settings.clone() };
+            style(&settings, &[(waves(7), 1.0)], &waves(31))
+        };
+        let [(none, _), (some, pull), (all, whole)] = [0.0, 0.3, 1.0].map(at);
+        let part = if settings.style_loss == StyleLoss::Wasserstein { 0.2 } else { 1e-6 };
+        assert!(
+            none.abs() < part * all && none < some && some < all,
+            "{name}: {none} {some} {all}"
+        );
+        if settings.style_loss == StyleLoss::Gram {
+            assert!((some / all - 0.09).abs() < 1e-4, "{name}: {some} of {all}");
+            let expected: Vec<f64> = whole.iter().map(|v| 0.3 * f64::from(*v)).collect();
+            let error = relative_error(&pull, &expected);
+            assert!(error < 1e-4, "{name}: the pull is off by {error:.1e}");
+        }
     });
 }
 

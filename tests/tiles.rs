@@ -173,6 +173,15 @@ fn tiles_add_up_to_the_whole() {
             scene(graph, settings, (77, 70)).check(style_loss.name(), 56);
         }
     }
+    for style_loss in StyleLoss::ALL {
+        let graph = small("relu3_1", Pool::Max, Padding::Zero);
+        let three = settings("relu2_2", "relu1_1,relu2_1,relu3_1");
+        let settings = LossSettings { style_loss, strength: 0.3, ..three };
+        scene(graph, settings, (77, 70)).check(&format!("{style_loss}, a part of it"), 56);
+    }
+    let graph = small("relu3_1", Pool::Max, Padding::Zero);
+    let detailed = LossSettings { detail_weight: 3.0, ..settings("relu2_2", "relu1_1,relu3_1") };
+    scene(graph, detailed, (77, 70)).check("detail", 56);
 }
 
 /// A soft mask: a ramp along the diagonal, or the rest.
@@ -240,4 +249,35 @@ fn a_single_loss_is_tiled() {
         };
         scene.check("one loss", 56);
     }
+}
+
+#[test]
+fn detail_is_the_error_of_edges_over_the_edges() {
+    let scene = Scene {
+        graph: small("relu3_1", Pool::Max, Padding::Zero),
+        settings: LossSettings {
+            content_weight: 0.0,
+            style_weight: 0.0,
+            tv_weight: 0.0,
+            detail_weight: 1.0,
+            ..settings("relu2_2", "relu1_1,relu3_1")
+        },
+        content: pattern((77, 70), 1),
+        styles: vec![(pattern((60, 50), 4), 1.0)],
+        picture: pattern((77, 70), 3),
+        regions: Regions::default(),
+    };
+    scene.check("detail alone", 56);
+    // Against plain sums: the squared steps of the difference over those of the content.
+    let steps = |of: &dyn Fn(usize) -> f32| {
+        let square = |a: usize, b: usize| f64::from(of(b) - of(a)).powi(2);
+        let at = |i: usize| (i % 77, i / 77 % 70);
+        let across: f64 = (0..3 * 5390).filter(|i| at(*i).0 < 76).map(|i| square(i, i + 1)).sum();
+        let down: f64 = (0..3 * 5390).filter(|i| at(*i).1 < 69).map(|i| square(i, i + 77)).sum();
+        across / (3.0 * 76.0 * 70.0) + down / (3.0 * 77.0 * 69.0)
+    };
+    let (content, picture) = (scene.content.rgb(), scene.picture.rgb());
+    let expected = steps(&|i| picture[i] - content[i]) / steps(&|i| content[i]);
+    let total = f64::from(scene.whole().0[0]);
+    assert!((total - expected).abs() < 1e-5 * expected, "{total} instead of {expected}");
 }

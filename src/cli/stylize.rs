@@ -68,6 +68,14 @@ help_heading = "Look")]
     #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT, value_parser = weight, allow_negative_numbers = true,
 help_heading = "Look")]
     tv_weight: f32,
+    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
+    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = weight, allow_negative_numbers = true,
+help_heading = "Look")]
+    detail: f32,
+    /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
+    #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = strength, allow_negative_numbers = true,
+help_heading = "Look")]
+    strength: f32,
     /// What that sums: squares (their means), absolute (values, not their mean) or nine (squares, diagonals too)
     #[arg(long, value_name = "NAME", default_value_t = Variation::Squares, help_heading = "Look")]
     tv_kind: Variation,
@@ -141,6 +149,13 @@ fn weight(text: &str) -> Result<f32, String> {
     }
 }
 
+fn strength(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(strength) if (0.0..=1.0).contains(&strength) => Ok(strength),
+        _ => Err("a strength is a number from 0, the photograph, to 1, the whole style".into()),
+    }
+}
+
 /// A painting's path and weight: `FILE` or `FILE=WEIGHT`.
 fn style(text: &str) -> Result<(PathBuf, f32)> {
     // A file may have an `=` in its name: it is a weight only where a number follows.
@@ -188,8 +203,14 @@ impl Settings {
             variation: args.tv_kind,
             style_loss: args.style_loss,
             normalization: args.normalization,
+            detail_weight: args.detail,
+            strength: args.strength,
         };
-        let finish = Finish::new(args.preserve_color, args.color_only)?;
+        let finish = match Finish::new(args.preserve_color, args.color_only)? {
+            // The photograph has its own colours already, and taking them apart would round them.
+            _ if args.strength == 0.0 => Finish::Painting,
+            finish => finish,
+        };
         let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
         Ok(Settings { styles, output, format, loss, descent, finish })
     }
@@ -362,13 +383,17 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let decode = |path: &Path| Picture::decode(&inputs.read(path)?, &path.display().to_string());
     let init = init_file(&args).map(decode).transpose()?;
 
+    if args.strength == 0.0 && !common.quiet {
+        note!("--strength 0: nothing is painted, the result is the resized photograph");
+    }
     let gpu = common.open_gpu()?;
     common.say(|| describe(&network, content.size));
     if let Some(preset) = preset(&args)? {
         common.say(|| format!("preset {}: {}", preset.name, preset.about));
     }
     // The initial picture alone is wanted at its full size.
-    let count = if args.steps == 0 { Scales::Count(1) } else { args.scales };
+    let steps = if args.strength == 0.0 { 0 } else { args.steps };
+    let count = if steps == 0 { Scales::Count(1) } else { args.scales };
     let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();
     let sizes = scales(&network, count, content.size, &style_sizes);
     let padding = args.first_padding.unwrap_or(network.padding);
@@ -405,7 +430,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let order = Order {
         output: &settings.output,
         format: settings.format,
-        steps: args.steps,
+        steps,
         trace: outputs.trace.as_deref(),
         save_every: outputs.save_every,
         settings: Some(record.to_json()),

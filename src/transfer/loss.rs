@@ -6,11 +6,17 @@
 //!   losses in [`super::style`];
 //! - both are weighted means over their layers;
 //! - total variation: mean(across²) + mean(down²) of the picture itself, or another [`Variation`];
-//! - total = content_weight · content + style_weight · style + tv_weight · total variation.
+//! - total = content_weight · content + style_weight · style + tv_weight · total variation
+//!   + detail_weight · detail, the error of the picture's edges (`super::detail`).
+//!
+//! With a strength s below 1, A becomes (1 − s)·C + s·A, C the moments of the content picture, and tv_weight becomes
+//! s · tv_weight; denominators stay. At the content picture the gradient of ‖G − A‖² is then s times what it was, whatever
+//! the pictures are.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use super::detail;
 use super::regions::{Guides, Regions};
 use super::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTarget};
 use super::tiled::style_terms;
@@ -76,6 +82,10 @@ pub struct LossSettings {
     pub tv_weight: f32,
     /// What it sums.
     pub variation: Variation,
+    /// Factor of what keeps the content's edges.
+    pub detail_weight: f32,
+    /// How far from the content's own style to the styles', from 0 to 1.
+    pub strength: f32,
 }
 
 impl LossSettings {
@@ -108,7 +118,12 @@ impl LossSettings {
 
     /// The weights of content, style and total variation.
     pub(super) fn weights(&self) -> [f32; 3] {
-        [self.content_weight, self.style_weight, self.tv_weight]
+        [self.content_weight, self.style_weight, self.strength * self.tv_weight]
+    }
+
+    /// Whether the content's own style is part of the target.
+    pub(super) fn keeps_own_style(&self) -> bool {
+        self.strength < 1.0
     }
 
     /// Every layer that is read.
@@ -130,6 +145,8 @@ impl Default for LossSettings {
             style_weight: Self::STYLE_WEIGHT,
             tv_weight: Self::TV_WEIGHT,
             variation: Variation::default(),
+            detail_weight: 0.0,
+            strength: 1.0,
         }
     }
 }
@@ -153,6 +170,8 @@ pub(super) struct StyleTerm {
 /// The measured targets.
 pub struct Targets {
     pub(super) content: Vec<ContentTarget>,
+    /// The content's pixels and the factor of what differs from their edges, where that counts.
+    pub(super) detail: Option<(Value, f32)>,
     pub(super) style: Vec<StyleTerm>,
     /// By layer and region: the guide, and what makes moments over all pixels means over the region.
     pub(super) guides: BTreeMap<(String, usize), (Value, f32)>,
@@ -192,8 +211,12 @@ impl Targets {
         styles: &Styles<'_>,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
+        let reads = settings.keeps_own_style() || settings.detail_weight > 0.0;
+        let own = if reads { gpu.read(content).await? } else { Vec::new() };
+        let [_, height, width] = content.shape().chw("strength")?;
+        let own = ((width as u32, height as u32), own.as_slice());
         let content = measure_content(gpu, graph, &layers, settings, content).await?;
-        let style = style_terms(gpu, graph, settings, styles).await?;
+        let style = style_terms(gpu, graph, settings, own, styles).await?;
         let layers = LossSettings::counted(&settings.style_layers);
         let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
         let mut guides = BTreeMap::new();
@@ -201,7 +224,13 @@ impl Targets {
             let roots = gpu.tensor(guide.shape, &guide.roots)?;
             guides.insert(key, ((&roots).into(), guide.factor()));
         }
-        Ok(Targets { content, style, guides })
+        let detail = match settings.detail_weight > 0.0 {
+            // The painter's picture takes the place of the content.
+            true => Some((&gpu.tensor([3, height, width], own.1)?, detail::weight(settings, own))),
+            false => None,
+        };
+        let detail = detail.map(|(pixels, weight)| (pixels.into(), weight));
+        Ok(Targets { content, detail, style, guides })
     }
 
     /// Stand-ins for the targets of a picture of that size and so many masks, to plan with.
@@ -232,7 +261,10 @@ impl Targets {
                 }
             }
         }
-        Ok(Targets { content, style, guides })
+        let map = [3, height as usize, width as usize];
+        let detail = settings.detail_weight > 0.0;
+        let detail = detail.then(|| (tape.recorder().placeholder(map), 1.0));
+        Ok(Targets { content, detail, style, guides })
     }
 
     /// Records the loss of `picture`: total, content, style and total variation, each a scalar.
@@ -280,16 +312,16 @@ impl Targets {
         let style = self.record_style(tape, &seen)?;
         tape.scope("loss");
         let content = weighted_mean(tape, content_terms)?;
-        let picture = if settings.tv_weight > 0.0 { picture } else { tape.detached(picture) };
-        let variation = ops::total_variation(tape, picture, settings.variation)?;
-        let total = ops::weighted_sum(
-            tape,
-            &[
-                (settings.content_weight, content),
-                (settings.style_weight, style),
-                (settings.tv_weight, variation),
-            ],
-        )?;
+        let [content_weight, style_weight, tv_weight] = settings.weights();
+        let smoothed = if tv_weight > 0.0 { picture } else { tape.detached(picture) };
+        let variation = ops::total_variation(tape, smoothed, settings.variation)?;
+        let mut terms =
+            vec![(content_weight, content), (style_weight, style), (tv_weight, variation)];
+        if let Some((pixels, weight)) = &self.detail {
+            let pixels = tape.given(pixels);
+            terms.push((*weight, detail::whole(tape, picture, pixels)?));
+        }
+        let total = ops::weighted_sum(tape, &terms)?;
         Ok(Losses { total, content, style, variation })
     }
 }
@@ -321,7 +353,7 @@ impl Targets {
 
 /// The scalars of a recorded loss.
 pub struct Losses {
-    /// The weighted sum of the others.
+    /// The weighted sum of the others and of the detail.
     pub total: Var,
     /// Unweighted.
     pub content: Var,
@@ -377,12 +409,16 @@ async fn measure_content(
     Ok(targets)
 }
 
-/// The targets of every layer and region, of styles with these moments.
+/// A picture's moments.
+pub(super) type ByLayer = BTreeMap<String, Moments>;
+
+/// The targets of every layer and region, of styles with these moments; `own` are those of the content in every region,
+/// where its style is to be kept in part.
 pub(super) async fn blend(
     gpu: &Gpu,
     settings: &LossSettings,
     styles: &Styles<'_>,
-    measured: &[BTreeMap<String, Moments>],
+    (measured, own): (&[ByLayer], Option<&[ByLayer]>),
 ) -> Result<Vec<StyleTerm>> {
     let weights: Vec<f32> = styles.pictures.iter().map(|(_, weight)| *weight).collect();
     let sum: f32 = weights.iter().sum();
@@ -390,10 +426,10 @@ pub(super) async fn blend(
         return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
     }
     let mut terms = Vec::new();
-    for (region, own) in styles.regions.styles(weights.len())?.iter().enumerate() {
+    for (region, painters) in styles.regions.styles(weights.len())?.iter().enumerate() {
         // Styles of one region are blended; those of several count in theirs.
-        let alone = own.len() < weights.len();
-        let share = styles.regions.share(region) * if alone { weights[own[0]] } else { 1.0 };
+        let alone = painters.len() < weights.len();
+        let share = styles.regions.share(region) * if alone { weights[painters[0]] } else { 1.0 };
         if share == 0.0 {
             continue;
         }
@@ -402,9 +438,10 @@ pub(super) async fn blend(
                 let weight = if alone { 1.0 } else { weights[*style] };
                 (measured[*style][&layer.layer].clone(), weight)
             };
-            let blend: Vec<_> = own.iter().map(of).collect();
+            let blend: Vec<_> = painters.iter().map(of).collect();
             let (loss, normalization) = (settings.style_loss, settings.normalization);
-            let target = StyleTarget::new(gpu, loss, normalization, &blend).await?;
+            let own = own.map(|own| (&own[region][&layer.layer], settings.strength));
+            let target = StyleTarget::new(gpu, loss, normalization, &blend, own).await?;
             terms.push(StyleTerm { layer, region, share, target });
         }
     }

@@ -234,7 +234,9 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
     for layer in LossSettings::counted(&settings.content_layers) {
         scales.push((layer, tape.recorder().placeholder(Shape::scalar())));
     }
-    let (own, weights, guides) = (Pass::Second, settings.weights(), Guides::all());
+    let (own, guides) = (Pass::Second, Guides::all());
+    let [of_content, of_style, of_variation] = settings.weights();
+    let weights = [of_content, of_style, of_variation, settings.detail_weight];
     let part =
         Part::record(&mut tape, graph, (grid, settings, &guides), (&vars, content), &scales, own)?;
     let mut moments = BTreeMap::new();
@@ -245,7 +247,7 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
         moments.insert(key.clone(), pair);
     }
     let mut sum = || tape.recorder().placeholder(Shape::scalar());
-    let whole = Whole { moments, content: sum(), variation: sum() };
+    let whole = Whole { moments, content: sum(), variation: sum(), detail: sum() };
     if let Some(gradient) = part.follow(&mut tape, &whole, weights, (&vars, own))? {
         let (from, to) =
             (tape.value(gradient).clone(), tape.recorder().placeholder([3, height, width]));
@@ -266,13 +268,15 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
     let layers = LossSettings::counted(&settings.style_layers);
     let taps = taps(&layers);
     let reach = graph.reach(&taps);
-    let largest = styles.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
+    let own = settings.keeps_own_style().then_some(scene.size);
+    let measured: Vec<_> = styles.iter().copied().chain(own).collect();
+    let largest = measured.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
     let mut side = 0;
     for most in sides(gpu, graph, longest(largest), Grid::least(reach)) {
         side = most;
         let mut fits = true;
-        for style in *styles {
-            let grid = Grid::new(*style, most, reach)?;
+        for size in &measured {
+            let grid = Grid::new(*size, most, reach)?;
             let mut tape = Tape::new(gpu);
             let vars = {
                 let taps = Taps { content: &[], style: &taps, regions: 1 };

@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 mod course;
+mod detail;
 pub mod flat;
 pub mod grid;
 pub mod loss;

@@ -37,6 +37,14 @@ pub struct Job<'a> {
     pub layout: Layout,
 }
 
+impl Job<'_> {
+    /// How the picture is moved at this strength. Adam's steps are as long as the learning rate however small the gradient
+    /// is: where little is asked for, long ones would only shake the picture.
+    pub(super) fn descent(&self) -> Descent {
+        Descent { lr: self.loss.strength * self.descent.lr, ..self.descent }
+    }
+}
+
 /// What the painter tells while it works.
 pub enum Event<'a> {
     /// So many steps are done.

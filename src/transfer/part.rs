@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::detail;
 use super::grid::{Grid, Span};
 use super::loss::{LayerWeight, LossSettings, weighted_mean};
 use super::regions::{Guide, Guides};
@@ -228,6 +229,8 @@ pub(super) struct Part {
     pub content: Var,
     /// Its share of the total variation.
     pub variation: Var,
+    /// Its share of the detail, where that counts.
+    pub detail: Option<Var>,
 }
 
 impl Part {
@@ -238,7 +241,7 @@ impl Part {
         tape: &mut Tape,
         graph: &Graph,
         (grid, settings, guides): (&Grid, &LossSettings, &Guides),
-        (vars, content): (&Vars, Var),
+        (vars, content_pixels): (&Vars, Var),
         scales: &[(LayerWeight, Value)],
         own: Pass,
     ) -> Result<Part> {
@@ -246,7 +249,7 @@ impl Part {
         tape.recorder().pass = own;
         let mut targets = BTreeMap::new();
         let taps: Vec<&str> = scales.iter().map(|(layer, _)| layer.layer.as_str()).collect();
-        graph.record(tape, content, &taps, &mut |_, tap, features| {
+        graph.record(tape, content_pixels, &taps, &mut |_, tap, features| {
             targets.insert(tap.to_string(), features);
             Ok(())
         })?;
@@ -285,10 +288,13 @@ impl Part {
         tape.scope("loss");
         let content = weighted_mean(tape, terms)?;
         let seen =
-            if settings.tv_weight > 0.0 { vars.picture } else { tape.detached(vars.picture) };
+            if settings.weights()[2] > 0.0 { vars.picture } else { tape.detached(vars.picture) };
         let kind = settings.variation;
         let variation = ops::partial_variation(tape, seen, kind, vars.frame, grid.size)?;
-        Ok(Part { moments, content, variation })
+        let detail = (settings.detail_weight > 0.0)
+            .then(|| detail::part(tape, [vars.picture, content_pixels], vars.frame, grid.size))
+            .transpose()?;
+        Ok(Part { moments, content, variation, detail })
     }
 }
 
@@ -300,22 +306,28 @@ pub(super) struct Whole {
     pub content: Value,
     /// The total variation.
     pub variation: Value,
+    /// The detail.
+    pub detail: Value,
 }
 
 impl Part {
     /// Records the sums over all parts and the gradient of the part's pixels; `None` where no loss counts. `weights` are
-    /// those of content, style and total variation.
+    /// those of content, style, total variation and detail.
     pub fn follow(
         &self,
         tape: &mut Tape,
         whole: &Whole,
-        [content, style, variation]: [f32; 3],
+        [content, style, variation, detail]: [f32; 4],
         (vars, own): (&Vars, Pass),
     ) -> Result<Option<Var>> {
         let one = tape.frozen(&Frozen::scalar(1.0));
         let mut results = vec![(self.content, one, content), (self.variation, one, variation)];
         add_to(tape, own, (self.content, 1.0), &whole.content)?;
         add_to(tape, own, (self.variation, 1.0), &whole.variation)?;
+        if let Some(share) = self.detail {
+            results.push((share, one, detail));
+            add_to(tape, own, (share, 1.0), &whole.detail)?;
+        }
         for (key, (moment, factor)) in &self.moments {
             let (sum, gradient) = &whole.moments[key];
             add_to(tape, Pass::First, (*moment, *factor), sum)?;

@@ -31,14 +31,20 @@ pub struct Carried {
 }
 
 impl Start {
-    /// Planar RGB for a picture of the content's size.
-    pub fn rgb(&self, content: &Picture) -> Vec<f32> {
-        match self {
-            Start::Content => content.rgb().to_vec(),
+    /// Planar RGB for a picture of the content's size: as far from the content as the strength says, unless it is what
+    /// another painter left.
+    pub fn rgb(&self, content: &Picture, strength: f32) -> Vec<f32> {
+        let mut rgb = match self {
+            Start::Content => return content.rgb().to_vec(),
+            Start::Carried(carried) => return at_size_of(&carried.picture, content),
             Start::Noise(seed) => noise(content.rgb().len(), *seed),
             Start::Picture(picture) => at_size_of(picture, content),
-            Start::Carried(carried) => at_size_of(&carried.picture, content),
+        };
+        if strength < 1.0 {
+            let blend = |(to, own): (&mut f32, &f32)| *to = own + strength * (*to - own);
+            rgb.iter_mut().zip(content.rgb()).for_each(blend);
         }
+        rgb
     }
 }
 

@@ -211,6 +211,9 @@ impl Moments {
     }
 }
 
+/// A moment of the target, and what it would be at a strength of 1.
+type Aim = [Var; 2];
+
 /// Numbers to resemble, and the denominator of the error.
 struct Goal {
     value: Value,
@@ -218,17 +221,17 @@ struct Goal {
 }
 
 impl Goal {
-    /// `value` with its squared norm.
-    fn relative(tape: &mut Tape, value: Var) -> Result<Self> {
+    /// The value aimed at, with the squared norm of the full style's.
+    fn relative(tape: &mut Tape, [value, full]: Aim) -> Result<Self> {
         let kept = tape.keep(value)?;
-        let value = tape.value(value).clone();
-        let norm = statistics::square_norm(tape.recorder(), &value)?;
+        let full = tape.value(full).clone();
+        let norm = statistics::square_norm(tape.recorder(), &full)?;
         let norm = tape.recorder().keep(&norm)?;
         Ok(Goal { value: (&kept).into(), denominator: (&norm).into() })
     }
 
-    /// `value` with 1.
-    fn absolute(tape: &mut Tape, value: Var) -> Result<Self> {
+    /// The value aimed at, with 1.
+    fn absolute(tape: &mut Tape, [value, _]: Aim) -> Result<Self> {
         let one = tape.frozen(&Frozen::scalar(1.0));
         let (value, one) = (tape.keep(value)?, tape.keep(one)?);
         Ok(Goal { value: (&value).into(), denominator: (&one).into() })
@@ -274,7 +277,8 @@ struct Gaussian {
 
 impl StyleTarget {
     /// From the moments of the style pictures, at least one, each with its weight in the blend (they need not add up
-    /// to 1).
+    /// to 1). `own`, the content's moments and a strength s, moves the target to (1 − s)·own + s·blend; what errors are
+    /// divided by stays the blend's, so that the pull at the content is s times the whole one for every pair of pictures.
     ///
     /// # Errors
     /// What recording and running can give.
@@ -283,13 +287,19 @@ impl StyleTarget {
         loss: StyleLoss,
         normalization: Normalization,
         styles: &[(Moments, f32)],
+        own: Option<(&Moments, f32)>,
     ) -> Result<Self> {
         let mut tape = Tape::new(gpu);
         let sum: f32 = styles.iter().map(|(_, weight)| weight).sum();
-        let mut blend = |part: fn(&Moments) -> Option<&Tensor>| {
+        let mut blend = |part: fn(&Moments) -> Option<&Tensor>| -> Result<Aim> {
             let parts = styles.iter().filter_map(|(m, weight)| Some((weight / sum, part(m)?)));
             let terms: Vec<_> = parts.map(|(w, tensor)| (w, tape.constant(tensor))).collect();
-            ops::weighted_sum(&mut tape, &terms)
+            let full = ops::weighted_sum(&mut tape, &terms)?;
+            let Some((own, strength)) = own.and_then(|(own, s)| Some((part(own)?, s))) else {
+                return Ok([full, full]);
+            };
+            let own = tape.constant(own);
+            Ok([ops::weighted_sum(&mut tape, &[(1.0 - strength, own), (strength, full)])?, full])
         };
         let gram = blend(|moments| Some(&moments.gram))?;
         if loss == StyleLoss::Gram {
@@ -298,14 +308,17 @@ impl StyleTarget {
             return Ok(StyleTarget(Target::Gram(goal, factor)));
         }
         let mean = blend(|moments| moments.mean.as_ref())?;
-        let moments = Moments { gram: tape.keep(gram)?, mean: Some(tape.keep(mean)?) };
+        let mut keep = |at: usize| -> Result<Moments> {
+            Ok(Moments { gram: tape.keep(gram[at])?, mean: Some(tape.keep(mean[at])?) })
+        };
+        let [aim, full] = [keep(0)?, keep(1)?];
         tape.finish()?.run().await?;
-        let second = diagonal_mean(&gpu.read(&moments.gram).await?);
+        let second = diagonal_mean(&gpu.read(&full.gram).await?);
         let target = match loss {
             StyleLoss::Wasserstein => {
-                Target::Wasserstein(Gaussian::new(gpu, normalization, &moments, second).await?)
+                Target::Wasserstein(Gaussian::new(gpu, normalization, &aim, second).await?)
             }
-            _ => mean_std(gpu, normalization, &moments, second).await?,
+            _ => mean_std(gpu, normalization, [&aim, &full], second).await?,
         };
         Ok(StyleTarget(target))
     }
@@ -363,8 +376,8 @@ impl Statistics {
 }
 
 /// A Gram matrix to resemble, and the factor of its error.
-fn gram_goal(tape: &mut Tape, gram: Var, normalization: Normalization) -> Result<(Goal, f32)> {
-    let numbers = tape.shape(gram).elements() as f32;
+fn gram_goal(tape: &mut Tape, gram: Aim, normalization: Normalization) -> Result<(Goal, f32)> {
+    let numbers = tape.shape(gram[0]).elements() as f32;
     match normalization {
         Normalization::Relative => Ok((Goal::relative(tape, gram)?, 1.0)),
         Normalization::Absolute => Ok((Goal::absolute(tape, gram)?, 1.0 / (numbers * numbers))),
@@ -382,11 +395,11 @@ fn diagonal_mean(matrix: &[f32]) -> f32 {
 async fn mean_std(
     gpu: &Gpu,
     normalization: Normalization,
-    moments: &Moments,
+    moments: [&Moments; 2],
     second: f32,
 ) -> Result<Target> {
     let mut tape = Tape::new(gpu);
-    let (gram, mean) = moments.constants(&mut tape);
+    let [(gram, mean), (full_gram, full_mean)] = moments.map(|m| m.constants(&mut tape));
     let channels = tape.shape(mean).elements() as f32;
     let epsilon = second
         * match normalization {
@@ -394,15 +407,17 @@ async fn mean_std(
             Normalization::Absolute => SMALL_EPSILON,
         };
     let deviation = ops::deviation(&mut tape, gram, mean, epsilon)?;
-    let (gram, factor) = gram_goal(&mut tape, gram, normalization)?;
-    let (goal, factors): (fn(&mut Tape, Var) -> Result<Goal>, _) = match normalization {
+    let full_deviation = ops::deviation(&mut tape, full_gram, full_mean, epsilon)?;
+    let (gram, factor) = gram_goal(&mut tape, [gram, full_gram], normalization)?;
+    let (goal, factors): (fn(&mut Tape, Aim) -> Result<Goal>, _) = match normalization {
         Normalization::Relative => (Goal::relative, [factor, 1.0, 1.0].map(|f| f / 3.0)),
         Normalization::Absolute => {
             let of_moments = ABSOLUTE_MOMENTS / channels;
             (Goal::absolute, [factor, of_moments, of_moments])
         }
     };
-    let (mean, deviation) = (goal(&mut tape, mean)?, goal(&mut tape, deviation)?);
+    let mean = goal(&mut tape, [mean, full_mean])?;
+    let deviation = goal(&mut tape, [deviation, full_deviation])?;
     tape.finish()?.run().await?;
     Ok(Target::MeanStd { gram, mean, deviation, epsilon, factors })
 }

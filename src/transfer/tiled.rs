@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::detail;
 use super::grid::Grid;
-use super::loss::{LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend};
+use super::loss::{ByLayer, LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend};
 use super::part::{
     Inputs, Key, Part, Taps, Whole, add_to, cut, moments_of_part, paste, pixels_of, share_factor,
 };
@@ -25,6 +26,8 @@ pub struct TiledTargets {
     scales: Vec<(LayerWeight, Value)>,
     /// The picture's own.
     guides: Guides,
+    /// The factor of the detail.
+    detail: f32,
 }
 
 impl TiledTargets {
@@ -42,12 +45,13 @@ impl TiledTargets {
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
         let scales = content_scales(gpu, graph, (layers, settings), content, most).await?;
-        let style = style_terms(gpu, graph, settings, styles).await?;
+        let own = (content.size(), content.rgb());
+        let style = style_terms(gpu, graph, settings, own, styles).await?;
         let layers = LossSettings::counted(&settings.style_layers);
         let guides = Guides::new(graph, &taps(&layers), &styles.regions.content)?;
         // The guides of the whole are never on the GPU.
-        let style = Targets { content: Vec::new(), style, guides: BTreeMap::new() };
-        Ok(TiledTargets { style, scales, guides })
+        let style = Targets { content: Vec::new(), detail: None, style, guides: BTreeMap::new() };
+        Ok(TiledTargets { style, scales, guides, detail: detail::weight(settings, own) })
     }
 }
 
@@ -117,7 +121,10 @@ async fn content_scales(
     Ok(scales)
 }
 
-/// The targets of all styles.
+/// A picture's size, and its pixels, 3×H×W.
+pub(super) type Pixels<'a> = ((u32, u32), &'a [f32]);
+
+/// The targets of all styles. The pixels of the content are read where its own style counts.
 ///
 /// # Errors
 /// As [`Targets::measure`].
@@ -125,6 +132,7 @@ pub(super) async fn style_terms(
     gpu: &Gpu,
     graph: &Graph,
     settings: &LossSettings,
+    content: Pixels<'_>,
     styles: &Styles<'_>,
 ) -> Result<Vec<StyleTerm>> {
     // Before any work.
@@ -135,24 +143,35 @@ pub(super) async fn style_terms(
     let mut measured = Vec::new();
     for (at, (style, _)) in styles.pictures.iter().enumerate() {
         let guides = Guides::new(graph, &taps, masks.get(at..=at).unwrap_or_default())?;
-        measured.push(style_moments(gpu, graph, (&taps, loss), (style, &guides), most).await?);
+        let pixels = (style.size(), style.rgb());
+        let own = style_moments(gpu, graph, (&taps, loss), (pixels, &guides, 1), most).await?;
+        measured.extend(own);
     }
-    blend(gpu, settings, styles, &measured).await
+    let own = match settings.keeps_own_style() {
+        true => {
+            let masks = &styles.regions.content;
+            let guides = Guides::new(graph, &taps, masks)?;
+            let seen = (content, &guides, masks.len().max(1));
+            Some(style_moments(gpu, graph, (&taps, loss), seen, most).await?)
+        }
+        false => None,
+    };
+    blend(gpu, settings, styles, (&measured, own.as_deref())).await
 }
 
-/// The moments of a style picture, from sums over its tiles.
+/// The moments of a picture in each of its regions, from sums over its tiles.
 async fn style_moments(
     gpu: &Gpu,
     graph: &Graph,
     (taps, loss): (&[&str], StyleLoss),
-    (style, guides): (&Picture, &Guides),
+    ((size, rgb), guides, regions): (Pixels<'_>, &Guides, usize),
     most: usize,
-) -> Result<BTreeMap<String, Moments>> {
-    let grid = Grid::new(style.size(), most, graph.reach(taps))?;
-    let inputs = Inputs::new(gpu, graph, &grid, Taps { content: &[], style: taps, regions: 1 })?;
+) -> Result<Vec<ByLayer>> {
+    let grid = Grid::new(size, most, graph.reach(taps))?;
+    let inputs = Inputs::new(gpu, graph, &grid, Taps { content: &[], style: taps, regions })?;
     let mut tape = Tape::new(gpu);
     let vars = inputs.vars(&mut tape);
-    let mut sums = BTreeMap::new();
+    let mut sums = vec![ByLayer::new(); regions];
     graph.record(&mut tape, vars.picture, taps, &mut |tape, tap, features| {
         for (region, moments) in moments_of_part(tape, loss, &vars, (tap, features))? {
             let factor = share_factor(graph, &grid, (tap, region), guides)?;
@@ -160,13 +179,13 @@ async fn style_moments(
             for ((_, part), to) in moments.parts().zip(sum.parts()) {
                 add_to(tape, Pass::Both, (part, factor), &to.into())?;
             }
-            sums.insert(tap.to_string(), sum);
+            sums[region].insert(tap.to_string(), sum);
         }
         Ok(())
     })?;
     let program = tape.finish()?;
     for tile in grid.tiles() {
-        inputs.load(gpu, &grid, tile, (style.rgb(), guides))?;
+        inputs.load(gpu, &grid, tile, (rgb, guides))?;
         program.run().await?;
     }
     Ok(sums)
@@ -175,7 +194,7 @@ async fn style_moments(
 /// Losses of a picture, unweighted but for the total.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sums {
-    /// The weighted sum of the others.
+    /// The weighted sum of the others and of the detail.
     pub total: f32,
     /// Content.
     pub content: f32,
@@ -197,13 +216,14 @@ struct TileProgram {
 pub struct Tiled {
     gpu: Gpu,
     grid: Grid,
-    weights: [f32; 3],
+    weights: [f32; 4],
     /// One, which serves all tiles in turn; or one for each, which keeps the first pass's maps for the second.
     programs: Vec<TileProgram>,
-    /// The moments of the whole, and the shares of content and variation.
+    /// The moments of the whole, and the shares of content, variation and detail.
     moments: Vec<Tensor>,
     content: Tensor,
     variation: Tensor,
+    detail: Tensor,
     /// From the moments to the style loss and its gradient.
     head: Program,
     style: Tensor,
@@ -258,15 +278,18 @@ impl Tiled {
         keep: bool,
     ) -> Result<Self> {
         let head = Head::new(gpu, graph, settings.style_loss, &targets.style)?;
-        let (content, variation) = (gpu.zeros(Shape::scalar())?, gpu.zeros(Shape::scalar())?);
+        let scalar = || gpu.zeros(Shape::scalar());
+        let (content, variation, detail) = (scalar()?, scalar()?, scalar()?);
+        let [of_content, of_style, of_variation] = settings.weights();
         let mut tiled = Tiled {
             gpu: gpu.clone(),
             grid,
-            weights: settings.weights(),
+            weights: [of_content, of_style, of_variation, targets.detail],
             programs: Vec::new(),
             moments: head.moments.values().map(|(sum, _)| sum.clone()).collect(),
             content,
             variation,
+            detail,
             head: head.program,
             style: head.style,
         };
@@ -278,6 +301,7 @@ impl Tiled {
             moments: head.moments.iter().map(of_key).collect(),
             content: value(&tiled.content),
             variation: value(&tiled.variation),
+            detail: value(&tiled.detail),
         };
         let (count, own) = if keep { (tiled.grid.count(), Pass::Both) } else { (1, Pass::Second) };
         for _ in 0..count {
@@ -325,7 +349,7 @@ impl Tiled {
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Sums>> {
         let gpu = &self.gpu;
-        for sum in self.moments.iter().chain([&self.content, &self.variation]) {
+        for sum in self.moments.iter().chain([&self.content, &self.variation, &self.detail]) {
             gpu.write(sum, &vec![0.0; sum.shape().elements()])?;
         }
         let count = self.grid.count();
@@ -354,11 +378,13 @@ impl Tiled {
                 return Ok(None);
             }
         }
-        let [content_weight, style_weight, tv_weight] = self.weights;
+        let [content_weight, style_weight, tv_weight, detail_weight] = self.weights;
         let content = scalar(gpu, &self.content).await?;
         let (style, variation) =
             (scalar(gpu, &self.style).await?, scalar(gpu, &self.variation).await?);
-        let total = content_weight * content + style_weight * style + tv_weight * variation;
+        let detail = detail_weight * scalar(gpu, &self.detail).await?;
+        let total =
+            content_weight * content + style_weight * style + tv_weight * variation + detail;
         Ok(Some(Sums { total, content, style, variation }))
     }
 

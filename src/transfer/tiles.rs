@@ -46,10 +46,10 @@ impl Tiles {
         let grid = Grid::new(size, most, graph.reach(&settings.counted_taps()))?;
         let piece = 3 * grid.tile.0 * grid.tile.1;
         let tiled = Tiled::new(gpu, graph, settings, &targets, grid, keep)?;
-        let picture = job.start.rgb(job.content);
+        let picture = job.start.rgb(job.content, settings.strength);
         let gradient = vec![0.0; picture.len()];
         let before = (size, carried.map(|carried| &carried.state));
-        let pieces = Pieces::new(gpu, &job.descent, picture, piece, before)?;
+        let pieces = Pieces::new(gpu, &job.descent(), picture, piece, before)?;
         let content = job.content.rgb().to_vec();
         Ok((Tiles { tiled, targets, pieces, content, gradient }, target_seconds))
     }

@@ -41,13 +41,14 @@ impl Whole {
         let target_seconds = lap.elapsed().as_secs_f64();
         // The content tensor has served; the picture takes its place.
         let picture = content;
-        let numbers = job.start.rgb(job.content);
+        let numbers = job.start.rgb(job.content, job.loss.strength);
         let before = (job.content.size(), carried.map(|carried| &carried.state));
-        let descent = match (job.descent.method, job.layout.history) {
+        let descent = job.descent();
+        let descent = match (descent.method, job.layout.history) {
             (Method::Lbfgs { history }, Some(most)) => {
-                Descent { method: Method::Lbfgs { history: history.min(most) }, ..job.descent }
+                Descent { method: Method::Lbfgs { history: history.min(most) }, ..descent }
             }
-            _ => job.descent,
+            _ => descent,
         };
         let optimizer = Optimizer::new(gpu, &descent, &picture, &numbers, before)?;
         let ring = Ring::new(gpu, carried.map_or(0, |carried| carried.state.steps))?;
