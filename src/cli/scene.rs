@@ -133,8 +133,8 @@ mod tests {
         let loss = LossSettings::default();
         let network = Network::random(16, 1, Some("relu4_1")).expect("a network");
         let graph = Graph::new(network).expect("a graph");
-        let size = (160, 120);
-        let grey = vec![0.5; 3 * 160 * 120];
+        let size = (400, 300);
+        let grey = vec![0.5; 3 * 400 * 300];
         let picture = Picture::from_planes(size, grey, None, Depth::Eight).expect("planes fit");
         let styles = [(picture.clone(), 1.0)];
         let planner = Planner {
@@ -155,7 +155,7 @@ mod tests {
             finish: Finish::Painting,
             planner,
         };
-        gpu.limit_bytes(plan.bytes * 7 / 10);
+        gpu.limit_bytes(plan.bytes / 2);
         let with = (0, layouts.as_mut_slice(), &Progress::Quiet);
         let painter = scene.painter(&gpu, &graph, with, Start::Content);
         assert!(painter.is_ok(), "{:?}", painter.err());
