@@ -184,6 +184,28 @@ fn tiles_add_up_to_the_whole() {
     scene(graph, detailed, (77, 70)).check("detail", 56);
 }
 
+/// A single tile is both passes over the whole picture; and where no layer counts, neighbours still do.
+#[test]
+fn one_tile_and_no_layers() {
+    let scene = |settings| Scene {
+        graph: small("relu3_1", Pool::Max, Padding::Zero),
+        settings,
+        content: pattern((77, 70), 1),
+        styles: vec![(pattern((60, 50), 4), 1.0)],
+        picture: pattern((77, 70), 3),
+        regions: Regions::default(),
+    };
+    let compare = |scene: &Scene, most| {
+        let expected: Vec<f64> = scene.whole().1.iter().map(|v| f64::from(*v)).collect();
+        for keep in [false, true] {
+            let ((_, tiled), _) = scene.tiled(gpu(), most, keep);
+            assert!(relative_error(&tiled, &expected) < 1e-4, "{most} {keep}");
+        }
+    };
+    compare(&scene(settings("relu2_2", "relu1_1,relu3_1")), 100);
+    compare(&scene(settings("relu1_1=0", "relu1_1=0")), 40);
+}
+
 /// A soft mask: a ramp along the diagonal, or the rest.
 fn ramp((width, height): (u32, u32), rest: bool) -> Mask {
     let value = |i: u32| {
@@ -208,12 +230,13 @@ fn regions_are_tiled() {
         },
     ];
     for regions in regions {
-        for style_loss in [StyleLoss::Gram, StyleLoss::MeanStd] {
+        // A region whose style does not count is a region all the same.
+        for (style_loss, first) in [(StyleLoss::Gram, 0.0), (StyleLoss::MeanStd, 1.0)] {
             let scene = Scene {
                 graph: small("relu3_1", Pool::Max, Padding::Zero),
                 settings: LossSettings { style_loss, ..settings("relu2_2", "relu1_1,relu3_1") },
                 content: pattern(size, 1),
-                styles: vec![(pattern(sizes[0], 4), 1.0), (pattern(sizes[1], 9), 2.0)],
+                styles: vec![(pattern(sizes[0], 4), first), (pattern(sizes[1], 9), 2.0)],
                 picture: pattern(size, 3),
                 regions: regions.clone(),
             };

@@ -98,10 +98,12 @@ impl Scene<'_> {
                 Err(error @ Error::Memory(_)) => error,
                 painter => return painter,
             };
-            // What the plan took that did not fit, and three quarters of it.
-            let Ok(failed) = self.planner.at(gpu, graph, scale, budget) else { return Err(error) };
-            budget = Some(failed.bytes / 4 * 3);
-            let Ok(plan) = self.planner.at(gpu, graph, scale, budget) else { return Err(error) };
+            // The layout that did not fit may be another run's, before a break.
+            let mut plan = self.planner.at(gpu, graph, scale, budget)?;
+            if plan.layout == job.layout {
+                budget = Some(plan.bytes / 4 * 3);
+                plan = self.planner.at(gpu, graph, scale, budget)?;
+            }
             if plan.layout == job.layout {
                 return Err(error);
             }

@@ -76,7 +76,7 @@ enum Running {
 impl Optimizer {
     /// Before its first step on `x`, a picture of `size`: starts from `numbers`, or goes on from a state. At the state's own size it
     /// goes on bit for bit; at another, Adam's moments are resized, and L-BFGS, whose pairs mean nothing there, and the
-    /// average start afresh from `numbers`.
+    /// average start afresh from `numbers`. So does L-BFGS with a history of another length.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter,
@@ -98,7 +98,14 @@ impl Optimizer {
         };
         let average = if descent.average { Some(Average::new(gpu, shape)?) } else { None };
         let optimizer = Optimizer { x: x.clone(), running, average };
-        if let Some(state) = state.filter(|state| state.size == size) {
+        let fits = |state: &&State| {
+            let of = |(name, tensor): &(String, &Tensor)| {
+                let own = state.tensors.get(name).map(Vec::len);
+                own == Some(tensor.shape().elements())
+            };
+            state.size == size && optimizer.tensors().iter().all(of)
+        };
+        if let Some(state) = state.filter(fits) {
             for (name, tensor) in optimizer.tensors() {
                 gpu.write(tensor, state.tensor(&name)?)?;
             }

@@ -48,6 +48,8 @@ impl Grid {
     /// [`Error::Memory`] when that leaves nothing between the halos.
     pub fn new(size: (u32, u32), most: usize, reach: Reach) -> Result<Self> {
         let size = (size.0 as usize, size.1 as usize);
+        // What compares neighbouring pixels looks one far.
+        let reach = Reach { halo: reach.halo.max(1), ..reach };
         let (width, columns) = axis(size.0, most, reach)?;
         let (height, rows) = axis(size.1, most, reach)?;
         Ok(Grid { size, tile: (width, height), columns, rows })
@@ -55,7 +57,7 @@ impl Grid {
 
     /// The smallest limit that works for every picture.
     pub fn least(reach: Reach) -> usize {
-        2 * reach.halo.next_multiple_of(reach.stride) + 2 * reach.stride
+        2 * reach.halo.max(1).next_multiple_of(reach.stride) + 2 * reach.stride
     }
 
     /// Column and row of every tile.
@@ -86,7 +88,7 @@ fn axis(length: usize, most: usize, reach: Reach) -> Result<(usize, Vec<Span>)> 
     let most_cells = most.saturating_sub(rest) / stride;
     if most_cells <= 2 * halo {
         return Err(Error::Memory(format!(
-            "tiles of {most} px are too small: the network looks {} px far on each side, so take at least {} px",
+            "tiles of {most} px are too small: the network looks {} px far on each side, so give --tile {} or more",
             reach.halo,
             Grid::least(reach)
         )));

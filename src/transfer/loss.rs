@@ -427,12 +427,10 @@ pub(super) async fn blend(
     }
     let mut terms = Vec::new();
     for (region, painters) in styles.regions.styles(weights.len())?.iter().enumerate() {
-        // Styles of one region are blended; those of several count in theirs.
+        // Styles of one region are blended; those of several count in theirs, beside the others.
         let alone = painters.len() < weights.len();
-        let share = styles.regions.share(region) * if alone { weights[painters[0]] } else { 1.0 };
-        if share == 0.0 {
-            continue;
-        }
+        let relative = if alone { weights[painters[0]] * weights.len() as f32 / sum } else { 1.0 };
+        let share = styles.regions.share(region) * relative;
         for layer in LossSettings::counted(&settings.style_layers) {
             let of = |style: &usize| {
                 let weight = if alone { 1.0 } else { weights[*style] };

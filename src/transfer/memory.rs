@@ -56,7 +56,7 @@ pub struct MemoryPlan {
     pub layout: Layout,
     /// Bytes of GPU buffers at most, network included.
     pub bytes: u64,
-    /// Bytes of system memory for what is not on the GPU, at most.
+    /// Bytes of system memory for what is not on the GPU, about.
     pub host_bytes: u64,
     /// Number and size of tiles, and pixels computed for each of the picture, where there are tiles.
     pub tiles: Option<(usize, (usize, usize), f64)>,
@@ -107,16 +107,21 @@ impl MemoryPlan {
         budget: u64,
         tile: Option<usize>,
     ) -> Result<MemoryPlan> {
-        let whole = match tile {
-            Some(_) => None,
-            None => fitting(gpu, scene, budget)?,
+        let whole = || match tile {
+            Some(_) => Ok(None),
+            None => fitting(gpu, scene, budget),
         };
-        let mut plan = match whole {
+        // Before that the content's targets are there, if they will be.
+        let kept = if whole()?.is_some() { content_bytes(scene)? } else { 0 };
+        let (style_tile, style_bytes) = style_tile(gpu, scene, budget, kept)?;
+        // Once more: recording uploads weights in the packing of whatever kernel is chosen, and all of those count.
+        let mut plan = match whole()? {
             Some(plan) => plan,
             None if !scene.descent.is_by_pieces() => return Err(only_whole(gpu, scene, budget)?),
             None => tiles(gpu, scene, budget, tile)?,
         };
-        plan.layout.style_tile = Some(style_tile(gpu, scene, budget)?);
+        plan.layout.style_tile = Some(style_tile);
+        plan.bytes = plan.bytes.max(style_bytes);
         Ok(plan)
     }
 }
@@ -200,8 +205,8 @@ fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Resu
         return Ok(MemoryPlan {
             layout: Layout { tiles: Some(TileLayout { most, keep }), ..Layout::default() },
             bytes: of(if keep { grid.count() } else { 1 }),
-            // Picture, content and gradient.
-            host_bytes: 12 * numbers + scene.state_bytes(numbers),
+            // The content twice, the picture and its gradient; picture and state once more where the run can go back to.
+            host_bytes: 20 * numbers + 2 * scene.state_bytes(numbers),
             tiles: Some((grid.count(), grid.tile, grid.overhead())),
             step,
         });
@@ -262,8 +267,8 @@ fn pieces_bytes(scene: &Scene<'_>, grid: &Grid) -> u64 {
     3 * 4 * numbers + scene.state_bytes(numbers)
 }
 
-/// The longest side of tiles in which all styles can be measured.
-fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
+/// The longest side of tiles in which all styles can be measured, and the bytes that takes beside `kept`.
+fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64, kept: u64) -> Result<(usize, u64)> {
     let Scene { graph, settings, styles, .. } = scene;
     let layers = LossSettings::counted(&settings.style_layers);
     let taps = taps(&layers);
@@ -271,9 +276,9 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
     let own = settings.keeps_own_style().then_some(scene.size);
     let measured: Vec<_> = styles.iter().copied().chain(own).collect();
     let largest = measured.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
-    let mut side = 0;
+    let (mut side, mut bytes) = (0, 0);
     for most in sides(gpu, graph, longest(largest), Grid::least(reach)) {
-        side = most;
+        (side, bytes) = (most, 0);
         let mut fits = true;
         for size in &measured {
             let grid = Grid::new(*size, most, reach)?;
@@ -294,14 +299,25 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<usize> {
                 Ok(())
             })?;
             let plan = tape.plan();
-            fits &= plan.largest_bytes <= gpu.report().max_binding_bytes
-                && gpu.allocated_bytes() + plan.arena_bytes + SLACK <= budget;
+            fits &= plan.largest_bytes <= gpu.report().max_binding_bytes;
+            bytes = bytes.max(gpu.allocated_bytes() + plan.arena_bytes + kept + SLACK);
         }
-        if fits {
+        if fits && bytes <= budget {
             break;
         }
     }
-    Ok(side)
+    Ok((side, bytes))
+}
+
+/// Bytes of the content's pixels and features, which a picture on the GPU keeps there.
+fn content_bytes(scene: &Scene<'_>) -> Result<u64> {
+    let (width, height) = (scene.size.0 as usize, scene.size.1 as usize);
+    let mut numbers = 3 * width * height;
+    for layer in LossSettings::counted(&scene.settings.content_layers) {
+        let (channels, pools) = scene.graph.at(&layer.layer)?;
+        numbers += channels * (width >> pools) * (height >> pools);
+    }
+    Ok(4 * numbers as u64)
 }
 
 /// Why an optimiser that needs the whole picture can't have it.

@@ -217,6 +217,7 @@ pub struct Tiled {
     gpu: Gpu,
     grid: Grid,
     weights: [f32; 4],
+    keep: bool,
     /// One, which serves all tiles in turn; or one for each, which keeps the first pass's maps for the second.
     programs: Vec<TileProgram>,
     /// The moments of the whole, and the shares of content, variation and detail.
@@ -285,6 +286,7 @@ impl Tiled {
             gpu: gpu.clone(),
             grid,
             weights: [of_content, of_style, of_variation, targets.detail],
+            keep,
             programs: Vec::new(),
             moments: head.moments.values().map(|(sum, _)| sum.clone()).collect(),
             content,
@@ -365,7 +367,7 @@ impl Tiled {
         self.head.run().await?;
         for (at, tile) in self.grid.tiles().enumerate() {
             let of_tile = self.program(at);
-            let submitted = if self.programs.len() == count {
+            let submitted = if self.keep {
                 of_tile.program.submit_rest()
             } else {
                 of_tile.inputs.load(gpu, &self.grid, tile, (picture, &targets.guides))?;
