@@ -134,8 +134,10 @@ fn plans_are_what_is_taken() {
 #[test]
 fn large_styles_are_measured_in_tiles() {
     let run = Run::new((96, 64), (400, 300));
-    let alone = Run::new((96, 64), (96, 64)).plan(HUGE, None).expect("a plan");
-    let plan = run.check("a large style", alone.bytes * 4 / 3, None);
+    let all = run.plan(HUGE, None).expect("a plan");
+    assert_eq!(all.layout.style_tile, Some(400));
+    let weights = run.gpu.allocated_bytes();
+    let plan = run.check("a large style", weights + (all.bytes - weights) / 2, None);
     assert!(plan.layout.tiles.is_none() && plan.layout.style_tile.is_some_and(|tile| tile < 400));
 }
 
