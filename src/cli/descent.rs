@@ -9,7 +9,7 @@ use impasto::{Error, Result};
 /// Adam's step size where none is given.
 pub const ADAM_LR: f32 = 0.05;
 /// L-BFGS's first step where none is given: the slope there is steep, and a longer one is most often taken back.
-const LBFGS_LR: f32 = 0.01;
+const LBFGS_LR: &str = "0.01";
 /// Pairs that L-BFGS remembers where nothing is said.
 const DEFAULT_HISTORY: usize = 10;
 /// More are no use: the pictures of a hundred steps ago say little about the loss here.
@@ -22,10 +22,10 @@ pub struct DescentArgs {
     /// adam or lbfgs
     #[arg(long, value_name = "adam|lbfgs", default_value = "adam")]
     optimizer: Name,
-    /// Step size: about how far a colour, which lies in 0..1, moves in a step (lbfgs: in its first) [default: 0.05;
-    /// lbfgs: 0.01]
-    #[arg(long, value_name = "R", value_parser = step_size, allow_negative_numbers = true)]
-    lr: Option<f32>,
+    /// Step size: about how far a colour, which lies in 0..1, moves in a step (lbfgs: in its first, and 0.01 by default)
+    #[arg(long, value_name = "R", default_value_t = ADAM_LR, default_value_if("optimizer", "lbfgs", LBFGS_LR),
+value_parser = step_size, allow_negative_numbers = true)]
+    lr: f32,
     /// Pairs of vectors that lbfgs remembers; each takes 24 bytes a pixel [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_HISTORY as i64))]
     history: Option<u32>,
@@ -78,18 +78,18 @@ impl DescentArgs {
     /// # Errors
     /// [`Error::Usage`] where flags do not go together.
     pub fn check(&self) -> Result<Descent> {
-        let (method, lr) = match (self.optimizer, self.history) {
+        let method = match (self.optimizer, self.history) {
             (Name::Adam, Some(_)) => {
                 let what = "--history: only lbfgs has one; add --optimizer lbfgs";
                 return Err(Error::Usage(what.into()));
             }
-            (Name::Adam, None) => (Method::Adam, ADAM_LR),
+            (Name::Adam, None) => Method::Adam,
             (Name::Lbfgs, history) => {
                 let history = history.map_or(DEFAULT_HISTORY, |pairs| pairs as usize);
-                (Method::Lbfgs { history }, LBFGS_LR)
+                Method::Lbfgs { history }
             }
         };
-        let (lr, average) = (self.lr.unwrap_or(lr), self.average);
+        let (lr, average) = (self.lr, self.average);
         Ok(Descent { method, lr, average, flat: self.stop_when_flat })
     }
 }

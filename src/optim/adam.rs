@@ -65,6 +65,12 @@ impl Adam {
         state: &State,
         size: (u32, u32),
     ) -> Result<BTreeMap<&'static str, Vec<f32>>> {
+        if !state.tensors.contains_key(MEAN) {
+            // Another optimiser's: only its steps count.
+            let zeros = vec![0.0; 3 * size.0 as usize * size.1 as usize];
+            let clock = vec![state.steps as f32, 1.0, 1.0];
+            return Ok(BTreeMap::from([(CLOCK, clock), (MEAN, zeros.clone()), (SQUARE, zeros)]));
+        }
         let area = |(w, h): (u32, u32)| f64::from(w) * f64::from(h);
         let share = (area(state.size) / area(size)) as f32;
         let mean = state.planes(MEAN, size, share)?;
