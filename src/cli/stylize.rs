@@ -57,28 +57,28 @@ pub struct Look {
     #[arg(long, default_value = "default", help_heading = "Look")]
     network: NetworkSpec,
     /// How much the result follows the content
-    #[arg(long, value_name = "W", default_value_t = LossSettings::CONTENT_WEIGHT, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::CONTENT_WEIGHT)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     content_weight: f32,
     /// How much it follows the style
-    #[arg(long, value_name = "W", default_value_t = LossSettings::STYLE_WEIGHT, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::STYLE_WEIGHT)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     style_weight: f32,
     /// How much it avoids differences between neighbouring pixels
-    #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     tv_weight: f32,
-    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
-    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
-    detail: f32,
-    /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
-    #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = strength, allow_negative_numbers = true,
-help_heading = "Look")]
-    strength: f32,
     /// What that sums: squares (their means), absolute (values, not their mean) or nine (squares, diagonals too)
     #[arg(long, value_name = "NAME", default_value_t = Variation::Squares, help_heading = "Look")]
     tv_kind: Variation,
+    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
+    #[arg(long, value_name = "W", default_value_t = 0.0)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
+    detail: f32,
+    /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
+    #[arg(long, value_name = "0..1", default_value_t = 1.0)]
+    #[arg(value_parser = strength, allow_negative_numbers = true, help_heading = "Look")]
+    strength: f32,
     /// Layers that carry the content, with weights
     #[arg(long, value_name = "LAYER[=W],…", default_value = LossSettings::CONTENT_LAYERS, help_heading = "Look")]
     content_layers: String,
