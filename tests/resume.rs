@@ -297,6 +297,27 @@ fn damaged_checkpoints_and_changed_inputs_are_refused() {
 }
 
 #[test]
+fn a_run_goes_on_in_the_memory_that_it_began_with() {
+    let studio = Studio::new();
+    let run = RUN.replace("--steps 80", "--steps 5");
+    let begun = "--memory 3GB --tile 68 --checkpoint kept --checkpoint-every 2";
+    studio.works(&format!("{run} -o whole.png {begun}"));
+    studio.works("--resume kept -o out.png --checkpoint again --checkpoint-every 1");
+    studio.works("--resume kept -o more.png --memory 4GB --checkpoint more --checkpoint-every 1");
+    for (name, memory) in [("kept", 3), ("again", 3), ("more", 4)] {
+        let kept = Checkpoint::from_bytes(&studio.read(name), name).expect("a checkpoint");
+        let notes: serde_json::Value = serde_json::from_str(&kept.notes).expect("JSON");
+        assert_eq!(notes["origin"]["memory"], memory * 1_000_000_000_u64, "{name}");
+        assert_eq!(notes["origin"]["tile"], 68, "{name}");
+    }
+    assert!(studio.read("out.png") == studio.read("whole.png"));
+    for flag in ["--tile 80", "--plan"] {
+        let name = flag.split(' ').next().expect("a name");
+        studio.fails(&format!("--resume kept {flag}"), 2, &["--resume", name, "cannot be used"]);
+    }
+}
+
+#[test]
 fn a_checkpoint_keeps_every_bit() {
     let numbers = |count: usize| -> Vec<f32> {
         let odd = [0.1, -0.0, f32::MIN_POSITIVE / 4.0, f32::MAX, 1.0 / 3.0, f32::NEG_INFINITY];
@@ -417,7 +438,7 @@ fn settings_that_are_missing_changed_or_foreign() {
     for (from, to, word) in [
         ("\"version\":1", "\"version\":2", "newer"),
         ("\"seed\"", "\"sow\"", "--sow"),
-        ("\"lr\":0.05", "\"lr\":-1", "above 0"),
+        ("\"steps\":1", "\"steps\":1,\"lr\":-1", "above 0"),
         ("{", "[", "can't be read"),
     ] {
         assert!(made.contains(from), "{made}");

@@ -21,18 +21,20 @@ pub struct MemoryArgs {
     /// GPU buffers take at most so much, such as 2GB (10⁹ bytes each): larger pictures are painted in tiles [default: 80 % of the
     /// GPU's own memory, or 4GB where the driver does not tell; half of the system's where it is shared]
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
-    memory: Option<u64>,
+    pub memory: Option<u64>,
     /// Paint in tiles of at most so many pixels a side, whatever fits
     #[arg(long, value_name = "PX", value_parser = clap::value_parser!(u32).range(1..))]
-    tile: Option<u32>,
+    pub tile: Option<u32>,
     /// Say what the run would need, and stop
     #[arg(long)]
     pub plan: bool,
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
+    // A number of bytes is what nobody means.
+    let has_unit = text.parse::<f64>().is_err();
     match text.parse::<ByteSize>() {
-        Ok(size) if size.as_u64() > 0 => Ok(size.as_u64()),
+        Ok(size) if has_unit && size.as_u64() > 0 => Ok(size.as_u64()),
         _ => Err("a size is a number with a unit, such as 500MB or 2GB".into()),
     }
 }

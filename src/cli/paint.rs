@@ -46,9 +46,10 @@ pub fn paint(
     order: &Order<'_>,
     run: Run,
 ) -> Result<ExitCode> {
+    let from = run.stand().map_or(0, |place| scene.planned(place, order.steps));
     let mut work = Working {
         interrupt: Interrupt::listen()?,
-        progress: Progress::new(scene.work(order.steps), run.steps(), common.quiet),
+        progress: Progress::new(scene.work(order.steps), from, common.quiet),
         saved: 0,
         skipped: 0,
         run,
@@ -71,7 +72,7 @@ pub fn paint(
         file::write_atomic(order.output, &order.encode(&painted.picture)?)?;
         traced.and(std::mem::replace(&mut work.kept, Ok(()))).map(|()| painted)
     });
-    let Painted { mut painter, picture, stopped } =
+    let Painted { gpu, mut painter, picture, stopped } =
         written.inspect_err(|_| work.run.tell_command())?;
     let seconds = work.run.trace.last().map_or(0.0, |row| row.losses.seconds);
     let steps = painter.steps();
@@ -88,7 +89,9 @@ pub fn paint(
         None => work.run.finish(),
     }
     if common.verbose > 1 {
-        print_profile(&mut painter)?;
+        // The picture is there: this decides nothing any more.
+        print_profile(&mut painter)
+            .unwrap_or_else(|error| note!("no GPU time by dispatch: {error}"));
     }
     Ok(ExitCode::from(stopped.unwrap_or(0)))
 }
@@ -108,6 +111,8 @@ struct Working {
 
 /// What came of it.
 struct Painted {
+    /// The one that it was finished on: another one than before, where that was lost.
+    gpu: Gpu,
     /// Of the last scale, or of the one at which it was interrupted.
     painter: Painter,
     picture: Picture,
@@ -153,6 +158,7 @@ impl Scene<'_> {
         gpu.limit_bytes(self.planner.memory.budget(gpu));
         loop {
             let Place { scale, done, .. } = place;
+            work.skipped = self.planned(&place, order.steps).saturating_sub(place.steps());
             work.run.stands(place.clone());
             let Place { kernels, start, mut layouts, .. } = place;
             let with = (scale, layouts.as_mut_slice(), &work.progress);
@@ -172,11 +178,17 @@ impl Scene<'_> {
             let stopped = self.paint_scale(gpu, order, work, &mut painter, at)?;
             if size == self.planner.last() || stopped.is_some() {
                 let picture = pollster::block_on(self.result(&painter))?;
-                return Ok(Painted { painter, picture, stopped });
+                return Ok(Painted { gpu: gpu.clone(), painter, picture, stopped });
             }
             let start = Start::Carried(Box::new(pollster::block_on(painter.carried())?));
             place = Place { scale: scale + 1, done: 0, start, kernels, layouts };
         }
+    }
+
+    /// Steps that were to be taken before a place, for so many at the last scale: some of them may have been skipped.
+    fn planned(&self, place: &Place, last: u64) -> u64 {
+        let before = (0..place.scale).map(|scale| self.steps(scale, last));
+        before.fold(place.done, u64::saturating_add)
     }
 
     /// Takes the steps of a scale that are left after `done`, in goes: between two of them the run's state can be
@@ -211,7 +223,6 @@ impl Scene<'_> {
             }
         }
         if done < steps && stopped.is_none() {
-            work.skipped += steps - done;
             work.progress.flat(self.planner.sizes[scale], done, steps);
         }
         if stopped.is_some() {
@@ -232,6 +243,7 @@ impl Working {
         steps: u64,
     ) -> Result<()> {
         let mut saved = Ok(());
+        self.progress.begin();
         let mut watch = |event: Event<'_>| {
             let mut stop = false;
             match event {

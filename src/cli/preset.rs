@@ -7,8 +7,8 @@ use clap::{ArgAction, ArgMatches, Command};
 use impasto::Result;
 use impasto::transfer::Preset;
 
-/// The flags of a preset, by their long names.
-fn flags(of: &Preset) -> Vec<(&'static str, String)> {
+/// The flags of a preset, by their long names, beside an optimiser of that name: a step size is Adam's.
+fn flags(of: &Preset, optimizer: &str) -> Vec<(&'static str, String)> {
     let mut flags = vec![
         ("content-layers", of.content_layers.to_string()),
         ("style-layers", of.style_layers.to_string()),
@@ -25,7 +25,8 @@ fn flags(of: &Preset) -> Vec<(&'static str, String)> {
         ("steps", of.steps.to_string()),
         ("scales", of.scales.to_string()),
     ];
-    flags.extend(of.lr.map(|lr| ("lr", lr.to_string())));
+    let lr = of.lr.filter(|_| optimizer == "adam");
+    flags.extend(lr.map(|lr| ("lr", lr.to_string())));
     flags.extend(of.average.then(|| ("average", "true".to_string())));
     flags
 }
@@ -46,7 +47,13 @@ pub fn filled_in(
     };
     // What follows `--` is no flag any more.
     let end = arguments.iter().position(|a| a == "--").unwrap_or(arguments.len());
-    let missing = flags(Preset::named(preset)?).into_iter().filter_map(|(flag, value)| {
+    let preset = Preset::named(preset)?;
+    let optimizer = match given.value_source("optimizer") {
+        Some(ValueSource::CommandLine) => given.get_raw("optimizer").and_then(|mut raw| raw.next()),
+        _ => None,
+    };
+    let optimizer = optimizer.map_or(preset.optimizer.into(), |name| name.to_string_lossy());
+    let missing = flags(preset, &optimizer).into_iter().filter_map(|(flag, value)| {
         // All of them are flags of the command.
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag))?;
         match given.value_source(arg.get_id().as_str()) {
@@ -58,4 +65,30 @@ pub fn filled_in(
     let missing: Vec<OsString> = missing.collect();
     arguments.splice(end..end, missing);
     Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn a_step_size_is_adams() {
+        let lr = |line: &str| {
+            let arguments: Vec<OsString> =
+                format!("impasto stylize a --style b {line}").split(' ').map(Into::into).collect();
+            let matches = Cli::command().try_get_matches_from(&arguments).expect("arguments");
+            let all = filled_in(&Cli::command(), &matches, arguments).expect("a preset");
+            let lr =
+                |flag: OsString| flag.to_string_lossy().strip_prefix("--lr=").map(str::to_owned);
+            all.into_iter().find_map(lr)
+        };
+        assert_eq!(lr("--preset crowson").as_deref(), Some("0.02"));
+        assert_eq!(lr("--preset crowson --optimizer lbfgs"), None);
+        assert_eq!(lr("--preset neural-style"), None);
+        assert!(lr("--preset neural-style --optimizer adam").is_some());
+        assert_eq!(lr("--preset neural-style --optimizer=adam --lr 1"), None);
+    }
 }

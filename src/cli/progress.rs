@@ -29,17 +29,24 @@ impl Work {
         cost
     }
 
-    /// Seconds left, where the steps from `from` to `done` took `elapsed`.
-    fn left(&self, from: u64, done: u64, elapsed: Duration) -> f64 {
+    /// Seconds left, where the steps from `from` to `done` took `elapsed`; nothing is known before the first of them.
+    fn left(&self, from: u64, done: u64, elapsed: Duration) -> Option<f64> {
         let (taken, all) = (self.cost(done) - self.cost(from), self.cost(u64::MAX));
         let rest = all - self.cost(done);
-        if taken > 0.0 { elapsed.as_secs_f64() * rest / taken } else { f64::INFINITY }
+        (taken > 0.0).then(|| elapsed.as_secs_f64() * rest / taken)
     }
 }
 
 pub enum Progress {
-    Bar(ProgressBar),
-    Lines { work: Work, from: u64, start: Instant, next: Instant, loss: Option<f32> },
+    /// And whether the first step has begun.
+    Bar(ProgressBar, bool),
+    Lines {
+        work: Work,
+        from: u64,
+        start: Option<Instant>,
+        next: Instant,
+        loss: Option<f32>,
+    },
     Quiet,
 }
 
@@ -49,36 +56,47 @@ impl Progress {
         if quiet {
             return Progress::Quiet;
         }
-        let start = Instant::now();
         if !std::io::stderr().is_terminal() {
-            return Progress::Lines { work, from, start, next: start + LINE_EVERY, loss: None };
+            let next = Instant::now() + LINE_EVERY;
+            return Progress::Lines { work, from, start: None, next, loss: None };
         }
         let bar = ProgressBar::new(work.steps()).with_position(from);
-        let template = "{bar:32} {pos}/{len} steps  {msg}  {per_sec}  {left} left";
+        let template = "{bar:32} {pos}/{len} steps  {msg}{rate}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             let style = style.with_key(
-                "per_sec",
-                |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                    let _ = write!(out, "{:.2} steps/s", state.per_sec());
-                },
-            );
-            let style = style.with_key(
-                "left",
+                "rate",
                 move |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                    let left = work.left(from, state.pos(), state.elapsed()).min(1e9);
-                    let _ = write!(out, "{}", HumanDuration(Duration::from_secs_f64(left)));
+                    let (done, elapsed) = (state.pos(), state.elapsed());
+                    let Some(left) = work.left(from, done, elapsed) else { return };
+                    let left = HumanDuration(Duration::from_secs_f64(left.min(1e9)));
+                    let rate = rate(from, done, elapsed);
+                    let _ = write!(out, "  {rate:.2} steps/s  {left} left");
                 },
             );
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(250));
-        Progress::Bar(bar)
+        Progress::Bar(bar, false)
+    }
+
+    /// Steps are taken from now on: what comes before the first of them is not their time.
+    pub fn begin(&mut self) {
+        match self {
+            Progress::Bar(bar, begun @ false) => {
+                bar.reset_elapsed();
+                *begun = true;
+            }
+            Progress::Lines { start, .. } => {
+                start.get_or_insert_with(Instant::now);
+            }
+            _ => {}
+        }
     }
 
     /// [`Common::say`] above the bar.
     pub fn say(&self, common: &Common, line: impl FnOnce() -> String) {
         match self {
-            Progress::Bar(bar) => bar.suspend(|| common.say(line)),
+            Progress::Bar(bar, _) => bar.suspend(|| common.say(line)),
             _ => common.say(line),
         }
     }
@@ -86,7 +104,7 @@ impl Progress {
     /// A line that only `-q` keeps back, above the bar.
     pub fn note(&self, line: impl FnOnce() -> String) {
         match self {
-            Progress::Bar(bar) => bar.suspend(|| note!("{}", line())),
+            Progress::Bar(bar, _) => bar.suspend(|| note!("{}", line())),
             Progress::Lines { .. } => note!("{}", line()),
             Progress::Quiet => {}
         }
@@ -102,7 +120,7 @@ impl Progress {
     /// So many tiles of the next step are done, of so many.
     pub fn tiles(&mut self, done: usize, of: usize) {
         match self {
-            Progress::Bar(bar) => bar.set_message(format!("tile {done}/{of}")),
+            Progress::Bar(bar, _) => bar.set_message(format!("tile {done}/{of}")),
             Progress::Lines { next, .. } if Instant::now() >= *next => {
                 *next = Instant::now() + LINE_EVERY;
                 note!("tile {done} of {of}");
@@ -114,13 +132,15 @@ impl Progress {
     /// So many steps are done.
     pub fn steps(&mut self, done: u64) {
         match self {
-            Progress::Bar(bar) => bar.set_position(done),
+            Progress::Bar(bar, _) => bar.set_position(done),
             Progress::Lines { work, from, start, next, loss } if Instant::now() >= *next => {
                 *next = Instant::now() + LINE_EVERY;
-                let rate = done.saturating_sub(*from) as f64 / start.elapsed().as_secs_f64();
-                let (total, left) = (work.steps(), work.left(*from, done, start.elapsed()));
-                let loss = loss.map_or(String::new(), |l| format!("loss {l:.4}, "));
-                note!("{done}/{total} steps, {loss}{rate:.2} steps/s, {left:.0} s left");
+                let elapsed = start.map_or(Duration::ZERO, |start| start.elapsed());
+                let loss = loss.map_or(String::new(), |l| format!(", loss {l:.4}"));
+                let speed = work.left(*from, done, elapsed).map_or(String::new(), |left| {
+                    format!(", {:.2} steps/s, {left:.0} s left", rate(*from, done, elapsed))
+                });
+                note!("{done}/{} steps{loss}{speed}", work.steps());
             }
             _ => {}
         }
@@ -130,7 +150,7 @@ impl Progress {
     pub fn losses(&mut self, rows: &[LossRow]) {
         let Some(last) = rows.last() else { return };
         match self {
-            Progress::Bar(bar) => bar.set_message(format!("loss {:.4}", last.total)),
+            Progress::Bar(bar, _) => bar.set_message(format!("loss {:.4}", last.total)),
             Progress::Lines { loss, .. } => *loss = Some(last.total),
             Progress::Quiet => {}
         }
@@ -139,7 +159,7 @@ impl Progress {
     /// Takes the bar away and leaves a line.
     pub fn finish(self, line: impl FnOnce() -> String) {
         match self {
-            Progress::Bar(bar) => {
+            Progress::Bar(bar, _) => {
                 bar.finish_and_clear();
                 note!("{}", line());
             }
@@ -147,6 +167,11 @@ impl Progress {
             Progress::Quiet => {}
         }
     }
+}
+
+/// Steps a second.
+fn rate(from: u64, done: u64, elapsed: Duration) -> f64 {
+    done.saturating_sub(from) as f64 / elapsed.as_secs_f64()
 }
 
 #[cfg(test)]
@@ -158,11 +183,11 @@ mod tests {
         let work = Work(vec![(10, 1.0), (10, 4.0)]);
         assert_eq!(work.steps(), 20);
         // Half of the steps, a fifth of the work.
-        assert_eq!(work.left(0, 10, Duration::from_secs(5)), 20.0);
-        assert_eq!(work.left(0, 15, Duration::from_secs(15)), 10.0);
-        assert_eq!(work.left(0, 20, Duration::from_secs(25)), 0.0);
+        assert_eq!(work.left(0, 10, Duration::from_secs(5)), Some(20.0));
+        assert_eq!(work.left(0, 15, Duration::from_secs(15)), Some(10.0));
+        assert_eq!(work.left(0, 20, Duration::from_secs(25)), Some(0.0));
         // What was done before took none of this time.
-        assert_eq!(work.left(10, 15, Duration::from_secs(10)), 10.0);
-        assert!(work.left(0, 0, Duration::from_secs(1)).is_infinite());
+        assert_eq!(work.left(10, 15, Duration::from_secs(10)), Some(10.0));
+        assert_eq!(work.left(0, 0, Duration::from_secs(1)), None);
     }
 }

@@ -68,9 +68,9 @@ impl Run {
         Ok(place)
     }
 
-    /// Steps taken before.
-    pub fn steps(&self) -> u64 {
-        self.place.as_ref().map_or(0, Place::steps)
+    /// Where it goes on from, unless that is in a file.
+    pub fn stand(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// A scale begins here.

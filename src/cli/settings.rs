@@ -92,6 +92,7 @@ impl Record {
 pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap::Error> {
     let command = look().no_binary_name(true);
     let mut stored = stored.clone();
+    drop_companions(given, &mut stored);
     let (mut flags, mut content) = (Vec::new(), None);
     for arg in command.get_arguments() {
         let kept = stored.0.remove(name(arg));
@@ -128,6 +129,25 @@ pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap
     });
     let flags = Flags(all.collect());
     Ok((Look::from_arg_matches(&matches)?, flags))
+}
+
+/// Drops what is stored and only made sense beside a flag that is given anew.
+fn drop_companions(given: &ArgMatches, stored: &mut Flags) {
+    let typed = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
+    let value = |id: &str| given.get_raw(id).and_then(|mut raw| raw.next()).map(OsString::from);
+    let before = stored.0.get("optimizer").cloned().and_then(|value| texts(value).pop());
+    let mut drop = |names: &[&str]| names.iter().for_each(|name| drop(stored.0.remove(*name)));
+    if typed("style") {
+        drop(&["mask", "style-mask"]);
+    }
+    // A preset says how it descends; what it does not say is off.
+    if typed("preset") {
+        drop(&["lr", "history", "average", "stop-when-flat"]);
+    }
+    // Another optimiser's steps are of other sizes.
+    if typed("optimizer") && value("optimizer") != before {
+        drop(&["lr", "history"]);
+    }
 }
 
 fn look() -> Command {
@@ -203,6 +223,29 @@ mod tests {
         let (again, same) = resolve(&nothing, &stored).expect("settings");
         assert_eq!(same, flags);
         assert_eq!(format!("{again:?}"), format!("{first:?}"));
+        // What only went with another flag goes with it.
+        let of = |line: &str| look.clone().get_matches_from(format!("stylize {line}").split(' '));
+        let (_, stored) = resolve(
+            &of(
+                "a.png --style b.jpg --mask m.png --optimizer lbfgs --history 5 --lr 0.2 --average",
+            ),
+            &Flags::default(),
+        )
+        .expect("settings");
+        for (line, kept, gone) in [
+            ("--seed 3", "mask history lr average", ""),
+            ("--style c.jpg", "history lr average", "mask"),
+            ("--style c.jpg --mask n.png", "mask history", ""),
+            ("--optimizer adam", "mask average", "history lr"),
+            ("--optimizer lbfgs", "mask history lr average", ""),
+            ("--preset gatys", "mask", "history lr average"),
+            ("--preset gatys --lr 0.1", "mask lr", "history average"),
+        ] {
+            let (_, Flags(flags)) = resolve(&of(line), &stored).expect(line);
+            let is_on = |name: &&str| flags.get(*name).is_some_and(|value| *value != false);
+            assert!(kept.split_whitespace().all(|name| is_on(&name)), "{line}: {flags:?}");
+            assert!(!gone.split_whitespace().any(|name| is_on(&name)), "{line}: {flags:?}");
+        }
         // A path may begin with a hyphen.
         let other = look.get_matches_from(["stylize", "--style=d.jpg", "--", "-a.png"]);
         let (_, changed) = resolve(&other, &stored).expect("settings");

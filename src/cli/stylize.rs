@@ -57,28 +57,28 @@ pub struct Look {
     #[arg(long, default_value = "default", help_heading = "Look")]
     network: NetworkSpec,
     /// How much the result follows the content
-    #[arg(long, value_name = "W", default_value_t = LossSettings::CONTENT_WEIGHT, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::CONTENT_WEIGHT)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     content_weight: f32,
     /// How much it follows the style
-    #[arg(long, value_name = "W", default_value_t = LossSettings::STYLE_WEIGHT, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::STYLE_WEIGHT)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     style_weight: f32,
     /// How much it avoids differences between neighbouring pixels
-    #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     tv_weight: f32,
-    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
-    #[arg(long, value_name = "W", default_value_t = 0.0, value_parser = weight, allow_negative_numbers = true,
-help_heading = "Look")]
-    detail: f32,
-    /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
-    #[arg(long, value_name = "0..1", default_value_t = 1.0, value_parser = strength, allow_negative_numbers = true,
-help_heading = "Look")]
-    strength: f32,
     /// What that sums: squares (their means), absolute (values, not their mean) or nine (squares, diagonals too)
     #[arg(long, value_name = "NAME", default_value_t = Variation::Squares, help_heading = "Look")]
     tv_kind: Variation,
+    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
+    #[arg(long, value_name = "W", default_value_t = 0.0)]
+    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
+    detail: f32,
+    /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
+    #[arg(long, value_name = "0..1", default_value_t = 1.0)]
+    #[arg(value_parser = strength, allow_negative_numbers = true, help_heading = "Look")]
+    strength: f32,
     /// Layers that carry the content, with weights
     #[arg(long, value_name = "LAYER[=W],…", default_value = LossSettings::CONTENT_LAYERS, help_heading = "Look")]
     content_layers: String,
@@ -212,6 +212,10 @@ impl Settings {
             finish => finish,
         };
         let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
+        if outputs.memory.tile.is_some() && !descent.is_by_pieces() {
+            let what = "--tile: --optimizer lbfgs moves all pixels at once; use --optimizer adam";
+            return Err(Error::Usage(what.into()));
+        }
         Ok(Settings { styles, output, format, loss, descent, finish })
     }
 
@@ -382,6 +386,16 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let styles = settings.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
     let decode = |path: &Path| Picture::decode(&inputs.read(path)?, &path.display().to_string());
     let init = init_file(&args).map(decode).transpose()?;
+    let mask = |path: &PathBuf| {
+        let mask = Mask::of(&decode(path)?);
+        if mask.plane().iter().all(|share| *share == 0.0) {
+            let what = "nothing in this mask is white".into();
+            return Err(Error::File { path: path.display().to_string(), what });
+        }
+        Ok(mask)
+    };
+    let masks = |paths: &[PathBuf]| paths.iter().map(mask).collect::<Result<Vec<_>>>();
+    let regions = Regions { content: masks(&args.mask)?, style: masks(&args.style_mask)? };
 
     if args.strength == 0.0 && !common.quiet {
         note!("--strength 0: nothing is painted, the result is the resized photograph");
@@ -409,8 +423,10 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     if outputs.memory.plan {
         return print_plans(&common, &gpu, &graph, &planner);
     }
-    // Before any pixel is resampled: what can't fit is said at once.
-    planner.at(&gpu, &graph, sizes.len() - 1, None)?;
+    // Before any pixel is resampled: what can't fit is said at once. A run that goes on uses memory as before.
+    if kept.as_ref().is_none_or(|kept| kept.notes.layouts.len() != sizes.len()) {
+        planner.at(&gpu, &graph, sizes.len() - 1, None)?;
+    }
     let content = content.fitted();
     let prepared =
         |style: Input| args.preserve_color.style(style.fitted().into_space_of(&content), &content);
@@ -421,10 +437,6 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
         _ => Start::Content,
     };
-    let masks = |paths: &[PathBuf]| {
-        paths.iter().map(|path| decode(path).map(|p| Mask::of(&p))).collect::<Result<Vec<_>>>()
-    };
-    let regions = Regions { content: masks(&args.mask)?, style: masks(&args.style_mask)? };
     let regions = regions.resized(content.size(), styles.iter().map(|(style, _)| style.size()));
     let record = Record::new(common.no_tune, flags, inputs.hashes());
     let order = Order {

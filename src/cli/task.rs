@@ -35,7 +35,8 @@ pub struct Outputs {
     /// Also write the picture after every so many steps, beside the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "resume")]
     pub save_every: Option<u64>,
-    /// Use the settings that a result of impasto carries, but for those given here
+    /// Use the settings that a result of impasto carries, but for those given here and those that only went with them:
+    /// masks with --style, lr and history with another --optimizer or --preset
     #[arg(long, value_name = "PICTURE", conflicts_with = "resume", help_heading = "Again")]
     pub settings_from: Option<PathBuf>,
     /// Go on from a checkpoint, with its settings
@@ -58,7 +59,10 @@ impl Args for StylizeArgs {
         let or_kept =
             |arg: Arg| arg.required(false).required_unless_present_any(["settings_from", "resume"]);
         let command = command.mut_arg("content", or_kept).mut_arg("style", or_kept);
-        Outputs::augment_args(command).override_usage(USAGE)
+        // How memory is used is kept as well: only more or less of it may be there than before.
+        let kept = |arg: Arg| arg.conflicts_with("resume");
+        let command = Outputs::augment_args(command).mut_arg("tile", kept).mut_arg("plan", kept);
+        command.override_usage(USAGE)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -161,11 +165,17 @@ fn return_to_folder(outputs: Outputs, mut kept: Kept) -> (Outputs, Kept) {
         }
     }
     let origin = &kept.notes.origin;
+    let memory = MemoryArgs {
+        memory: given.memory.memory.or(origin.memory),
+        tile: origin.tile,
+        ..given.memory
+    };
     let outputs = Outputs {
         output: given.output.or(Some(origin.output.clone().into())),
         trace: given.trace.or(origin.trace.clone().map(Into::into)),
         save_every: origin.save_every,
         checkpoint_every: given.checkpoint_every.or(origin.every),
+        memory,
         ..given
     };
     (outputs, kept)

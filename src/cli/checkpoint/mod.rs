@@ -36,6 +36,11 @@ pub struct Origin {
     pub named: bool,
     pub adapter: Option<String>,
     pub backend: Option<String>,
+    /// `--memory` and `--tile`.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    #[serde(default)]
+    pub tile: Option<u32>,
 }
 
 /// What stands in a checkpoint beside picture, optimiser and trace.
@@ -146,6 +151,8 @@ impl Keeper {
             named: outputs.checkpoint.is_some() || kept.is_some_and(|k| k.notes.origin.named),
             adapter: common.adapter.clone(),
             backend: common.backend.map(|backend| backend.to_string()),
+            memory: outputs.memory.memory,
+            tile: outputs.memory.tile,
         };
         let path = outputs.checkpoint.clone().or_else(|| kept.map(|kept| kept.path.clone()));
         let path = path.unwrap_or_else(|| beside(order.output));
