@@ -609,7 +609,7 @@ fn tiles_and_masks_paint() {
         fails(&unopened(&[flag, "black.png"]), 1, &["black.png: nothing in this mask is white"]);
         fails(&unopened(&[flag, "broken.png"]), 1, &["broken.png: "]);
     }
-    fails(&studio.stylize(&["--tile", "8"]), 1, &["tiles of 8 px", "at least"]);
+    fails(&studio.stylize(&["--tile", "8"]), 1, &["tiles of 8 px", "--tile 80"]);
 }
 
 #[cfg(unix)]
