@@ -2,8 +2,8 @@
 // for gradients the transpose of the right one.
 //
 // pack: packed = factor * m + diagonal * I, or with the transpose of m where params.transposed is set.
-//   m: rows x columns, or columns x rows. packed: [block of 32 rows i][j / 4][row of 32] -> vec4f of four j; zeros where an
-//   element does not exist; ceil(rows / 32) * 32 rows of ceil(columns / 4) * 4.
+//   m: rows x columns, or columns x rows. packed: [block of 32 rows i][j / 4][row of 32] -> vec4f of four j; zeros
+//   where an element does not exist; ceil(rows / 32) * 32 rows of ceil(columns / 4) * 4.
 // transpose: packed[i, j] = m[j, i], plain: rows x columns from columns x rows.
 // Both: one invocation an element; 256 a workgroup, folded. Write =.
 

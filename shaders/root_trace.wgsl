@@ -2,16 +2,17 @@
 //
 //   a = m / n, n = max(|m|, FLOOR), the Frobenius norm;   y, z, d = a, I, I
 //   t = (3 I - z y) / 2;   y, z, d <- y t, t z, 3 (t d - d) + 3/2 z - t z
-//   y tends to the root of a, z to its inverse, and d is exactly dy/da at every step: all are polynomials in a, commute, and
-//   dy'/da = t d + y z (z / 2 - d), where z y = 3 I - 2 t.
+//   y tends to the root of a, z to its inverse, and d is exactly dy/da at every step: all are polynomials in a,
+//   commute, and dy'/da = t d + y z (z / 2 - d), where z y = 3 I - 2 t.
 //   value = sqrt(n) trace(y);   dm = dvalue / sqrt(n) (d' + a (trace(y) / 2 - trace(d a))), d' the transpose of d
 // y t is not t y where rounding has come between y and z: the iteration would lose what it has found.
 // The products are product.wgsl's; this is what stands between them.
 //
 // m, a, z, d, y, dm, next_*: C x C. squared_norm, value, rest, dvalue: a number. partials: one for each workgroup.
-// start: a, and z and d after the first step, in which z is still I. advance: td becomes the next d, and next_y, which is -y z y / 2,
-//   the next y.
-// inner: a workgroup of 256 sums a share of trace(d a). finish: one workgroup, value and rest = trace(y) / 2 - trace(d a).
+// start: a, and z and d after the first step, in which z is still I. advance: td becomes the next d, and next_y,
+// which is -y z y / 2, the next y.
+// inner: a workgroup of 256 sums a share of trace(d a).
+// finish: one workgroup, value and rest = trace(y) / 2 - trace(d a).
 // root: the root of m itself. backward: dm = or += (params.accumulate).
 // All others: one invocation an element; 256 a workgroup, folded. Write =.
 

@@ -1,13 +1,15 @@
-// How much neighbouring pixels differ, a single number: a weighted sum of powers of the steps from a pixel to the next one,
+// How much neighbouring pixels differ, a single number: a weighted sum of powers of the
+// steps from a pixel to the next one,
 //   y = across * sum of |x[c, i, j+1] - x[c, i, j]|^k + down * sum of |x[c, i+1, j] - x[c, i, j]|^k,
-// k = 2, or 1 with ABSOLUTE; with NINE (k = 2) the diagonals, too, and along the four edges what a map in which the outermost
-// pixels are repeated has of them: edge * the steps along an edge + diagonal * the steps from pixel to pixel.
+// k = 2, or 1 with ABSOLUTE; with NINE (k = 2) the diagonals, too, and along the four edges what a map in which the
+// outermost pixels are repeated has of them: edge * the steps along an edge + diagonal * the steps from pixel to
+// pixel.
 //
-// x: C×H×W, a part of a larger picture, or all of it. Only steps that belong to a pixel inside the window count: those to the
-// right, below and in the square between them. Edges are those of the larger picture.
+// x: C×H×W, a part of a larger picture, or all of it. Only steps that belong to a pixel inside the window count:
+// those to the right, below and in the square between them. Edges are those of the larger picture.
 //
-// frame: the window's left, top, right and bottom; how far the part lies right of and below the larger picture's corner, and its
-// width and height. partials: one for each workgroup.
+// frame: the window's left, top, right and bottom; how far the part lies right of and below the larger picture's
+// corner, and its width and height. partials: one for each workgroup.
 // partial_sums: a workgroup of 256 sums a contiguous share of the elements, each lane every 256th.
 // finish: one workgroup sums the partials and writes y =.
 // backward: one invocation an element, dx = or += (params.accumulate).

@@ -18,8 +18,8 @@ const UNKNOWN: u64 = 4_000_000_000;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Memory")]
 pub struct MemoryArgs {
-    /// GPU buffers take at most so much, such as 2GB (10⁹ bytes each): larger pictures are painted in tiles [default: 80 % of the
-    /// GPU's own memory, or 4GB where the driver does not tell; half of the system's where it is shared]
+    /// GPU buffers take at most so much, such as 2GB (10⁹ bytes each): larger pictures are painted in tiles [default:
+    /// 80 % of the GPU's own memory, or 4GB where the driver does not tell; half of the system's where it is shared]
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory: Option<u64>,
     /// Paint in tiles of at most so many pixels a side, whatever fits

@@ -15,8 +15,8 @@ use super::stylize::Look;
 const VERSION: u64 = 1;
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
-/// Flags by their long names (the content by its own), each with the values it was given or has by default. A new flag
-/// in [`Look`] is one of them without further work.
+/// Flags by their long names (the content by its own), each with the values it was given or has by default. A new
+/// flag in [`Look`] is one of them without further work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flags(BTreeMap<String, Value>);
 
@@ -85,7 +85,8 @@ impl Record {
     }
 }
 
-/// The settings of a command: the flags that were `given`, for the others those in `stored`, for the rest the defaults.
+/// The settings of a command: the flags that were `given`, for the others those in `stored`, for the rest the
+/// defaults.
 ///
 /// # Errors
 /// What clap has to say about them; about unknown names, too.

@@ -49,8 +49,8 @@ pub struct Look {
     /// Steps of gradient descent at the last scale; 0 = only the initial picture
     #[arg(long, default_value_t = 100)]
     steps: u64,
-    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from about 128 px) or a number; 1 = only
-    /// the size asked for
+    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from about 128 px) or a number;
+    /// 1 = only the size asked for
     #[arg(long, value_name = "N|auto", default_value_t = Scales::Auto)]
     scales: Scales,
     /// default, random:vgg19[/K] or FILE.safetensors
@@ -116,8 +116,8 @@ pub struct Look {
     /// Only what is white in this picture counts of a painting; one for each --style, in the same order
     #[arg(long, value_name = "FILE", help_heading = "Look")]
     style_mask: Vec<PathBuf>,
-    /// Keep the content's colours: luma paints only light and dark, histogram first gives the paintings the content's mean
-    /// and spread of colours
+    /// Keep the content's colours: luma paints only light and dark, histogram first gives the paintings the content's
+    /// mean and spread of colours
     #[arg(
         long,
         value_name = "luma|histogram|none",

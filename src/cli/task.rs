@@ -35,8 +35,8 @@ pub struct Outputs {
     /// Also write the picture after every so many steps, beside the result
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "resume")]
     pub save_every: Option<u64>,
-    /// Use the settings that a result of impasto carries, but for those given here and those that only went with them:
-    /// masks with --style, lr and history with another --optimizer or --preset
+    /// Use the settings that a result of impasto carries, but for those given here and those that only went with
+    /// them: masks with --style, lr and history with another --optimizer or --preset
     #[arg(long, value_name = "PICTURE", conflicts_with = "resume", help_heading = "Again")]
     pub settings_from: Option<PathBuf>,
     /// Go on from a checkpoint, with its settings

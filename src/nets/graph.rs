@@ -247,8 +247,9 @@ impl Graph {
 
     /// Records the network up to the deepest of `taps` over a picture (3×H×W, RGB in 0..1), and calls
     /// `visit` at each tap with what is seen there: C×H'×W' after the ReLU, or through the side map
-    /// where there is one; at `conv1_1` and its like before the ReLU. What `visit` records stands between the layers, so that in the backward pass the
-    /// gradients of a tap are needed only when its layer is reached, and share memory until then.
+    /// where there is one; at `conv1_1` and its like before the ReLU. What `visit` records stands between the layers,
+    /// so that in the backward pass the gradients of a tap are needed only when its layer is reached, and share
+    /// memory until then.
     ///
     /// # Errors
     /// [`Error::Network`] when a tap is missing; otherwise what recording can give.

@@ -25,8 +25,8 @@ pub enum Variation {
     Squares,
     /// Σ |across| + Σ |down|, which grows with the picture.
     Absolute,
-    /// 2 (mean(across²)/3 + mean(down²)/3 + mean(diagonal²)/12 + mean(other diagonal²)/12) over a map in which the outermost
-    /// pixels are repeated once, so that a picture's corners and edges count like its inside.
+    /// 2 (mean(across²)/3 + mean(down²)/3 + mean(diagonal²)/12 + mean(other diagonal²)/12) over a map in which the
+    /// outermost pixels are repeated once, so that a picture's corners and edges count like its inside.
     Nine,
 }
 
@@ -92,9 +92,9 @@ pub fn total_variation(tape: &mut Tape, x: Var, kind: Variation) -> Result<Var> 
     tape.record(TotalVariation { kind, of: None }, &[x, frame])
 }
 
-/// What a part of a picture contributes to its [`total_variation`]: the steps that belong to the pixels inside a window. `frame`
-/// has 8 numbers: the window's left, top, right and bottom in the part, the part's column and row in the picture, and
-/// the picture's width and height, which are those in `of`, too.
+/// What a part of a picture contributes to its [`total_variation`]: the steps that belong to the pixels inside a
+/// window. `frame` has 8 numbers: the window's left, top, right and bottom in the part, the part's column and row in
+/// the picture, and the picture's width and height, which are those in `of`, too.
 ///
 /// # Errors
 /// As [`Tape::record`].

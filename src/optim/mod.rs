@@ -74,9 +74,9 @@ enum Running {
 }
 
 impl Optimizer {
-    /// Before its first step on `x`, a picture of `size`: starts from `numbers`, or goes on from a state. At the state's own size it
-    /// goes on bit for bit; at another, Adam's moments are resized, and L-BFGS, whose pairs mean nothing there, and the
-    /// average start afresh from `numbers`. So does L-BFGS with a history of another length.
+    /// Before its first step on `x`, a picture of `size`: starts from `numbers`, or goes on from a state. At the state's
+    /// own size it goes on bit for bit; at another, Adam's moments are resized, and L-BFGS, whose pairs mean nothing
+    /// there, and the average start afresh from `numbers`. So does L-BFGS with a history of another length.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter,

@@ -1,5 +1,5 @@
-//! Keeping colours (Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016),
-//! by their luminance-only transfer and by matching the style's colours to the content's.
+//! Keeping colours (Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic Style Transfer",
+//! 2016), by their luminance-only transfer and by matching the style's colours to the content's.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use super::resize::unit;
 /// Rec. 601's weights, those of Y′ in YCbCr and YIQ.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
-/// Variance of a step of 8 bits. Along an axis that a style varies less on there is little to stretch but noise, and it
-/// counts as if it varied so much.
+/// Variance of a step of 8 bits. Along an axis that a style varies less on there is little to stretch but noise, and
+/// it counts as if it varied so much.
 const FLAT: f64 = 1.0 / (255.0 * 255.0);
 
 impl Picture {
-    /// This picture where `shares` (H×W) are 1, `below`, of the same size, where they are 0, and in between a mixture of
-    /// coded values, as painting programs do. Alpha and metadata stay.
+    /// This picture where `shares` (H×W) are 1, `below`, of the same size, where they are 0, and in between a mixture
+    /// of coded values, as painting programs do. Alpha and metadata stay.
     #[must_use]
     pub fn over(mut self, below: &Picture, shares: &[f32]) -> Picture {
         let pixels = self.rgb.len() / 3;
@@ -28,10 +28,10 @@ impl Picture {
 
     /// This picture's colours with another one's luma.
     ///
-    /// Luma and chroma are those of YCbCr and YIQ on coded values, where brightness is about as even as to the eye: chroma
-    /// is what remains of a colour once its luma is taken off, so that grey stays grey, and a colour's hue is kept by scaling
-    /// it. What the space does not have is desaturated until it does: clipping channels one by one would change hue and
-    /// luma. Alpha, depth and metadata stay. The other picture is brought to this one's size.
+    /// Luma and chroma are those of YCbCr and YIQ on coded values, where brightness is about as even as to the eye:
+    /// chroma is what remains of a colour once its luma is taken off, so that grey stays grey, and a colour's hue is
+    /// kept by scaling it. What the space does not have is desaturated until it does: clipping channels one by one
+    /// would change hue and luma. Alpha, depth and metadata stay. The other picture is brought to this one's size.
     #[must_use]
     pub fn with_luma_of(&self, other: &Picture) -> Picture {
         let other = if other.size() == self.size() {
@@ -74,8 +74,9 @@ fn with_luma(colour: [f32; 3], to: f32) -> [f32; 3] {
 ///
 /// Of all such maps it is the one that moves colours least: Monge's and Kantorovich's (Pitié & Kokaram, "The linear
 /// Monge–Kantorovitch linear colour mapping for example-based colour transfer", CVMP 2007). Pixels count by their
-/// alpha. The moments are met up to two things: what comes to lie outside 0..=1 is clipped, and a style that hardly varies
-/// along some axis, as a drawing in greys, can't be made to. Both pictures are taken to be in one colour space.
+/// alpha. The moments are met up to two things: what comes to lie outside 0..=1 is clipped, and a style that hardly
+/// varies along some axis, as a drawing in greys, can't be made to. Both pictures are taken to be in one colour
+/// space.
 #[must_use]
 pub fn match_colours(style: &Picture, content: &Picture) -> Picture {
     let (from, to) = (Moments::of(style), Moments::of(content));

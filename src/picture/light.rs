@@ -10,7 +10,8 @@ struct Curve(Vec<f32>);
 
 /// 4096 lines stay within 1e-7 of the curve.
 static TO_LINEAR: LazyLock<Curve> = LazyLock::new(|| Curve::new(1 << 12, decode));
-/// 65,536 lines stay within 6e-7 of it, a 25th of a step of 16 bits, at the kink where it leaves the dark's straight line.
+/// 65,536 lines stay within 6e-7 of it, a 25th of a step of 16 bits, at the kink where it leaves the dark's straight
+/// line.
 static TO_CODE: LazyLock<Curve> = LazyLock::new(|| Curve::new(1 << 16, encode));
 
 /// From coded values, clamped to 0..=1, to linear light.

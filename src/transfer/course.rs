@@ -9,8 +9,8 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 use crate::picture::{Depth, Metadata, Picture};
 
-/// After so many steps it is looked whether the loss is flat. Always after the same ones, whenever losses arrive: two runs stop
-/// at the same step.
+/// After so many steps it is looked whether the loss is flat. Always after the same ones, whenever losses arrive: two
+/// runs stop at the same step.
 const FLAT_EVERY: u64 = 10;
 
 /// What is told about the steps.

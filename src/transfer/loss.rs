@@ -1,5 +1,5 @@
-//! The loss: dimensionless unless [`Normalization`] says otherwise, so that one set of weights means the same for every network, layer and
-//! resolution.
+//! The loss: dimensionless unless [`Normalization`] says otherwise, so that one set of weights means the same for
+//! every network, layer and resolution.
 //!
 //! - content, per layer: mean((F − P)²) / var(P), P the content picture's features;
 //! - style, per layer: ‖G − A‖² / ‖A‖², G the Gram matrix, A the weighted mean of the styles', or another of the
@@ -10,8 +10,8 @@
 //!   + detail_weight · detail, the error of the picture's edges (`super::detail`).
 //!
 //! With a strength s below 1, A becomes (1 − s)·C + s·A, C the moments of the content picture, and tv_weight becomes
-//! s · tv_weight; denominators stay. At the content picture the gradient of ‖G − A‖² is then s times what it was, whatever
-//! the pictures are.
+//! s · tv_weight; denominators stay. At the content picture the gradient of ‖G − A‖² is then s times what it was,
+//! whatever the pictures are.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -412,8 +412,8 @@ async fn measure_content(
 /// A picture's moments.
 pub(super) type ByLayer = BTreeMap<String, Moments>;
 
-/// The targets of every layer and region, of styles with these moments; `own` are those of the content in every region,
-/// where its style is to be kept in part.
+/// The targets of every layer and region, of styles with these moments; `own` are those of the content in every
+/// region, where its style is to be kept in part.
 pub(super) async fn blend(
     gpu: &Gpu,
     settings: &LossSettings,

@@ -25,7 +25,8 @@ pub struct Job<'a> {
     pub content: &'a Picture,
     /// The styles, each with its weight in the blend.
     pub styles: &'a [(Picture, f32)],
-    /// Which parts of the picture the styles paint; by default each paints all of it. Masks have the sizes of their pictures.
+    /// Which parts of the picture the styles paint; by default each paints all of it. Masks have the sizes of their
+    /// pictures.
     pub regions: &'a Regions,
     /// The initial picture.
     pub start: Start,
@@ -38,8 +39,8 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// How the picture is moved at this strength. Adam's steps are as long as the learning rate however small the gradient
-    /// is: where little is asked for, long ones would only shake the picture.
+    /// How the picture is moved at this strength. Adam's steps are as long as the learning rate however small the
+    /// gradient is: where little is asked for, long ones would only shake the picture.
     pub(super) fn descent(&self) -> Descent {
         Descent { lr: self.loss.strength * self.descent.lr, ..self.descent }
     }

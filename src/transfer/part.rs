@@ -16,8 +16,8 @@ use crate::ops::{self, scale::scaled};
 use crate::tape::{Tape, Var};
 use crate::tensor::{Frozen, Tensor};
 
-/// What changes from tile to tile: the pixels, and how much they count in every map that a loss reads. Pixels that are not
-/// the tile's own do not count.
+/// What changes from tile to tile: the pixels, and how much they count in every map that a loss reads. Pixels that
+/// are not the tile's own do not count.
 pub(super) struct Inputs {
     pub picture: Tensor,
     /// At the content layers, and at the style layers in every region.
@@ -234,9 +234,9 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Records the network over a tile of the picture and of the content. `scales` are the denominators of the content
-    /// layers' relative errors. What needs no Gram matrices belongs to the pass `own`: the second, or both where the
-    /// second only goes on where the first ended.
+    /// Records the network over a tile of the picture and of the content. `scales` are the denominators of the
+    /// content layers' relative errors. What needs no Gram matrices belongs to the pass `own`: the second, or both
+    /// where the second only goes on where the first ended.
     pub fn record(
         tape: &mut Tape,
         graph: &Graph,
@@ -311,8 +311,8 @@ pub(super) struct Whole {
 }
 
 impl Part {
-    /// Records the sums over all parts and the gradient of the part's pixels; `None` where no loss counts. `weights` are
-    /// those of content, style, total variation and detail.
+    /// Records the sums over all parts and the gradient of the part's pixels; `None` where no loss counts. `weights`
+    /// are those of content, style, total variation and detail.
     pub fn follow(
         &self,
         tape: &mut Tape,

@@ -27,8 +27,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// For a picture of `size` that starts from `picture` (3×H×W), of which `piece` numbers go to the GPU at a time. `state` is
-    /// that of an optimiser before, if there was one.
+    /// For a picture of `size` that starts from `picture` (3×H×W), of which `piece` numbers go to the GPU at a time.
+    /// `state` is that of an optimiser before, if there was one.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) when a piece is too large for the adapter, and

@@ -1,9 +1,9 @@
-//! Presets: what well-known programs do, in the terms of this one, for fair comparison. Each computes its program's loss,
-//! up to rounding, with the network that the program uses; what is left out is said beside it.
+//! Presets: what well-known programs do, in the terms of this one, for fair comparison. Each computes its program's
+//! loss, up to rounding, with the network that the program uses; what is left out is said beside it.
 //!
-//! Two identities make the numbers: the mean of layers' losses times the sum of their weights is their weighted sum; and
-//! with G = F·Fᵀ/(HW), both mean(((G − A)/C)²) (Gram matrices over CHW) and mean((G − A)²)/C² (weights over C²) are
-//! ‖G − A‖²/C⁴. Programs on pictures in 0..255 have other step sizes, and weights for sums over pixels.
+//! Two identities make the numbers: the mean of layers' losses times the sum of their weights is their weighted sum;
+//! and with G = F·Fᵀ/(HW), both mean(((G − A)/C)²) (Gram matrices over CHW) and mean((G − A)²)/C² (weights over C²)
+//! are ‖G − A‖²/C⁴. Programs on pictures in 0..255 have other step sizes, and weights for sums over pixels.
 
 use super::loss::{LayerWeight, LossSettings};
 use super::scales::Scales;

@@ -1,9 +1,9 @@
 //! Regions: parts of the picture that are painted in styles of their own, and parts of style pictures that count
 //! (Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR 2017, section 4).
 //!
-//! A region's moments are weighted means: with w a pixel's weight in a layer, G = Σ w·F·Fᵀ / Σ w. A deep layer's pixel sees
-//! far beyond its own place, so its weight is the mean of the mask over half of what it sees on each side: edges are the
-//! softer the deeper the layer.
+//! A region's moments are weighted means: with w a pixel's weight in a layer, G = Σ w·F·Fᵀ / Σ w. A deep layer's
+//! pixel sees far beyond its own place, so its weight is the mean of the mask over half of what it sees on each side:
+//! edges are the softer the deeper the layer.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,8 @@ impl Mask {
     }
 }
 
-/// The mean of every line of `length` numbers over `cell` numbers and `radius` on each side of them, as far as the line goes.
+/// The mean of every line of `length` numbers over `cell` numbers and `radius` on each side of them, as far as the
+/// line goes.
 fn means(plane: &[f32], length: usize, cell: usize, radius: usize) -> Vec<f32> {
     let mut means = Vec::with_capacity(plane.len() / cell);
     for line in plane.chunks_exact(length) {

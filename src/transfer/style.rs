@@ -6,13 +6,14 @@
 //!
 //! With (A, m) the target's moments, Σ = G − μμᵀ and Σ' = A − mmᵀ the covariances, σ² and σ'² their diagonals:
 //! - [`StyleLoss::Gram`]: ‖G − A‖² / ‖A‖² (Gatys, Ecker, Bethge, CVPR 2016);
-//! - [`StyleLoss::MeanStd`]: the mean of that, ‖μ − m‖² / ‖m‖² and ‖σ − σ'‖² / ‖σ'‖² (the terms of Galerne, Raad, Lezama,
-//!   Morel, "Scaling Painting Style Transfer", 2022, made relative);
+//! - [`StyleLoss::MeanStd`]: the mean of that, ‖μ − m‖² / ‖m‖² and ‖σ − σ'‖² / ‖σ'‖² (the terms of Galerne, Raad,
+//!   Lezama, Morel, "Scaling Painting Style Transfer", 2022, made relative);
 //! - [`StyleLoss::Wasserstein`]: the squared Wasserstein-2 distance of the Gaussians N(μ, Σ) and N(m, Σ'),
 //!   ‖μ − m‖² + Tr(Σ + Σ' − 2(Σ'^½ Σ Σ'^½)^½), over Tr A, the target's own second moment (after Crowson's
 //!   style-transfer-pytorch).
 //!
-//! These are dimensionless. [`Normalization::Absolute`] has what other programs compute, in the units of the features.
+//! These are dimensionless. [`Normalization::Absolute`] has what other programs compute, in the units of the
+//! features.
 
 use std::fmt;
 use std::str::FromStr;
@@ -277,8 +278,9 @@ struct Gaussian {
 
 impl StyleTarget {
     /// From the moments of the style pictures, at least one, each with its weight in the blend (they need not add up
-    /// to 1). `own`, the content's moments and a strength s, moves the target to (1 − s)·own + s·blend; what errors are
-    /// divided by stays the blend's, so that the pull at the content is s times the whole one for every pair of pictures.
+    /// to 1). `own`, the content's moments and a strength s, moves the target to (1 − s)·own + s·blend; what errors
+    /// are divided by stays the blend's, so that the pull at the content is s times the whole one for every pair of
+    /// pictures.
     ///
     /// # Errors
     /// What recording and running can give.

@@ -1,5 +1,6 @@
 //! A step over a picture of any size, tile by tile. What grows with the picture stays on the host; the GPU holds one
-//! tile's maps and the moments of the styles. The gradient is the one of the whole picture up to rounding (tests/tiles.rs).
+//! tile's maps and the moments of the styles. The gradient is the one of the whole picture up to rounding
+//! (tests/tiles.rs).
 
 use std::collections::BTreeMap;
 

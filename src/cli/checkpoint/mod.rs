@@ -183,8 +183,8 @@ impl Keeper {
         }
     }
 
-    /// Writes where a run stands. A file that nobody asked for and that can't be written is no reason to stop: whether
-    /// it was.
+    /// Writes where a run stands. A file that nobody asked for and that can't be written is no reason to stop:
+    /// whether it was.
     ///
     /// # Errors
     /// When a file that was asked for can't be written: the one before stays as it was.
