@@ -143,7 +143,7 @@ mod tests {
     fn too_small_tiles_say_what_is_enough() {
         let reach = Reach { stride: 16, halo: 70 };
         let what = Grid::new((1000, 100), 160, reach).map(drop).expect_err("too small").to_string();
-        assert!(what.contains("192 px"), "{what}");
+        assert!(what.contains("--tile 192"), "{what}");
         assert!(Grid::new((1000, 1000), 192, reach).is_ok());
     }
 }
