@@ -89,13 +89,13 @@ impl Scene {
             let taps = settings.taps();
             let taps: Vec<&str> = taps.iter().map(String::as_str).collect();
             let grid = Grid::new(self.content.size(), most, graph.reach(&taps))?;
-            let tiled = Tiled::new(gpu, graph, settings, &targets, grid, keep)?;
+            let scene = (&self.content, targets);
+            let mut tiled = Tiled::new(gpu, graph, settings, scene, (grid, keep))?;
             let mut steps = Vec::new();
             // The second step must not see the first one's sums.
             for _ in 0..2 {
                 let mut gradient = vec![0.0; self.picture.rgb().len()];
-                let pictures = (self.picture.rgb(), self.content.rgb());
-                let sums = tiled.gradient(&targets, pictures, &mut gradient, &mut |_| true).await?;
+                let sums = tiled.gradient(self.picture.rgb(), &mut gradient, &mut |_| true).await?;
                 let sums = sums.expect("nobody stopped it");
                 steps.push(([sums.total, sums.content, sums.style, sums.variation], gradient));
             }

@@ -18,6 +18,7 @@ mod devices;
 mod file;
 mod inputs;
 mod interrupt;
+mod look;
 mod memory;
 mod paint;
 mod plans;

@@ -149,11 +149,15 @@ impl Scene<'_> {
         work: &mut Working,
     ) -> Result<Painted> {
         let mut place = work.run.place(&self.planner.sizes)?;
-        if place.layouts.len() != self.planner.sizes.len() {
-            let plans = self.planner.all(common, gpu, graph, &mut place.kernels)?;
-            place.layouts = plans.iter().map(|plan| plan.layout).collect();
-        } else {
-            run::prepare(common, gpu, graph, self.planner.last(), &mut place.kernels)?;
+        match place.layouts.last() {
+            Some(last) if place.layouts.len() == self.planner.sizes.len() => {
+                let size = last.seen_size(self.planner.last());
+                run::prepare(common, gpu, graph, size, &mut place.kernels)?;
+            }
+            _ => {
+                let plans = self.planner.all(common, gpu, graph, &mut place.kernels)?;
+                place.layouts = plans.iter().map(|plan| plan.layout).collect();
+            }
         }
         gpu.limit_bytes(self.planner.memory.budget(gpu));
         loop {

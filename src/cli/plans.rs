@@ -44,7 +44,7 @@ impl Planner {
     ) -> Result<Vec<MemoryPlan>> {
         let last = self.sizes.len() - 1;
         let first = self.at(gpu, graph, last, None)?;
-        run::prepare(common, gpu, graph, first.seen_size(self.last()), kernels)?;
+        run::prepare(common, gpu, graph, first.layout.seen_size(self.last()), kernels)?;
         (0..=last).map(|scale| self.at(gpu, graph, scale, None)).collect()
     }
 

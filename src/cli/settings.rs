@@ -10,7 +10,7 @@ use impasto::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::stylize::Look;
+use super::look::Look;
 
 const VERSION: u64 = 1;
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");

@@ -3,22 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
 use impasto::gpu::Gpu;
-use impasto::nets::{Graph, Network, NetworkSpec, Padding, Pool, Preprocess};
-use impasto::ops::Variation;
+use impasto::nets::{Graph, Network, NetworkSpec};
 use impasto::optim::Descent;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::transfer::scales::style_size;
-use impasto::transfer::{
-    LayerWeight, LossSettings, Mask, Normalization, Preset, Regions, Scales, Start, StyleLoss,
-};
+use impasto::transfer::{LayerWeight, LossSettings, Mask, Preset, Regions, Scales, Start};
 use impasto::{Error, Result};
 
 use super::checkpoint::Keeper;
-use super::colour::{Finish, Preserve};
-use super::descent::DescentArgs;
+use super::colour::Finish;
 use super::inputs::Inputs;
+use super::look::Look;
 use super::paint::{Order, describe, paint};
 use super::plans::Planner;
 use super::run::{Place, Run};
@@ -26,135 +22,6 @@ use super::scene::Scene;
 use super::settings::Record;
 use super::task::{Outputs, StylizeArgs, Task};
 use super::{Common, beside, file, say};
-
-/// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
-/// `--settings-from`. The rest are [`Outputs`].
-#[derive(Args, Debug)]
-pub struct Look {
-    /// The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF
-    content: PathBuf,
-    /// A painting, and how much it counts beside the others; may be given several times
-    #[arg(long, value_name = "FILE[=WEIGHT]", required = true)]
-    style: Vec<String>,
-    /// The settings of another program, for the flags that are not given: gatys, neural-style, tutorial, crowson or
-    /// gatys-hr
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// Long side of the result in pixels; 0 = the content's own size
-    #[arg(long, value_name = "PX", default_value_t = 512)]
-    size: u32,
-    /// Long side of the paintings [default: as the result]; 0 = their own size
-    #[arg(long, value_name = "PX")]
-    style_size: Option<u32>,
-    /// Steps of gradient descent at the last scale; 0 = only the initial picture
-    #[arg(long, default_value_t = 100)]
-    steps: u64,
-    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from about 128 px) or a number;
-    /// 1 = only the size asked for
-    #[arg(long, value_name = "N|auto", default_value_t = Scales::Auto)]
-    scales: Scales,
-    /// default, random:vgg19[/K] or FILE.safetensors
-    #[arg(long, default_value = "default", help_heading = "Look")]
-    network: NetworkSpec,
-    /// How much the result follows the content
-    #[arg(long, value_name = "W", default_value_t = LossSettings::CONTENT_WEIGHT)]
-    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
-    content_weight: f32,
-    /// How much it follows the style
-    #[arg(long, value_name = "W", default_value_t = LossSettings::STYLE_WEIGHT)]
-    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
-    style_weight: f32,
-    /// How much it avoids differences between neighbouring pixels
-    #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT)]
-    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
-    tv_weight: f32,
-    /// What that sums: squares (their means), absolute (values, not their mean) or nine (squares, diagonals too)
-    #[arg(long, value_name = "NAME", default_value_t = Variation::Squares, help_heading = "Look")]
-    tv_kind: Variation,
-    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
-    #[arg(long, value_name = "W", default_value_t = 0.0)]
-    #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
-    detail: f32,
-    /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
-    #[arg(long, value_name = "0..1", default_value_t = 1.0)]
-    #[arg(value_parser = strength, allow_negative_numbers = true, help_heading = "Look")]
-    strength: f32,
-    /// Layers that carry the content, with weights
-    #[arg(long, value_name = "LAYER[=W],…", default_value = LossSettings::CONTENT_LAYERS, help_heading = "Look")]
-    content_layers: String,
-    /// Layers that carry the style, with weights
-    #[arg(
-        long,
-        value_name = "LAYER[=W],…",
-        default_value = LossSettings::STYLE_LAYERS,
-        help_heading = "Look"
-    )]
-    style_layers: String,
-    /// By what styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
-    #[arg(long, value_name = "NAME", default_value_t = StyleLoss::Gram, help_heading = "Look")]
-    style_loss: StyleLoss,
-    /// What a layer's losses are divided by: relative (to the target's size) or absolute (as in other programs)
-    #[arg(long, value_name = "NAME", default_value_t = Normalization::Relative, help_heading = "Look")]
-    normalization: Normalization,
-    /// Where to start: content, noise, style (the first painting) or a picture
-    #[arg(
-        long,
-        value_name = "content|noise|style|FILE",
-        default_value = "content",
-        help_heading = "Look"
-    )]
-    init: String,
-    /// max or avg: overrides the network's pooling
-    #[arg(long, help_heading = "Look")]
-    pool: Option<Pool>,
-    /// zero, reflect or replicate: how the first convolution sees past the edge [default: as the network's others]
-    #[arg(long, value_name = "NAME", help_heading = "Look")]
-    first_padding: Option<Padding>,
-    /// Paint only where this picture is white; several: each is painted in the style of the same number
-    #[arg(long, value_name = "FILE", help_heading = "Look")]
-    mask: Vec<PathBuf>,
-    /// Only what is white in this picture counts of a painting; one for each --style, in the same order
-    #[arg(long, value_name = "FILE", help_heading = "Look")]
-    style_mask: Vec<PathBuf>,
-    /// Keep the content's colours: luma paints only light and dark, histogram first gives the paintings the content's
-    /// mean and spread of colours
-    #[arg(
-        long,
-        value_name = "luma|histogram|none",
-        default_value = "none",
-        hide_possible_values = true,
-        help_heading = "Look"
-    )]
-    preserve_color: Preserve,
-    /// Keep the content's light and dark, and take only the painting's colours
-    #[arg(long, help_heading = "Look")]
-    color_only: bool,
-    /// Seed of noise and random networks
-    #[arg(long, default_value_t = 0, help_heading = "Look")]
-    seed: u64,
-    /// caffe or torchvision: overrides what the network's file says or its names imply
-    #[arg(long, help_heading = "Look")]
-    preprocess: Option<Preprocess>,
-    #[command(flatten)]
-    descent: DescentArgs,
-}
-
-/// Above this, squared gradients leave the range of f32 and the optimiser stands still.
-const MAX_WEIGHT: f32 = 1e9;
-
-fn weight(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(weight) if (0.0..=MAX_WEIGHT).contains(&weight) => Ok(weight),
-        _ => Err(format!("a weight is a number from 0 to {MAX_WEIGHT:e}")),
-    }
-}
-
-fn strength(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(strength) if (0.0..=1.0).contains(&strength) => Ok(strength),
-        _ => Err("a strength is a number from 0, the photograph, to 1, the whole style".into()),
-    }
-}
 
 /// A painting's path and weight: `FILE` or `FILE=WEIGHT`.
 fn style(text: &str) -> Result<(PathBuf, f32)> {

@@ -8,9 +8,9 @@ use impasto::{Error, Result};
 
 use super::checkpoint::{Kept, Origin};
 use super::inputs::Inputs;
+use super::look::Look;
 use super::memory::MemoryArgs;
 use super::settings::{Flags, Record, resolve};
-use super::stylize::Look;
 use super::{Common, file};
 
 const USAGE: &str = "impasto stylize <CONTENT> --style <FILE[=WEIGHT]> [OPTIONS]

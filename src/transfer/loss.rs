@@ -63,6 +63,11 @@ impl LayerWeight {
     }
 }
 
+/// The layers' names.
+pub(super) fn taps(layers: &[LayerWeight]) -> Vec<&str> {
+    layers.iter().map(|layer| layer.layer.as_str()).collect()
+}
+
 /// What is wanted of the picture.
 #[derive(Clone, Debug)]
 pub struct LossSettings {
@@ -213,14 +218,14 @@ impl Targets {
         let layers = LossSettings::counted(&settings.content_layers);
         let reads = settings.keeps_own_style() || settings.detail_weight > 0.0;
         let own = if reads { gpu.read(content).await? } else { Vec::new() };
-        let [_, height, width] = content.shape().chw("strength")?;
+        let [_, height, width] = content.shape().chw("targets")?;
         let own = ((width as u32, height as u32), own.as_slice());
         let content = measure_content(gpu, graph, &layers, settings, content).await?;
         let style = style_terms(gpu, graph, settings, own, styles).await?;
         let layers = LossSettings::counted(&settings.style_layers);
-        let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
         let mut guides = BTreeMap::new();
-        for (key, guide) in Guides::new(graph, &taps, &styles.regions.content)?.into_iter() {
+        for (key, guide) in Guides::new(graph, &taps(&layers), &styles.regions.content)?.into_iter()
+        {
             let roots = gpu.tensor(guide.shape, &guide.roots)?;
             guides.insert(key, ((&roots).into(), guide.factor()));
         }
@@ -389,7 +394,7 @@ async fn measure_content(
 ) -> Result<Vec<ContentTarget>> {
     let mut tape = Tape::new(gpu);
     let picture = tape.constant(picture);
-    let taps: Vec<&str> = layers.iter().map(|l| l.layer.as_str()).collect();
+    let taps = taps(layers);
     let mut targets = Vec::new();
     graph.record(&mut tape, picture, &taps, &mut |tape, tap, features| {
         for layer in layers.iter().filter(|l| l.layer == tap) {

@@ -10,10 +10,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::grid::Grid;
-use super::loss::{LossSettings, Targets};
+use super::loss::{LossSettings, Targets, taps};
 use super::part::{Part, Taps, Vars, Whole, add_to, moments_of_part};
 use super::regions::Guides;
-use super::tiled::taps;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan};
 use crate::nets::Graph;
@@ -64,10 +63,11 @@ pub struct MemoryPlan {
     pub step: Plan,
 }
 
-impl MemoryPlan {
-    /// What the tuner should measure at: the size of the maps that there will be.
-    pub fn seen_size(&self, size: (u32, u32)) -> (u32, u32) {
-        self.tiles.map_or(size, |(_, (width, height), _)| (width as u32, height as u32))
+impl Layout {
+    /// The size of the maps that there will be for a picture of `size`, about: what a tuner should measure at.
+    pub fn seen_size(&self, (width, height): (u32, u32)) -> (u32, u32) {
+        let most = self.tiles.map_or(u32::MAX, |tiles| tiles.most as u32);
+        (width.min(most), height.min(most))
     }
 }
 

@@ -61,15 +61,19 @@ impl Inputs {
         Ok(Inputs { picture, content, style, frame })
     }
 
-    /// Hands a tile to the GPU. `rgb` is the whole picture, 3×H×W, and `guides` are its own.
-    pub fn load(
+    /// Hands a tile's pixels to the GPU. `rgb` is the whole picture, 3×H×W.
+    pub fn load(&self, gpu: &Gpu, grid: &Grid, tile: (&Span, &Span), rgb: &[f32]) -> Result<()> {
+        gpu.write(&self.picture, &cut(grid, tile, rgb))
+    }
+
+    /// Says which of a tile's pixels count, and how much. `guides` are the whole picture's.
+    pub fn guide(
         &self,
         gpu: &Gpu,
         grid: &Grid,
         tile: (&Span, &Span),
-        (rgb, guides): (&[f32], &Guides),
+        guides: &Guides,
     ) -> Result<()> {
-        gpu.write(&self.picture, &cut(grid, tile, rgb))?;
         let (column, row) = tile;
         for (pools, tensor) in self.content.values() {
             gpu.write(tensor, &own_part(grid, tile, *pools, None))?;

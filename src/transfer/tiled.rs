@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use super::detail;
 use super::grid::Grid;
-use super::loss::{ByLayer, LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend};
+use super::loss::{
+    ByLayer, LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend, taps,
+};
 use super::part::{
     Inputs, Key, Part, Taps, Whole, add_to, cut, moments_of_part, paste, pixels_of, share_factor,
 };
@@ -54,16 +56,10 @@ impl TiledTargets {
         let style = Targets { content: Vec::new(), detail: None, style, guides: BTreeMap::new() };
         Ok(TiledTargets { style, scales, guides, detail: detail::weight(settings, own) })
     }
-}
 
-impl TiledTargets {
     fn regions(&self) -> usize {
         self.style.style.iter().map(|term| term.region + 1).max().unwrap_or(1)
     }
-}
-
-pub(super) fn taps(layers: &[LayerWeight]) -> Vec<&str> {
-    layers.iter().map(|layer| layer.layer.as_str()).collect()
 }
 
 async fn scalar(gpu: &Gpu, tensor: &Tensor) -> Result<f32> {
@@ -104,7 +100,8 @@ async fn content_scales(
     let program = tape.finish()?;
     let mut totals: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
     for tile in grid.tiles() {
-        inputs.load(gpu, &grid, tile, (content.rgb(), &all))?;
+        inputs.load(gpu, &grid, tile, content.rgb())?;
+        inputs.guide(gpu, &grid, tile, &all)?;
         program.run().await?;
         for (tap, (_, sum, squares)) in &sums {
             let total = totals.entry(tap).or_default();
@@ -186,7 +183,8 @@ async fn style_moments(
     })?;
     let program = tape.finish()?;
     for tile in grid.tiles() {
-        inputs.load(gpu, &grid, tile, (rgb, guides))?;
+        inputs.load(gpu, &grid, tile, rgb)?;
+        inputs.guide(gpu, &grid, tile, guides)?;
         program.run().await?;
     }
     Ok(sums)
@@ -218,7 +216,12 @@ pub struct Tiled {
     gpu: Gpu,
     grid: Grid,
     weights: [f32; 4],
+    /// The content's own pixels, 3×H×W, and the picture's guides.
+    pixels: Vec<f32>,
+    guides: Guides,
     keep: bool,
+    /// With `keep`: every tile has its content and its guides, which do not change.
+    loaded: bool,
     /// One, which serves all tiles in turn; or one for each, which keeps the first pass's maps for the second.
     programs: Vec<TileProgram>,
     /// The moments of the whole, and the shares of content, variation and detail.
@@ -266,8 +269,8 @@ impl Head {
 }
 
 impl Tiled {
-    /// Records the step of a picture of `size` in tiles of at most `most` px; with `keep`, every tile keeps its maps
-    /// from the first pass to the second.
+    /// Records the step of a picture that is painted from `content` in the tiles of `grid`; with `keep`, every tile keeps
+    /// its maps from the first pass to the second.
     ///
     /// # Errors
     /// [`Error::Memory`] when tiles are too small or too large, [`Error::Usage`] when the loss depends on nothing.
@@ -275,10 +278,10 @@ impl Tiled {
         gpu: &Gpu,
         graph: &Graph,
         settings: &LossSettings,
-        targets: &TiledTargets,
-        grid: Grid,
-        keep: bool,
+        (content, targets): (&Picture, TiledTargets),
+        (grid, keep): (Grid, bool),
     ) -> Result<Self> {
+        let pixels = content.rgb().to_vec();
         let head = Head::new(gpu, graph, settings.style_loss, &targets.style)?;
         let scalar = || gpu.zeros(Shape::scalar());
         let (content, variation, detail) = (scalar()?, scalar()?, scalar()?);
@@ -287,7 +290,10 @@ impl Tiled {
             gpu: gpu.clone(),
             grid,
             weights: [of_content, of_style, of_variation, targets.detail],
+            pixels,
+            guides: Guides::all(),
             keep,
+            loaded: false,
             programs: Vec::new(),
             moments: head.moments.values().map(|(sum, _)| sum.clone()).collect(),
             content,
@@ -308,9 +314,10 @@ impl Tiled {
         };
         let (count, own) = if keep { (tiled.grid.count(), Pass::Both) } else { (1, Pass::Second) };
         for _ in 0..count {
-            let program = tiled.record(graph, settings, targets, &whole, own)?;
+            let program = tiled.record(graph, settings, &targets, &whole, own)?;
             tiled.programs.push(program);
         }
+        tiled.guides = targets.guides;
         Ok(tiled)
     }
 
@@ -345,38 +352,44 @@ impl Tiled {
     /// # Errors
     /// Whatever the driver reported.
     pub async fn gradient(
-        &self,
-        targets: &TiledTargets,
-        (picture, content): (&[f32], &[f32]),
+        &mut self,
+        picture: &[f32],
         gradient: &mut [f32],
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Sums>> {
-        let gpu = &self.gpu;
+        let (gpu, grid, count) = (&self.gpu, &self.grid, self.grid.count());
         for sum in self.moments.iter().chain([&self.content, &self.variation, &self.detail]) {
             gpu.write(sum, &vec![0.0; sum.shape().elements()])?;
         }
-        let count = self.grid.count();
-        for (at, tile) in self.grid.tiles().enumerate() {
-            let of_tile = self.program(at);
-            of_tile.inputs.load(gpu, &self.grid, tile, (picture, &targets.guides))?;
-            gpu.write(&of_tile.content, &cut(&self.grid, tile, content))?;
-            gpu.finished(of_tile.program.submit_pass(Pass::First)).await?;
+        for (at, tile) in grid.tiles().enumerate() {
+            let TileProgram { program, inputs, content, .. } = self.program(at);
+            inputs.load(gpu, grid, tile, picture)?;
+            if !self.loaded {
+                inputs.guide(gpu, grid, tile, &self.guides)?;
+            }
+            // Otherwise the content is the second pass's.
+            if self.keep && !self.loaded {
+                gpu.write(content, &cut(grid, tile, &self.pixels))?;
+            }
+            gpu.finished(program.submit_pass(Pass::First)).await?;
             if !watch(at + 1) {
                 return Ok(None);
             }
         }
+        self.loaded = self.keep;
         self.head.run().await?;
-        for (at, tile) in self.grid.tiles().enumerate() {
-            let of_tile = self.program(at);
+        for (at, tile) in grid.tiles().enumerate() {
+            let TileProgram { program, inputs, content, gradient: part } = self.program(at);
             let submitted = if self.keep {
-                of_tile.program.submit_rest()
+                program.submit_rest()
             } else {
-                of_tile.inputs.load(gpu, &self.grid, tile, (picture, &targets.guides))?;
-                gpu.write(&of_tile.content, &cut(&self.grid, tile, content))?;
-                of_tile.program.submit_pass(Pass::Second)
+                inputs.load(gpu, grid, tile, picture)?;
+                inputs.guide(gpu, grid, tile, &self.guides)?;
+                gpu.write(content, &cut(grid, tile, &self.pixels))?;
+                program.submit_pass(Pass::Second)
             };
             gpu.finished(submitted).await?;
-            paste(&self.grid, tile, &gpu.read(&of_tile.gradient).await?, gradient);
+            paste(grid, tile, &gpu.read(part).await?, gradient);
             if !watch(count + at + 1) {
                 return Ok(None);
             }

@@ -16,9 +16,7 @@ use crate::nets::Graph;
 
 pub(super) struct Tiles {
     pub tiled: Tiled,
-    targets: TiledTargets,
     pub pieces: Pieces,
-    content: Vec<f32>,
     gradient: Vec<f32>,
 }
 
@@ -45,13 +43,13 @@ impl Tiles {
         let target_seconds = lap.elapsed().as_secs_f64();
         let grid = Grid::new(size, most, graph.reach(&settings.counted_taps()))?;
         let piece = 3 * grid.tile.0 * grid.tile.1;
-        let tiled = Tiled::new(gpu, graph, settings, &targets, grid, keep)?;
+        let scene = (job.content, targets);
+        let tiled = Tiled::new(gpu, graph, settings, scene, (grid, keep))?;
         let picture = job.start.rgb(job.content, settings.strength);
         let gradient = vec![0.0; picture.len()];
         let before = (size, carried.map(|carried| &carried.state));
         let pieces = Pieces::new(gpu, &job.descent(), picture, piece, before)?;
-        let content = job.content.rgb().to_vec();
-        Ok((Tiles { tiled, targets, pieces, content, gradient }, target_seconds))
+        Ok((Tiles { tiled, pieces, gradient }, target_seconds))
     }
 
     pub async fn paint(
@@ -69,9 +67,8 @@ impl Tiles {
             self.gradient.fill(0.0);
             let of = 2 * self.tiled.grid().count();
             let mut tell = |done| watch(Event::Tiles(done, of)) == Verdict::Continue;
-            let pictures = (self.pieces.picture(), self.content.as_slice());
-            let (targets, gradient) = (&self.targets, &mut self.gradient);
-            let sums = self.tiled.gradient(targets, pictures, gradient, &mut tell).await?;
+            let (picture, gradient) = (self.pieces.picture(), &mut self.gradient);
+            let sums = self.tiled.gradient(picture, gradient, &mut tell).await?;
             // Stopped between two tiles: the picture stays as it was.
             let Some(sums) = sums else { break };
             self.pieces.step(&self.gradient).await?;
