@@ -8,11 +8,11 @@ struct Params {
     accumulate: u32,
 }
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(0) var<storage, read> a: array<Stored>;
+@group(0) @binding(1) var<storage, read> b: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored>;
+@group(0) @binding(4) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
@@ -23,7 +23,7 @@ fn forward(
 ) {
     let i = folded(group, groups, lane);
     if i < params.count {
-        y[i] = a[i] + b[i];
+        y[i] = Stored(f32(a[i]) + f32(b[i]));
     }
 }
 
@@ -35,7 +35,7 @@ fn backward(
 ) {
     let i = folded(group, groups, lane);
     if i < params.count {
-        let before = select(0.0, dx[i], params.accumulate != 0u);
-        dx[i] = before + dy[i];
+        let before = select(0.0, f32(dx[i]), params.accumulate != 0u);
+        dx[i] = Stored(before + f32(dy[i]));
     }
 }

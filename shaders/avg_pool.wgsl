@@ -15,10 +15,10 @@ struct Params {
     accumulate: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(2) var<storage, read> dy: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
@@ -38,10 +38,10 @@ fn forward(
     var sum = 0.0;
     for (var r = 0u; r < params.window; r++) {
         for (var s = 0u; s < params.window; s++) {
-            sum += x[corner + r * params.width + s];
+            sum += f32(x[corner + r * params.width + s]);
         }
     }
-    y[i] = sum / f32(params.window * params.window);
+    y[i] = Stored(sum / f32(params.window * params.window));
 }
 
 @compute @workgroup_size(LANES)
@@ -67,10 +67,10 @@ fn backward(
             let r = row - a * params.stride;
             let s = column - b * params.stride;
             if a < params.out_height && b < params.out_width && r < params.window && s < params.window {
-                sum += dy[(channel * params.out_height + a) * params.out_width + b];
+                sum += f32(dy[(channel * params.out_height + a) * params.out_width + b]);
             }
         }
     }
-    let before = select(0.0, dx[i], params.accumulate != 0u);
-    dx[i] = before + sum / f32(params.window * params.window);
+    let before = select(0.0, f32(dx[i]), params.accumulate != 0u);
+    dx[i] = Stored(before + sum / f32(params.window * params.window));
 }

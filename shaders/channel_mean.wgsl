@@ -16,11 +16,11 @@ struct Params {
     accumulate: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(4) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(5) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
@@ -32,7 +32,7 @@ fn partial_sums(
     let end = min(params.pixels, (group.x + 1u) * params.share);
     var sum = 0.0;
     for (var p = group.x * params.share + lane; p < end; p += LANES) {
-        sum += x[row + p];
+        sum += f32(x[row + p]);
     }
     let total = workgroup_sum(sum, lane);
     if lane == 0u {
@@ -67,7 +67,7 @@ fn backward(
 ) {
     let i = folded(group, groups, lane);
     if i < params.channels * params.pixels {
-        let before = select(0.0, dx[i], params.accumulate != 0u);
-        dx[i] = before + dy[i / params.pixels] * params.scale;
+        let before = select(0.0, f32(dx[i]), params.accumulate != 0u);
+        dx[i] = Stored(before + dy[i / params.pixels] * params.scale);
     }
 }

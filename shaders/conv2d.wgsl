@@ -28,12 +28,12 @@ struct Params {
     accumulate: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<storage, read> dy: array<f32>;
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(6) var<uniform> params: Params;
 
 /// The row (or column) that a padded picture shows at `at`, or −1 for a zero.
@@ -76,11 +76,11 @@ fn forward(
             let pixel = u32(row) * params.width + u32(column);
             let tap = o * params.in_channels * taps + r * params.kernel + s;
             for (var c = 0u; c < params.in_channels; c++) {
-                sum += weight[tap + c * taps] * x[c * params.height * params.width + pixel];
+                sum += weight[tap + c * taps] * f32(x[c * params.height * params.width + pixel]);
             }
         }
     }
-    y[at] = select(sum, max(sum, 0.0), params.relu != 0u);
+    y[at] = Stored(select(sum, max(sum, 0.0), params.relu != 0u));
 }
 
 /// The n-th place of the padded picture that may show `at`: itself, then the padding before and
@@ -111,7 +111,7 @@ fn gathered(c: u32, row: i32, column: i32) -> f32 {
             }
             let tap = c * taps + r * params.kernel + s;
             for (var o = 0u; o < params.out_channels; o++) {
-                let upstream = dy[(o * params.out_height + a) * params.out_width + b];
+                let upstream = f32(dy[(o * params.out_height + a) * params.out_width + b]);
                 sum += weight[tap + o * params.in_channels * taps] * upstream;
             }
         }
@@ -148,8 +148,8 @@ fn backward_input(
     }
     // With params.outside most pixels get nothing more.
     if touched {
-        let before = select(0.0, dx[at], params.accumulate != 0u);
-        dx[at] = before + sum;
+        let before = select(0.0, f32(dx[at]), params.accumulate != 0u);
+        dx[at] = Stored(before + sum);
     }
 }
 
@@ -177,13 +177,13 @@ fn backward_weight(
             let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width);
             if row >= 0 && column >= 0 {
                 let pixel = (c * params.height + u32(row)) * params.width + u32(column);
-                along += dy[(o * params.out_height + i) * params.out_width + j] * x[pixel];
+                along += f32(dy[(o * params.out_height + i) * params.out_width + j]) * f32(x[pixel]);
             }
         }
         sum += along;
     }
-    let before = select(0.0, dx[at], params.accumulate != 0u);
-    dx[at] = before + sum;
+    let before = select(0.0, f32(dx[at]), params.accumulate != 0u);
+    dx[at] = Stored(before + sum);
 }
 
 @compute @workgroup_size(LANES)
@@ -194,11 +194,11 @@ fn backward_bias(
     let pixels = params.out_height * params.out_width;
     var sum = 0.0;
     for (var p = lane; p < pixels; p += LANES) {
-        sum += dy[group.x * pixels + p];
+        sum += f32(dy[group.x * pixels + p]);
     }
     let total = workgroup_sum(sum, lane);
     if lane == 0u {
-        let before = select(0.0, dx[group.x], params.accumulate != 0u);
-        dx[group.x] = before + total;
+        let before = select(0.0, f32(dx[group.x]), params.accumulate != 0u);
+        dx[group.x] = Stored(before + total);
     }
 }

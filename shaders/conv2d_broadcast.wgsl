@@ -28,13 +28,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y4: array<vec4f>;
-@group(0) @binding(6) var<storage, read> gate: array<f32>;
-@group(0) @binding(7) var<storage, read> gate4: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> y4: array<Stored4>;
+@group(0) @binding(6) var<storage, read> gate: array<Stored>;
+@group(0) @binding(7) var<storage, read> gate4: array<Stored4>;
 
 // Ten pixels of a row of the window.
 struct Row { a: vec4f, b: vec4f, c: vec2f }
@@ -53,7 +53,7 @@ fn place(corner: vec2i, row: u32, column: u32) -> i32 {
 }
 
 fn load(base: i32, at: i32) -> f32 {
-    return select(x[base + max(at, 0)], 0.0, at < 0);
+    return select(f32(x[base + max(at, 0)]), 0.0, at < 0);
 }
 
 // A row of the window from the lanes' first eight pixels and two others.
@@ -149,12 +149,12 @@ fn store_quad(at: i32, live: bool, steer: u32, sum: vec4f) {
     if live {
         var s = sum;
         if params.accumulate + steer != 0u {
-            s += y4[at];
+            s += vec4f(y4[at]);
         }
         if params.mask + steer != 0u {
-            s = select(vec4f(), s, gate4[at] > vec4f());
+            s = select(vec4f(), s, vec4f(gate4[at]) > vec4f());
         }
-        y4[at] = select(s, max(s, vec4f()), params.relu != 0u);
+        y4[at] = Stored4(select(s, max(s, vec4f()), params.relu != 0u));
     }
 }
 
@@ -178,12 +178,12 @@ fn store_number(at: i32, live: bool, steer: u32, sum: f32) {
     if live {
         var s = sum;
         if params.accumulate + steer != 0u {
-            s += y[at];
+            s += f32(y[at]);
         }
         if params.mask + steer != 0u {
-            s = select(0.0, s, gate[at] > 0.0);
+            s = select(0.0, s, f32(gate[at]) > 0.0);
         }
-        y[at] = select(s, max(s, 0.0), params.relu != 0u);
+        y[at] = Stored(select(s, max(s, 0.0), params.relu != 0u));
     }
 }
 

@@ -24,10 +24,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;
 
 const THREADS = 128u;
 const SLOTS = 200u;     // vec4f of four channels' patches: 4 * 10 rows * 5
@@ -57,7 +57,7 @@ fn quad(slot: u32, x0: i32, y0: i32) -> Quad {
 fn fetch(q: Quad, first: u32) -> vec4f {
     let channel = first + q.channel;
     let at = q.at + i32(min(channel, params.in_channels - 1u)) * params.height * params.width;
-    let v = vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+    let v = vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w]));
     return select(v, vec4f(0.0), q.blank | vec4<bool>(channel >= params.in_channels));
 }
 
@@ -88,9 +88,9 @@ fn store_pixel(at: i32, live: bool, accumulate: bool, sum: f32) {
     if live {
         var s = sum;
         if accumulate {
-            s += y[at];
+            s += f32(y[at]);
         }
-        y[at] = select(s, max(s, 0.0), params.relu != 0u);
+        y[at] = Stored(select(s, max(s, 0.0), params.relu != 0u));
     }
 }
 

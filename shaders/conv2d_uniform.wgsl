@@ -33,11 +33,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> x4: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> x4: array<Stored4>;
 @group(0) @binding(3) var<uniform> weight: array<vec4f, 4096>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored4>;
 
 // Ten pixels of one row: columns -1 | 0..3 | 4..7 | 8 of the tile.
 struct Row { left: f32, a: vec4f, b: vec4f, right: f32 }
@@ -45,10 +45,10 @@ struct Row { left: f32, a: vec4f, b: vec4f, right: f32 }
 struct Tile { a0: vec4f, b0: vec4f, a1: vec4f, b1: vec4f, a2: vec4f, b2: vec4f, a3: vec4f, b3: vec4f }
 
 fn load(base: i32, column: vec4i, blank: bool, blank_left: bool, blank_right: bool, past: bool) -> Row {
-    let left = select(x[base + column.x], 0.0, blank | blank_left);
-    let right = select(x[base + column.w], 0.0, blank | blank_right);
-    let a = select(x4[(base + column.y) >> 2u], vec4f(0.0), blank);
-    let b = select(x4[(base + column.z) >> 2u], vec4f(0.0), blank);
+    let left = select(f32(x[base + column.x]), 0.0, blank | blank_left);
+    let right = select(f32(x[base + column.w]), 0.0, blank | blank_right);
+    let a = select(vec4f(x4[(base + column.y) >> 2u]), vec4f(0.0), blank);
+    let b = select(vec4f(x4[(base + column.z) >> 2u]), vec4f(0.0), blank);
     return Row(left, a, select(b, vec4f(right), past), right);
 }
 
@@ -85,9 +85,9 @@ fn store(at: i32, live: bool, accumulate: bool, sum: vec4f, b: f32) {
     if live {
         var s = sum + b;
         if accumulate {
-            s += y[at];
+            s += vec4f(y[at]);
         }
-        y[at] = select(s, max(s, vec4f(0.0)), params.relu != 0u);
+        y[at] = Stored4(select(s, max(s, vec4f(0.0)), params.relu != 0u));
     }
 }
 

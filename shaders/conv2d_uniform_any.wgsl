@@ -31,10 +31,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(3) var<uniform> weight: array<vec4f, 4096>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;
 
 // Six pixels of one row: columns -1..2 | 3..4 of the tile.
 struct Row { a: vec4f, b: vec2f }
@@ -56,8 +56,8 @@ fn columns(x0: i32) -> Columns {
 fn load(base: i32, row: i32, c: Columns) -> Row {
     let at = base + source(row, params.height, params.padding) * params.width;
     let blank = outside(row, params.height, params.padding);
-    let a = vec4f(x[at + c.a.x], x[at + c.a.y], x[at + c.a.z], x[at + c.a.w]);
-    let b = vec2f(x[at + c.b.x], x[at + c.b.y]);
+    let a = vec4f(f32(x[at + c.a.x]), f32(x[at + c.a.y]), f32(x[at + c.a.z]), f32(x[at + c.a.w]));
+    let b = vec2f(f32(x[at + c.b.x]), f32(x[at + c.b.y]));
     return Row(
         select(a, vec4f(0.0), c.blank_a | vec4<bool>(blank)),
         select(b, vec2f(0.0), c.blank_b | vec2<bool>(blank)),
@@ -85,9 +85,9 @@ fn store(at: i32, live: bool, accumulate: bool, sum: f32) {
     if live {
         var s = sum;
         if accumulate {
-            s += y[at];
+            s += f32(y[at]);
         }
-        y[at] = select(s, max(s, 0.0), params.relu != 0u);
+        y[at] = Stored(select(s, max(s, 0.0), params.relu != 0u));
     }
 }
 

@@ -28,7 +28,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> partials: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 @group(0) @binding(4) var<storage, read> dy: array<f32>;
@@ -43,7 +43,7 @@ var<workgroup> panel_j: array<vec4f, 272>;
 fn fetch_channels(channel: u32, pixel: u32, end: u32) -> vec4f {
     let c = vec4u(channel) + vec4u(0u, 1u, 2u, 3u);
     let at = min(c, vec4u(params.channels - 1u)) * params.pixels + min(pixel, params.pixels - 1u);
-    let v = vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+    let v = vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w]));
     return select(v, vec4f(0.0), (c >= vec4u(params.channels)) | vec4<bool>(pixel >= end));
 }
 

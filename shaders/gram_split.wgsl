@@ -19,8 +19,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> x4: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
+@group(0) @binding(2) var<storage, read> x4: array<Stored4>;
 @group(0) @binding(3) var<storage, read_write> partials: array<vec4f>;
 
 override ALIGNED: bool = true;
@@ -33,12 +33,12 @@ struct Sums { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 fn load(channel: u32, quad: u32) -> vec4f {
     let at = min(channel, params.channels - 1u) * params.pixels;
     if ALIGNED {
-        let v = x4[at / 4u + min(quad, params.pixels / 4u - 1u)];
+        let v = vec4f(x4[at / 4u + min(quad, params.pixels / 4u - 1u)]);
         return select(v, vec4f(0.0), quad * 4u >= params.pixels);
     }
     let p = vec4u(quad * 4u) + vec4u(0u, 1u, 2u, 3u);
     let q = at + min(p, vec4u(params.pixels - 1u));
-    let v = vec4f(x[q.x], x[q.y], x[q.z], x[q.w]);
+    let v = vec4f(f32(x[q.x]), f32(x[q.y]), f32(x[q.z]), f32(x[q.w]));
     return select(v, vec4f(0.0), p >= vec4u(params.pixels));
 }
 

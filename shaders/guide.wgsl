@@ -11,9 +11,9 @@ struct Params {
     accumulate: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> guide: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(3) var<uniform> params: Params;
 @group(0) @binding(4) var<storage, read> dy: array<f32>;
 
@@ -28,7 +28,7 @@ fn run(
         return;
     }
     let share = guide[i % params.pixels];
-    y[i] = x[i] * share * select(1.0, share, params.square != 0u);
+    y[i] = Stored(f32(x[i]) * share * select(1.0, share, params.square != 0u));
 }
 
 @compute @workgroup_size(LANES)
@@ -42,6 +42,6 @@ fn spread(
         return;
     }
     let share = guide[i % params.pixels];
-    let before = select(0.0, y[i], params.accumulate != 0u);
-    y[i] = before + dy[i / params.pixels] * share * share / f32(params.pixels);
+    let before = select(0.0, f32(y[i]), params.accumulate != 0u);
+    y[i] = Stored(before + dy[i / params.pixels] * share * share / f32(params.pixels));
 }

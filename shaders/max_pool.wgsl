@@ -23,15 +23,15 @@ struct Params {
     mask: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<storage, read> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(2) var<storage, read> dy: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(4) var<uniform> params: Params;
-@group(0) @binding(5) var<storage, read> x4: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y4: array<vec4f>;
-@group(0) @binding(7) var<storage, read> dy4: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> dx4: array<vec4f>;
+@group(0) @binding(5) var<storage, read> x4: array<Stored4>;
+@group(0) @binding(6) var<storage, read_write> y4: array<Stored4>;
+@group(0) @binding(7) var<storage, read> dy4: array<Stored4>;
+@group(0) @binding(8) var<storage, read_write> dx4: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> codes: array<u32>;
 
 @compute @workgroup_size(LANES)
@@ -48,24 +48,24 @@ fn forward(
     let row = i / params.out_width % params.out_height;
     let channel = i / params.out_width / params.out_height;
     let corner = (channel * params.height + row * params.stride) * params.width + column * params.stride;
-    var largest = x[corner];
+    var largest = f32(x[corner]);
     for (var r = 0u; r < params.window; r++) {
         for (var s = 0u; s < params.window; s++) {
-            largest = max(largest, x[corner + r * params.width + s]);
+            largest = max(largest, f32(x[corner + r * params.width + s]));
         }
     }
-    y[i] = largest;
+    y[i] = Stored(largest);
 }
 
 /// Whether element (r, s) of the window at `corner` is the first that equals its maximum.
 fn is_first(corner: u32, r: u32, s: u32, largest: f32) -> bool {
     let own = r * params.window + s;
     for (var at = 0u; at < own; at++) {
-        if x[corner + at / params.window * params.width + at % params.window] == largest {
+        if f32(x[corner + at / params.window * params.width + at % params.window]) == largest {
             return false;
         }
     }
-    return x[corner + r * params.width + s] == largest;
+    return f32(x[corner + r * params.width + s]) == largest;
 }
 
 @compute @workgroup_size(LANES)
@@ -93,20 +93,20 @@ fn backward(
             if a < params.out_height && b < params.out_width && r < params.window && s < params.window {
                 let at = (channel * params.out_height + a) * params.out_width + b;
                 let corner = (channel * params.height + a * params.stride) * params.width + b * params.stride;
-                if is_first(corner, r, s, y[at]) {
-                    sum += dy[at];
+                if is_first(corner, r, s, f32(y[at])) {
+                    sum += f32(dy[at]);
                 }
             }
         }
     }
-    let before = select(0.0, dx[i], params.accumulate != 0u);
-    dx[i] = before + sum;
+    let before = select(0.0, f32(dx[i]), params.accumulate != 0u);
+    dx[i] = Stored(before + sum);
 }
 
 fn add(at: u32, live: bool, value: f32, own: f32) {
     if live {
-        let sum = select(0.0, dx[at], params.accumulate != 0u) + value;
-        dx[at] = select(sum, 0.0, (params.mask != 0u) & !(own > 0.0));
+        let sum = select(0.0, f32(dx[at]), params.accumulate != 0u) + value;
+        dx[at] = Stored(select(sum, 0.0, (params.mask != 0u) & !(own > 0.0)));
     }
 }
 
@@ -133,12 +133,12 @@ fn backward_2x2(
     let b = a + select(0u, 1u, right);
     let c = a + select(0u, params.width, below);
     let d = c + select(0u, 1u, right);
-    let own = vec4f(x[a], x[b], x[c], x[d]);
+    let own = vec4f(f32(x[a]), f32(x[b]), f32(x[c]), f32(x[d]));
     let largest = vec4f(max(max(own.x, own.y), max(own.z, own.w)));
     let equal = own == largest;
     let first = vec4<bool>(equal.x, equal.y && !equal.x, equal.z && !(equal.x || equal.y), equal.w && !(equal.x || equal.y || equal.z));
     let at = (channel * params.out_height + min(row, params.out_height - 1u)) * params.out_width + min(column, params.out_width - 1u);
-    let value = select(vec4f(), vec4f(dy[at]), first & vec4<bool>(whole));
+    let value = select(vec4f(), vec4f(f32(dy[at])), first & vec4<bool>(whole));
     add(a, true, value.x, own.x);
     add(b, right, value.y, own.y);
     add(c, below, value.z, own.z);
@@ -182,9 +182,9 @@ fn forward_quads(
         return;
     }
     let q = quads_of(i);
-    let left = pool(x4[q.corner], x4[q.corner + q.next]);
-    let right = pool(x4[q.corner + 1u], x4[q.corner + q.next + 1u]);
-    y4[i] = vec4f(left.largest, right.largest);
+    let left = pool(vec4f(x4[q.corner]), vec4f(x4[q.corner + q.next]));
+    let right = pool(vec4f(x4[q.corner + 1u]), vec4f(x4[q.corner + q.next + 1u]));
+    y4[i] = Stored4(vec4f(left.largest, right.largest));
     codes[i] = left.code.x | (left.code.y << 8u) | (right.code.x << 16u) | (right.code.y << 24u);
 }
 
@@ -193,10 +193,10 @@ fn unpool(at: u32, next: u32, code: vec2u, dy: vec2f) {
     let add = params.accumulate != 0u;
     let keep = select(0u, ~0u, params.mask == 0u);
     let bits = code.xxyy;
-    let a = select(vec4f(), dx4[at], add) + select(vec4f(), dy.xxyy, (bits & vec4u(1u, 2u, 1u, 2u)) != vec4u());
-    let b = select(vec4f(), dx4[at + next], add) + select(vec4f(), dy.xxyy, (bits & vec4u(4u, 8u, 4u, 8u)) != vec4u());
-    dx4[at] = select(vec4f(), a, ((bits | vec4u(keep)) & vec4u(16u, 32u, 16u, 32u)) != vec4u());
-    dx4[at + next] = select(vec4f(), b, ((bits | vec4u(keep)) & vec4u(64u, 128u, 64u, 128u)) != vec4u());
+    let a = select(vec4f(), vec4f(dx4[at]), add) + select(vec4f(), dy.xxyy, (bits & vec4u(1u, 2u, 1u, 2u)) != vec4u());
+    let b = select(vec4f(), vec4f(dx4[at + next]), add) + select(vec4f(), dy.xxyy, (bits & vec4u(4u, 8u, 4u, 8u)) != vec4u());
+    dx4[at] = Stored4(select(vec4f(), a, ((bits | vec4u(keep)) & vec4u(16u, 32u, 16u, 32u)) != vec4u()));
+    dx4[at + next] = Stored4(select(vec4f(), b, ((bits | vec4u(keep)) & vec4u(64u, 128u, 64u, 128u)) != vec4u()));
 }
 
 @compute @workgroup_size(LANES)
@@ -210,7 +210,7 @@ fn backward_quads(
         return;
     }
     let q = quads_of(i);
-    let dy = dy4[i];
+    let dy = vec4f(dy4[i]);
     let code = vec4u(codes[i]) >> vec4u(0u, 8u, 16u, 24u);
     unpool(q.corner, q.next, code.xy, dy.xy);
     unpool(q.corner + 1u, q.next, code.zw, dy.zw);

@@ -14,8 +14,8 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> table: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored>;
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
 
@@ -31,7 +31,7 @@ fn forward(
     }
     let channel = i / params.pixels;
     let origin = u32(table[3u * channel]) * params.pixels + i % params.pixels;
-    y[i] = table[3u * channel + 1u] * x[origin] + table[3u * channel + 2u];
+    y[i] = Stored(table[3u * channel + 1u] * x[origin] + table[3u * channel + 2u]);
 }
 
 @compute @workgroup_size(LANES)
@@ -47,5 +47,5 @@ fn backward(
     let channel = i / params.pixels;
     let origin = u32(table[3u * channel]) * params.pixels + i % params.pixels;
     let before = select(0.0, dx[origin], params.accumulate != 0u);
-    dx[origin] = before + table[3u * channel + 1u] * dy[i];
+    dx[origin] = before + table[3u * channel + 1u] * f32(dy[i]);
 }

@@ -19,10 +19,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read> m: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;
 
 var<workgroup> panel: array<vec4f, 512>;    // [16 inputs][32 quads of pixels]
 var<workgroup> matrix: array<vec4f, 256>;   // [4 quads of inputs][64 rows]
@@ -30,7 +30,7 @@ var<workgroup> matrix: array<vec4f, 256>;   // [4 quads of inputs][64 rows]
 fn fetch_pixels(j: u32, pixel: u32) -> vec4f {
     let p = vec4u(pixel) + vec4u(0u, 1u, 2u, 3u);
     let at = min(j, params.in_channels - 1u) * params.pixels + min(p, vec4u(params.pixels - 1u));
-    let v = vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+    let v = vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w]));
     return select(v, vec4f(0.0), vec4<bool>(j >= params.in_channels));
 }
 
@@ -43,8 +43,8 @@ fn fetch_matrix(row: u32, quad: u32) -> vec4f {
 
 fn store_pixel(at: u32, live: bool, sum: f32) {
     if live {
-        let v = sum + select(0.0, y[at], params.accumulate != 0u);
-        y[at] = select(v, max(v, 0.0), params.relu != 0u);
+        let v = sum + select(0.0, f32(y[at]), params.accumulate != 0u);
+        y[at] = Stored(select(v, max(v, 0.0), params.relu != 0u));
     }
 }
 

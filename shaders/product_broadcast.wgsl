@@ -30,11 +30,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> m: array<vec4f>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(5) var<storage, read> gate: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(5) var<storage, read> gate: array<Stored4>;
 
 // Four rows' sums at four pixels: a component a row.
 struct Quad { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
@@ -43,7 +43,7 @@ struct Half { a: Quad, b: Quad, c: Quad, d: Quad, e: Quad, f: Quad, g: Quad, h: 
 
 // A lane's vec4f of a channel; beyond the last channel the matrix is 0, beyond the last pixel nothing is stored.
 fn load(start: u32, channel: u32, quad: u32, last: u32) -> vec4f {
-    return x[start + min(channel, params.in_channels - 1u) * params.row + min(quad, last)];
+    return vec4f(x[start + min(channel, params.in_channels - 1u) * params.row + min(quad, last)]);
 }
 
 // Four channels' weights of four rows, turned: a row of each channel.
@@ -80,12 +80,12 @@ fn store_quad(to: Target, offset: u32, sum: vec4f) {
     if to.live & (to.quad + offset <= to.last) {
         var v = sum + to.bias;
         if params.accumulate + to.steer != 0u {
-            v += y[to.at + offset];
+            v += vec4f(y[to.at + offset]);
         }
         if params.mask + to.steer != 0u {
-            v = select(vec4f(), v, gate[to.at + offset] > vec4f());
+            v = select(vec4f(), v, vec4f(gate[to.at + offset]) > vec4f());
         }
-        y[to.at + offset] = select(v, max(v, vec4f()), params.relu != 0u);
+        y[to.at + offset] = Stored4(select(v, max(v, vec4f()), params.relu != 0u));
     }
 }
 

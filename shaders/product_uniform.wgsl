@@ -28,10 +28,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<uniform> m: array<vec4f, 4096>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
 
 // Sixteen pixels.
 struct Run { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
@@ -40,7 +40,7 @@ struct Run { a: vec4f, b: vec4f, c: vec4f, d: vec4f }
 // map's last.
 fn load(at: u32, channel: u32, quad: u32, last: u32) -> Run {
     let row = at + min(channel, params.in_channels - 1u) * params.row;
-    return Run(x[row + min(quad, last)], x[row + min(quad + 1u, last)], x[row + min(quad + 2u, last)], x[row + min(quad + 3u, last)]);
+    return Run(vec4f(x[row + min(quad, last)]), vec4f(x[row + min(quad + 1u, last)]), vec4f(x[row + min(quad + 2u, last)]), vec4f(x[row + min(quad + 3u, last)]));
 }
 
 fn rows(r: Run, at: u32, u: Run, v: Run, w: Run, t: Run) -> Run {
@@ -60,9 +60,9 @@ fn store_quad(at: u32, live: bool, accumulate: bool, sum: vec4f) {
     if live {
         var v = sum;
         if accumulate {
-            v += y[at];
+            v += vec4f(y[at]);
         }
-        y[at] = select(v, max(v, vec4f()), params.relu != 0u);
+        y[at] = Stored4(select(v, max(v, vec4f()), params.relu != 0u));
     }
 }
 

@@ -22,10 +22,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<uniform> m: array<vec4f, 4096>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored>;
 
 // Eight pixels.
 struct Run { a: vec4f, b: vec4f }
@@ -33,7 +33,7 @@ struct Run { a: vec4f, b: vec4f }
 fn load_quad(channel: u32, pixel: u32) -> vec4f {
     let at = min(channel, params.in_channels - 1u) * params.pixels;
     let p = at + min(vec4u(pixel) + vec4u(0u, 1u, 2u, 3u), vec4u(params.pixels - 1u));
-    return vec4f(x[p.x], x[p.y], x[p.z], x[p.w]);
+    return vec4f(f32(x[p.x]), f32(x[p.y]), f32(x[p.z]), f32(x[p.w]));
 }
 
 fn load(channel: u32, pixel: u32) -> Run {
@@ -55,9 +55,9 @@ fn store_pixel(at: u32, live: bool, accumulate: bool, sum: f32) {
     if live {
         var v = sum;
         if accumulate {
-            v += y[at];
+            v += f32(y[at]);
         }
-        y[at] = select(v, max(v, f32()), params.relu != 0u);
+        y[at] = Stored(select(v, max(v, f32()), params.relu != 0u));
     }
 }
 

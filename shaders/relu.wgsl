@@ -9,10 +9,10 @@ struct Params {
     accumulate: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dy: array<f32>;
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(2) var<storage, read_write> dy: array<Stored>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
@@ -23,7 +23,7 @@ fn forward(
 ) {
     let i = folded(group, groups, lane);
     if i < params.count {
-        y[i] = max(x[i], 0.0);
+        y[i] = Stored(max(f32(x[i]), 0.0));
     }
 }
 
@@ -35,8 +35,8 @@ fn backward(
 ) {
     let i = folded(group, groups, lane);
     if i < params.count {
-        let before = select(0.0, dx[i], params.accumulate != 0u);
-        dx[i] = before + select(0.0, dy[i], y[i] > 0.0);
+        let before = select(0.0, f32(dx[i]), params.accumulate != 0u);
+        dx[i] = Stored(before + select(0.0, f32(dy[i]), f32(y[i]) > 0.0));
     }
 }
 
@@ -47,7 +47,7 @@ fn mask(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = folded(group, groups, lane);
-    if i < params.count && !(y[i] > 0.0) {
-        dy[i] = 0.0;
+    if i < params.count && !(f32(y[i]) > 0.0) {
+        dy[i] = Stored(0.0);
     }
 }

@@ -2,7 +2,8 @@
 // is this with += for every input after the first, so one entry point serves them all.
 //
 // One invocation computes one element; 256 a workgroup.
-// run: y = or += (params.accumulate).
+// y = or += (params.accumulate).
+// run: from x to y, which are stored alike. narrow: from `wide_x`, widen: to `wide_y`, which are f32 whatever maps are stored as.
 
 struct Params {
     count: u32,
@@ -10,9 +11,11 @@ struct Params {
     factor: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(2) var<uniform> params: Params;
+@group(0) @binding(3) var<storage, read> wide_x: array<f32>;
+@group(0) @binding(4) var<storage, read_write> wide_y: array<f32>;
 
 @compute @workgroup_size(LANES)
 fn run(
@@ -22,7 +25,33 @@ fn run(
 ) {
     let i = folded(group, groups, lane);
     if i < params.count {
-        let before = select(0.0, y[i], params.accumulate != 0u);
-        y[i] = before + params.factor * x[i];
+        let before = select(0.0, f32(y[i]), params.accumulate != 0u);
+        y[i] = Stored(before + params.factor * f32(x[i]));
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn narrow(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = folded(group, groups, lane);
+    if i < params.count {
+        let before = select(0.0, f32(y[i]), params.accumulate != 0u);
+        y[i] = Stored(before + params.factor * wide_x[i]);
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn widen(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = folded(group, groups, lane);
+    if i < params.count {
+        let before = select(0.0, wide_y[i], params.accumulate != 0u);
+        wide_y[i] = before + params.factor * f32(x[i]);
     }
 }

@@ -18,13 +18,13 @@ struct Params {
     accumulate: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read> goal: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
+@group(0) @binding(1) var<storage, read> goal: array<Stored>;
 @group(0) @binding(2) var<storage, read> denominator: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read> dy: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(7) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
@@ -35,7 +35,7 @@ fn partial_sums(
     let end = min(params.count, (group.x + 1u) * params.share);
     var sum = 0.0;
     for (var i = group.x * params.share + lane; i < end; i += LANES) {
-        let error = x[i] - goal[i];
+        let error = f32(x[i]) - f32(goal[i]);
         sum += error * error;
     }
     let total = workgroup_sum(sum, lane);
@@ -65,7 +65,7 @@ fn backward(
     let i = folded(group, groups, lane);
     if i < params.count {
         let slope = params.sign * dy[0] * 2.0 * params.factor / max(denominator[0], params.floor);
-        let before = select(0.0, dx[i], params.accumulate != 0u);
-        dx[i] = before + slope * (x[i] - goal[i]);
+        let before = select(0.0, f32(dx[i]), params.accumulate != 0u);
+        dx[i] = Stored(before + slope * (f32(x[i]) - f32(goal[i])));
     }
 }

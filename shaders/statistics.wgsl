@@ -13,7 +13,7 @@ struct Params {
     factor: f32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(0) var<storage, read> x: array<Stored>;
 @group(0) @binding(1) var<storage, read> mean: array<f32>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
@@ -27,7 +27,7 @@ fn sums(
     let end = min(params.count, (group.x + 1u) * params.share);
     var sum = 0.0;
     for (var i = group.x * params.share + lane; i < end; i += LANES) {
-        sum += x[i];
+        sum += f32(x[i]);
     }
     let total = workgroup_sum(sum, lane);
     if lane == 0u {
@@ -44,7 +44,7 @@ fn squares(
     let centre = mean[0];
     var sum = 0.0;
     for (var i = group.x * params.share + lane; i < end; i += LANES) {
-        let deviation = x[i] - centre;
+        let deviation = f32(x[i]) - centre;
         sum += deviation * deviation;
     }
     let total = workgroup_sum(sum, lane);

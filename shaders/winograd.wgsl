@@ -41,15 +41,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x: array<Stored>;
 @group(0) @binding(2) var<storage, read_write> v: array<vec4f>;
 @group(0) @binding(3) var<storage, read> m: array<vec4f>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
-@group(0) @binding(6) var<storage, read> x4: array<vec4f>;
-@group(0) @binding(7) var<storage, read_write> y4: array<vec4f>;
-@group(0) @binding(8) var<storage, read> gate: array<f32>;
-@group(0) @binding(9) var<storage, read> gate4: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(6) var<storage, read> x4: array<Stored4>;
+@group(0) @binding(7) var<storage, read_write> y4: array<Stored4>;
+@group(0) @binding(8) var<storage, read> gate: array<Stored>;
+@group(0) @binding(9) var<storage, read> gate4: array<Stored4>;
 
 const ROOT = 1.41421356237;      // √2
 const HALF_ROOT = 0.70710678119; // 1/√2
@@ -104,7 +104,7 @@ fn one_tile(number: u32) -> Tiles {
 }
 
 fn pixels(at: vec4i, blank: vec4<bool>) -> vec4f {
-    return select(vec4f(x[at.x], x[at.y], x[at.z], x[at.w]), vec4f(), blank);
+    return select(vec4f(f32(x[at.x]), f32(x[at.y]), f32(x[at.z]), f32(x[at.w])), vec4f(), blank);
 }
 
 // Where four columns (or rows) are read, and whether they are blank: `source` and `outside` of common.wgsl, by fours.
@@ -142,10 +142,10 @@ fn row_aligned(r: i32, plane: vec4i, t: Tiles) -> Six {
     let blank = outside4(at, params.height);
     let w = params.width;
     let middle = (base + t.x0) >> vec4u(2u);
-    let p = select(x4[middle.x], vec4f(), blank.x);
-    let q = select(x4[middle.y], vec4f(), blank.y);
-    let u = select(x4[middle.z], vec4f(), blank.z);
-    let k = select(x4[middle.w], vec4f(), blank.w);
+    let p = select(vec4f(x4[middle.x]), vec4f(), blank.x);
+    let q = select(vec4f(x4[middle.y]), vec4f(), blank.y);
+    let u = select(vec4f(x4[middle.z]), vec4f(), blank.z);
+    let k = select(vec4f(x4[middle.w]), vec4f(), blank.w);
     return spread(Six(
         pixels(base + source4(t.x0 - 1, w), blank | outside4(t.x0 - 1, w)),
         vec4f(p.x, q.x, u.x, k.x),
@@ -272,12 +272,12 @@ fn store(at: i32, live: bool, out: Out, sum: f32) {
     if live {
         var s = sum + out.bias;
         if out.accumulate {
-            s += y[at];
+            s += f32(y[at]);
         }
         if out.mask {
-            s = select(0.0, s, gate[at] > 0.0);
+            s = select(0.0, s, f32(gate[at]) > 0.0);
         }
-        y[at] = select(s, max(s, 0.0), params.relu != 0u);
+        y[at] = Stored(select(s, max(s, 0.0), params.relu != 0u));
     }
 }
 
@@ -303,12 +303,12 @@ fn store_row_aligned(at: i32, live: bool, out: Out, p: vec4f) {
     if live {
         var s = p + out.bias;
         if out.accumulate {
-            s += y4[at];
+            s += vec4f(y4[at]);
         }
         if out.mask {
-            s = select(vec4f(), s, gate4[at] > vec4f());
+            s = select(vec4f(), s, vec4f(gate4[at]) > vec4f());
         }
-        y4[at] = select(s, max(s, vec4f()), params.relu != 0u);
+        y4[at] = Stored4(select(s, max(s, vec4f()), params.relu != 0u));
     }
 }
 

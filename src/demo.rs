@@ -30,7 +30,7 @@ async fn render(gpu: &Gpu, kernel: &KernelId, width: u32, height: u32) -> Result
     let (w, h) = (width as usize, height as usize);
     let picture = gpu.zeros([3, h, w])?;
     let mut recorder = Recorder::new(gpu);
-    let call = recorder.kernel(kernel)?.bind("picture", &(&picture).into());
+    let call = recorder.kernel(kernel).bind("picture", &(&picture).into());
     call.set("width", w).set("height", h).over(w * h)?;
     recorder.finish()?.run().await?;
     Picture::from_planes((width, height), gpu.read(&picture).await?, None, Depth::Eight)

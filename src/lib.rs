@@ -59,6 +59,7 @@ pub fn shaders() -> Vec<&'static Shader> {
         &optim::adam::SHADER,
         &optim::average::SHADER,
         &optim::lbfgs::SHADER,
+        &transfer::loss_scale::SHADER,
         &transfer::ring::SHADER,
     ];
     let mut all: Vec<&'static Shader> = ops.chain(others).collect();

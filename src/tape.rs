@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Program, Recorder, Value};
 use crate::ops::relu;
 use crate::ops::scale::scaled;
-use crate::tensor::{Frozen, Shape, Tensor};
+use crate::tensor::{Frozen, Precision, Shape, Tensor};
 
 /// A value on the tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,16 @@ pub trait Op {
     /// # Errors
     /// [`Error::Shape`] when the inputs do not fit.
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape>;
+
+    /// How many of its first inputs are maps, which may be stored as f16, all alike; the others are f32.
+    fn maps(&self) -> usize {
+        0
+    }
+
+    /// How the output is stored, for inputs that are stored so: sums and matrices as f32, maps like their first input.
+    fn precision(&self, _inputs: &[Precision]) -> Precision {
+        Precision::F32
+    }
 
     /// Whether the output is max(·, 0) of something.
     fn rectified(&self) -> bool {
@@ -172,7 +182,13 @@ impl Tape {
         if empty(&shape) {
             return Err(wrong(format!("would give an empty tensor: {shape}")));
         }
-        let y = self.recorder.temporary(shape);
+        let precisions: Vec<Precision> = x.iter().map(Value::precision).collect();
+        let (maps, others) = precisions.split_at(op.maps().min(x.len()));
+        if maps.windows(2).any(|pair| pair[0] != pair[1]) || others.contains(&Precision::F16) {
+            let wanted = "maps of one precision, and f32 for everything else";
+            return Err(wrong(format!("takes {wanted}, not {precisions:?}")));
+        }
+        let y = self.recorder.temporary_in(op.precision(&precisions), shape);
         op.forward(&mut self.recorder, &x, &y)?;
         let needs_gradient = inputs.iter().any(|v| self.nodes[v.0].needs_gradient);
         let scope = self.recorder.scope.clone();
@@ -248,8 +264,10 @@ impl Tape {
             }
             // Gradients are scratch memory and the upstream one is the caller's: start from a copy.
             let accumulate = gradients[result.0].is_some();
-            let start =
-                gradients[result.0].get_or_insert_with(|| self.recorder.temporary(shape)).clone();
+            let precision = self.nodes[result.0].value.precision;
+            let start = gradients[result.0]
+                .get_or_insert_with(|| self.recorder.temporary_in(precision, shape))
+                .clone();
             let upstream = &self.nodes[upstream.0].value;
             scaled(&mut self.recorder, upstream, *factor, &start, accumulate)?;
         }
@@ -272,8 +290,9 @@ impl Tape {
                 x.push(input_node.value.clone());
                 dx.push(input_node.needs_gradient.then(|| {
                     let accumulate = gradients[input.0].is_some();
+                    let Value { shape, precision, .. } = &input_node.value;
                     let value = gradients[input.0].get_or_insert_with(|| {
-                        self.recorder.temporary(input_node.value.shape.clone())
+                        self.recorder.temporary_in(*precision, shape.clone())
                     });
                     uses[input.0] -= 1;
                     let mask = uses[input.0] == 0 && source.op.masks() && input_node.rectified();

@@ -15,7 +15,7 @@ use crate::gpu::{Gpu, Program};
 use crate::nets::Graph;
 pub use crate::ops::conv2d::Class;
 use crate::ops::conv2d::{Conv2d, Variant, conv2d};
-use crate::tensor::{Frozen, Tensor};
+use crate::tensor::{Frozen, Precision, Tensor};
 
 /// Seconds for which a variant is replayed; the fastest replay counts.
 const BUDGET: f64 = 0.1;
@@ -41,7 +41,7 @@ pub fn device(gpu: &Gpu) -> String {
 /// What choices are valid for: the device, and the text of all shaders.
 fn key(gpu: &Gpu) -> String {
     let mut hasher = DefaultHasher::new();
-    crate::shaders().iter().for_each(|shader| shader.text().hash(&mut hasher));
+    crate::shaders().iter().for_each(|shader| shader.text(Precision::F32).hash(&mut hasher));
     format!("{} | {:016x}", device(gpu), hasher.finish())
 }
 

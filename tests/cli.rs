@@ -405,6 +405,7 @@ fn what_is_wrong_from_the_command_line_alone_exits_with_2() {
         ["--detail", "-1"],
         ["--strength", "-0.1"],
         ["--strength", "nan"],
+        ["--precision", "f8"],
     ] {
         fails(&run(&flags), 2, &[flags[0]]);
     }
@@ -559,6 +560,36 @@ fn a_huge_picture_is_planned_before_work() {
     fails(&stylize(&["--optimizer", "lbfgs", "--memory", "1GB"]), 1, &["adam", "12000×12000"]);
     fails(&studio.stylize(&["--size", "4294967295", "-o", "out.png"]), 2, &["--size", "too large"]);
     assert!(start.elapsed() < Duration::from_secs(60), "it worked first");
+}
+
+#[test]
+fn f16_is_a_setting_of_adapters_that_have_it() {
+    let studio = Studio::new();
+    let paint = |output, precision| {
+        let trace = format!("{precision}.jsonl");
+        let args = "--size 96 --scales 1 --steps 5 --precision";
+        let args = args.split(' ').chain([precision, "-o", output, "--trace", &trace]);
+        studio.stylize(&args.collect::<Vec<_>>())
+    };
+    works(&paint("full.png", "f32"));
+    if !common::gpu().report().f16 {
+        return fails(&paint("half.png", "f16"), 1, &["--precision f16", "leave the flag out"]);
+    }
+    works(&paint("half.png", "f16"));
+    let pixels = |name| image::open(studio.path(name)).expect("a picture").to_rgb8().into_raw();
+    let (full, half) = (pixels("full.png"), pixels("half.png"));
+    assert_ne!(full, half);
+    // Pixels whose gradients are tiny go either way: Adam makes the same steps of them.
+    let [of_full, of_half] =
+        ["f32.jsonl", "f16.jsonl"].map(|name| totals(studio.read(name))[0].clone());
+    assert_eq!(of_full.len(), 5);
+    for (full, half) in of_full.iter().zip(&of_half) {
+        assert!((full / half - 1.0).abs() < 0.05, "{of_full:?} {of_half:?}");
+    }
+    let mut again = impasto();
+    again.current_dir(studio.0.path()).args(["stylize", "--settings-from", "half.png"]);
+    works(&again.args(["-o", "again.png"]).output().expect("impasto runs"));
+    assert_eq!(pixels("again.png"), half);
 }
 
 #[test]

@@ -90,16 +90,16 @@ fn a_shaders_interface_must_be_met() -> Result<()> {
         other => panic!("{other:?}"),
     };
     let value = (&x).into();
-    let unbound = recorder.kernel(&RUN)?.bind("x", &value).over(4);
+    let unbound = recorder.kernel(&RUN).bind("x", &value).over(4);
     assert!(wrong(unbound).contains("`y` is not bound"));
-    let call = recorder.kernel(&RUN)?.bind("x", &value).bind("y", &value).set("count", 4usize);
+    let call = recorder.kernel(&RUN).bind("x", &value).bind("y", &value).set("count", 4usize);
     assert!(wrong(call.over(4)).contains("is not set"));
-    let unknown = recorder.kernel(&RUN)?.bind("z", &value).over(4);
+    let unknown = recorder.kernel(&RUN).bind("z", &value).over(4);
     assert!(wrong(unknown).contains("no buffer `z`"));
-    let typed = recorder.kernel(&RUN)?.set("count", 1.0).over(4);
-    assert!(wrong(typed).contains("another type"));
+    let call = recorder.kernel(&RUN).bind("x", &value).bind("y", &value);
+    assert!(wrong(call.set("count", 1.0).over(4)).contains("another type"));
     let entry = KernelId::new(&SCALE, "no_such_entry");
-    assert!(recorder.kernel(&entry).is_err());
+    assert!(wrong(recorder.kernel(&entry).over(4)).contains("no entry point"));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use impasto::gpu::Gpu;
 use impasto::nets::{Graph, default_network};
 use impasto::optim::{Descent, Method};
 use impasto::picture::{Depth, Picture};
+use impasto::tensor::Precision;
 use impasto::transfer::memory::{MemoryPlan, Scene};
 use impasto::transfer::{
     Event, Job, LossRow, LossSettings, Mask, Painter, Regions, Start, StyleLoss, Verdict,
@@ -119,6 +120,16 @@ fn plans_are_what_is_taken() {
     );
     let regions = Regions { content: vec![white], style: Vec::new() };
     Run { regions, ..small() }.check("masked", HUGE, None);
+
+    if small().gpu.report().f16 {
+        let of = small();
+        let graph = of.graph.with_precision(Precision::F16);
+        let half = Run { graph, ..of }.check("f16", HUGE, None);
+        let arena = |plan: &MemoryPlan| plan.step.arena_bytes as f64;
+        let ratio = arena(&half) / arena(&plan);
+        // The workspace of Winograd's products is f32.
+        assert!((0.5..0.8).contains(&ratio), "f16 takes {ratio} of the temporaries");
+    }
 
     let tiles = small().check("tiles that keep their maps", HUGE, Some(160));
     assert!(tiles.layout.tiles.is_some_and(|tiles| tiles.keep));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use impasto::gpu::Shader;
 use impasto::gpu::kernel::reflect;
+use impasto::tensor::Precision;
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::proc::BoundsCheckPolicies;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -15,13 +16,14 @@ fn needs_subgroups(shader: &str) -> bool {
     shader.ends_with("_broadcast")
 }
 
-fn parsed(shader: &Shader) -> (Module, ModuleInfo) {
-    let text = shader.text();
+fn parsed(shader: &Shader, precision: Precision) -> (Module, ModuleInfo) {
+    let text = shader.text(precision);
     let module = naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&text)));
     // No other capability: nothing beyond what every WebGPU device has.
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, needs_subgroups(shader.name));
+    capabilities.set(Capabilities::SHADER_FLOAT16, precision == Precision::F16);
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
@@ -30,10 +32,14 @@ fn parsed(shader: &Shader) -> (Module, ModuleInfo) {
     (module, info)
 }
 
-/// Calls `check` for every entry point, with its module made concrete.
+/// Calls `check` for every entry point, with its module made concrete, for maps of both precisions.
 fn each_entry(check: impl Fn(&str, &str, &Module, &ModuleInfo)) {
+    Precision::ALL.into_iter().for_each(|precision| each_entry_in(precision, &check));
+}
+
+fn each_entry_in(precision: Precision, check: impl Fn(&str, &str, &Module, &ModuleInfo)) {
     for shader in impasto::shaders() {
-        let (module, info) = parsed(shader);
+        let (module, info) = parsed(shader, precision);
         for point in &module.entry_points {
             let stage = Some((ShaderStage::Compute, point.name.as_str()));
             // Overrides are switches: off and on.
@@ -97,7 +103,7 @@ fn hlsl() {
         let options =
             hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.into())) };
         let settings = hlsl::Options {
-            shader_model: hlsl::ShaderModel::V6_0,
+            shader_model: hlsl::ShaderModel::V6_2,
             special_constants_binding: Some(hlsl::BindTarget::default()),
             ..Default::default()
         };
@@ -111,7 +117,8 @@ fn hlsl() {
 
 #[test]
 fn glsl() {
-    each_entry(|shader, entry, module, info| {
+    // Which has no f16: OpenGL adapters say so.
+    each_entry_in(Precision::F32, |shader, entry, module, info| {
         let options = glsl::PipelineOptions {
             shader_stage: ShaderStage::Compute,
             entry_point: entry.into(),
@@ -135,12 +142,13 @@ fn glsl() {
 fn within_the_default_limits() {
     let limits = wgpu::Limits::default();
     for shader in impasto::shaders() {
-        let (module, info) = parsed(shader);
+        let (module, info) = parsed(shader, Precision::F32);
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
         for (index, point) in module.entry_points.iter().enumerate() {
             let at = format!("{}::{}", shader.name, point.name);
-            let interface = reflect(shader.name, &shader.text(), &point.name).unwrap();
+            let interface =
+                reflect(shader.name, &shader.text(Precision::F32), &point.name).unwrap();
             let storage = interface.bindings.iter().filter(|b| !b.uniform).count() as u32;
             assert!(storage <= limits.max_storage_buffers_per_shader_stage, "{at}: {storage}");
             let invocations: u32 = point.workgroup_size.iter().product();

@@ -9,8 +9,10 @@ use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::ops::{Padding, Variation};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
+use impasto::tensor::Precision;
 use impasto::transfer::grid::Grid;
 use impasto::transfer::loss::Targets;
+use impasto::transfer::loss_scale;
 use impasto::transfer::style::{Normalization, StyleLoss};
 use impasto::transfer::tiled::{Tiled, TiledTargets};
 use impasto::transfer::{LayerWeight, LossSettings, Mask, Regions, Styles};
@@ -56,9 +58,8 @@ impl Scene {
             let mut tape = Tape::new(gpu);
             let x = tape.variable(&picture);
             let losses = targets.record(&mut tape, graph, settings, x)?;
-            let gradients = tape.backward(losses.total)?;
-            let gradient = tape.gradient(&gradients, x).expect("the loss depends on x");
-            let gradient = tape.keep(gradient)?;
+            let gradient = loss_scale::gradient(&mut tape, losses.total, x, graph.precision())?;
+            let gradient = tape.keep(gradient.expect("the loss depends on x"))?;
             let mut kept = Vec::new();
             for loss in [losses.total, losses.content, losses.style, losses.variation] {
                 kept.push(tape.keep(loss)?);
@@ -182,6 +183,40 @@ fn tiles_add_up_to_the_whole() {
     let graph = small("relu3_1", Pool::Max, Padding::Zero);
     let detailed = LossSettings { detail_weight: 3.0, ..settings("relu2_2", "relu1_1,relu3_1") };
     scene(graph, detailed, (77, 70)).check("detail", 56);
+}
+
+/// Sums are f32 whatever maps are stored as: tiles differ from the whole by the rounding of maps alone.
+#[test]
+fn tiles_of_f16_maps_add_up() {
+    if !gpu().report().f16 {
+        eprintln!("skipped: no f16 on {}", gpu().report().name);
+        return;
+    }
+    for style_loss in StyleLoss::ALL {
+        let scene = |precision| Scene {
+            // Rounding can make another pixel the largest of a window: its gradient is no measure of sums.
+            graph: small("relu3_1", Pool::Avg, Padding::Zero).with_precision(precision),
+            settings: LossSettings { style_loss, ..settings("relu2_2", "relu1_1,relu3_1") },
+            content: pattern((77, 70), 1),
+            styles: vec![(pattern((60, 50), 4), 1.0)],
+            picture: pattern((77, 70), 3),
+            regions: Regions::default(),
+        };
+        let f64s = |v: Vec<f32>| v.into_iter().map(f64::from).collect::<Vec<_>>();
+        let expected = f64s(scene(Precision::F32).whole().1);
+        let half = scene(Precision::F16);
+        let whole = half.whole().1;
+        let error = relative_error(&whole, &expected);
+        println!("{style_loss}: f16 is off by {error:.1e}");
+        assert!(error > 1e-5, "{style_loss}: it is the f32 gradient");
+        assert!(error < 2e-2, "{style_loss}: f16 is off by {error:.1e}");
+        for keep in [false, true] {
+            let ((_, tiled), _) = half.tiled(gpu(), 56, keep);
+            let error = relative_error(&tiled, &f64s(whole.clone()));
+            println!("{style_loss}: its tiles differ by {error:.1e}");
+            assert!(error < 1e-2, "{style_loss}: tiles are off by {error:.1e}");
+        }
+    }
 }
 
 /// A single tile is both passes over the whole picture; and where no layer counts, neighbours still do.

@@ -86,7 +86,7 @@ async fn multiply_add(gpu: &Gpu) -> Result<f64> {
     let mut rounds = 16_usize;
     loop {
         let mut recorder = Recorder::new(gpu);
-        let call = recorder.kernel(&MULTIPLY_ADD)?.bind("y", &y).set("rounds", rounds);
+        let call = recorder.kernel(&MULTIPLY_ADD).bind("y", &y).set("rounds", rounds);
         let call = call.set("count", 0_usize).set("factor", 0.999_f32).set("term", 0.001_f32);
         call.groups([(invocations / 64) as u32, 1, 1])?;
         let program = recorder.finish()?;
@@ -107,7 +107,7 @@ async fn copy(gpu: &Gpu) -> Result<f64> {
     let from = Value::from(&gpu.tensor([bytes / 4], &numbers(bytes / 4))?);
     let to = Value::from(&gpu.zeros([bytes / 4])?);
     let mut recorder = Recorder::new(gpu);
-    let call = recorder.kernel(&COPY)?.bind("source_data", &from).bind("target_data", &to);
+    let call = recorder.kernel(&COPY).bind("source_data", &from).bind("target_data", &to);
     let call = call.set("rounds", 0_usize).set("count", bytes / 16);
     call.set("factor", 0.0_f32).set("term", 0.0_f32).over(bytes / 16)?;
     let mut laps = timed(gpu, &recorder.finish()?, 10.0 * LONG_ENOUGH).await?;
@@ -118,7 +118,7 @@ async fn dispatch(gpu: &Gpu) -> Result<f64> {
     let counter = Value::from(&gpu.zeros([1])?);
     let mut recorder = Recorder::new(gpu);
     for _ in 0..DISPATCHES {
-        recorder.kernel(&NOTHING)?.bind("counter", &counter).groups([1, 1, 1])?;
+        recorder.kernel(&NOTHING).bind("counter", &counter).groups([1, 1, 1])?;
     }
     let program = recorder.finish()?;
     program.run().await?;

@@ -10,6 +10,7 @@ use crate::nets::{Graph, Network, NetworkSpec};
 use crate::optim::Descent;
 use crate::picture::{Depth, Picture};
 use crate::tape::Tape;
+use crate::tensor::Precision;
 use crate::transfer::{Job, LayerWeight, Layout, LossSettings, Painter, Regions, Start, Verdict};
 
 /// Seconds of a lap: long enough that its start and end do not count.
@@ -24,7 +25,7 @@ pub struct StepRow {
     pub size: u32,
     /// As the command line names it.
     pub network: String,
-    /// `f32`.
+    /// How maps and their gradients are stored: `f32` or `f16`.
     pub precision: String,
     /// Median of the laps.
     pub seconds_per_step: f64,
@@ -62,14 +63,14 @@ pub async fn measure(
     gpu: &Gpu,
     spec: &NetworkSpec,
     network: &Network,
-    size: u32,
+    (size, precision): (u32, Precision),
 ) -> Result<StepRow> {
     let before = gpu.allocated_bytes();
     let loss = loss_of(spec);
     let network = network.clone().truncated(&loss.taps())?;
     let macs = network.macs_per_pixel(network.layers.len());
     let deepest = loss.taps().into_iter().max().unwrap_or_default();
-    let graph = Graph::new(network)?;
+    let graph = Graph::new(network)?.with_precision(precision);
     let (content, style) = (picture(size, 0)?, picture(size, 7)?);
     let styles = [(style, 1.0)];
     let job = Job {
@@ -102,7 +103,7 @@ pub async fn measure(
     Ok(StepRow {
         size,
         network: spec.to_string(),
-        precision: "f32".into(),
+        precision: precision.to_string(),
         seconds_per_step: seconds,
         spread: [laps[0], laps[LAPS - 1]],
         forward_seconds,

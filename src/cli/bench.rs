@@ -10,6 +10,7 @@ use impasto::bench::peak::Ceilings;
 use impasto::bench::{Report, Row, report, step};
 use impasto::gpu::Gpu;
 use impasto::nets::{Network, NetworkSpec, default_network};
+use impasto::tensor::Precision;
 use impasto::{Error, Result};
 use pollster::block_on;
 
@@ -71,6 +72,9 @@ struct StepArgs {
     /// default, random:vgg19[/K] or FILE.safetensors
     #[arg(long, default_value = "random:vgg19")]
     network: NetworkSpec,
+    /// How maps are stored: f32 or f16
+    #[arg(long, value_name = "f32|f16", default_value_t = Precision::F32)]
+    precision: Precision,
     /// Write the rows as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -105,7 +109,7 @@ pub fn run(common: &Common, args: &BenchArgs) -> Result<ExitCode> {
 
 fn peak(common: &Common, args: &PeakArgs) -> Result<()> {
     args.json.as_deref().map_or(Ok(()), file::check_writable)?;
-    let gpu = open(common)?;
+    let gpu = open(common, Precision::F32)?;
     let report = block_on(Ceilings::measure(&gpu))?.report(&gpu);
     for row in &report.rows {
         if let Row::Peak(row) = row {
@@ -120,7 +124,7 @@ fn kernels(common: &Common, args: &KernelsArgs) -> Result<()> {
     outputs.into_iter().try_for_each(|path| file::check_writable(path))?;
     let network = network(&args.network)?;
     network.check_size(args.size, args.size, network.layers.len())?;
-    let gpu = open(common)?;
+    let gpu = open(common, Precision::F32)?;
     let ceilings = block_on(Ceilings::measure(&gpu))?;
     let mut report = ceilings.report(&gpu);
     say(&format!(
@@ -174,11 +178,12 @@ fn step(common: &Common, args: &StepArgs) -> Result<()> {
     let needed = network.clone().truncated(&step::loss_of(&args.network).taps())?;
     let check = |size: &u32| needed.check_size(*size, *size, needed.layers.len());
     args.size.iter().try_for_each(check)?;
-    let gpu = open(common)?;
+    let gpu = open(common, args.precision)?;
     let mut report = Report::new(&gpu);
     say("size        s a step   fastest … slowest    GFLOP/s   buffers   forward alone")?;
     for size in &args.size {
-        let row = block_on(step::measure(&gpu, &args.network, &network, *size))?;
+        let of = (*size, args.precision);
+        let row = block_on(step::measure(&gpu, &args.network, &network, of))?;
         let [fastest, slowest] = row.spread;
         say(&format!(
             "{:<10} {:>9.4}   {fastest:.4} … {slowest:.4}   {:>8.1}  {:>5.0} MB   {:>11.4} s",
@@ -231,8 +236,8 @@ pub fn network(spec: &NetworkSpec) -> Result<Network> {
 }
 
 /// Opens the device and says which it is: figures without it mean nothing.
-fn open(common: &Common) -> Result<Gpu> {
-    let gpu = common.open_gpu()?;
+fn open(common: &Common, precision: Precision) -> Result<Gpu> {
+    let gpu = common.open_gpu_for(precision)?;
     tune::load(common, &gpu);
     let report = Report::new(&gpu);
     say(&format!("{} ({})", report.adapter, report.driver))?;

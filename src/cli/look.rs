@@ -6,6 +6,7 @@ use clap::Args;
 use impasto::Result;
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
 use impasto::ops::Variation;
+use impasto::tensor::Precision;
 use impasto::transfer::{LossSettings, Normalization, Scales, StyleLoss};
 
 use super::colour::Preserve;
@@ -113,6 +114,9 @@ pub struct Look {
     /// Keep the content's light and dark, and take only the painting's colours
     #[arg(long, help_heading = "Look")]
     pub color_only: bool,
+    /// How the network's maps are stored: f32, or f16 for half the memory where the adapter can
+    #[arg(long, value_name = "f32|f16", default_value_t = Precision::F32, help_heading = "Look")]
+    pub precision: Precision,
     /// Seed of noise and random networks
     #[arg(long, default_value_t = 0, help_heading = "Look")]
     pub seed: u64,

@@ -37,6 +37,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use impasto::gpu::{Backend, Choice, Gpu};
+use impasto::tensor::Precision;
 use impasto::{Error, Result};
 
 /// Paints a photograph in the style of a painting, on any GPU.
@@ -95,6 +96,19 @@ impl Common {
             let backend = report.backend.map_or("other".into(), |b| b.to_string());
             format!("adapter: {} ({backend}, {}, {})", report.name, report.kind, report.driver)
         });
+        Ok(gpu)
+    }
+
+    /// As [`Common::open_gpu`], for maps that are stored so.
+    fn open_gpu_for(&self, precision: Precision) -> Result<Gpu> {
+        let gpu = self.open_gpu()?;
+        if precision == Precision::F16 && !gpu.report().f16 {
+            let name = &gpu.report().name;
+            return Err(Error::Gpu(format!(
+                "--precision f16: {name} has no f16 in its shaders; leave the flag out, or take another --adapter \
+                 (`impasto devices` lists them)"
+            )));
+        }
         Ok(gpu)
     }
 

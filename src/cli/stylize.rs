@@ -267,7 +267,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     if args.strength == 0.0 && !common.quiet {
         note!("--strength 0: nothing is painted, the result is the resized photograph");
     }
-    let gpu = common.open_gpu()?;
+    let gpu = common.open_gpu_for(args.precision)?;
     common.say(|| describe(&network, content.size));
     if let Some(preset) = preset(&args)? {
         common.say(|| format!("preset {}: {}", preset.name, preset.about));
@@ -278,7 +278,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();
     let sizes = scales(&network, count, content.size, &style_sizes);
     let padding = args.first_padding.unwrap_or(network.padding);
-    let graph = Graph::new(network)?.with_first_padding(padding);
+    let graph = Graph::new(network)?.with_first_padding(padding).with_precision(args.precision);
     let planner = Planner {
         sizes: sizes.clone(),
         styles: style_sizes,

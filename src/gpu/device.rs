@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::adapters::{self, AdapterReport, Choice};
 use super::kernel::{Kernel, KernelId};
 use crate::error::{Error, Result};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Precision, Shape, Tensor};
 
 /// An opened GPU. Cloning shares it.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ struct Inner {
     /// The first error the driver reported and nobody was told of; what follows it is most often
     /// its consequence.
     fault: Arc<Mutex<Option<Fault>>>,
-    kernels: Mutex<HashMap<KernelId, Arc<Kernel>>>,
+    kernels: Mutex<HashMap<(KernelId, Precision), Arc<Kernel>>>,
     /// What [`crate::tune`] chose: variants by class of work.
     choices: Mutex<BTreeMap<String, String>>,
     allocated: Arc<AtomicU64>,
@@ -80,7 +80,8 @@ impl Gpu {
     async fn open_with(choice: &Choice, checked: bool) -> Result<Self> {
         let candidate = adapters::choose(choice).await?;
         let limits = candidate.adapter.limits();
-        let useful = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+        let useful =
+            wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
         let (device, queue) = candidate
             .adapter
             .request_device(&wgpu::DeviceDescriptor {
@@ -205,14 +206,15 @@ impl Gpu {
         self.0.device.destroy();
     }
 
-    /// The pipeline of a kernel, compiled at the first call.
-    pub(crate) fn kernel(&self, id: &KernelId) -> Result<Arc<Kernel>> {
-        if let Some(kernel) = lock(&self.0.kernels).get(id) {
+    /// The pipeline of a kernel for feature maps of that precision, compiled at the first call.
+    pub(crate) fn kernel(&self, id: &KernelId, precision: Precision) -> Result<Arc<Kernel>> {
+        let key = (id.clone(), precision);
+        if let Some(kernel) = lock(&self.0.kernels).get(&key) {
             return Ok(kernel.clone());
         }
-        let kernel = Arc::new(Kernel::compile(self, id)?);
+        let kernel = Arc::new(Kernel::compile(self, id, precision)?);
         self.check()?;
-        lock(&self.0.kernels).insert(id.clone(), kernel.clone());
+        lock(&self.0.kernels).insert(key, kernel.clone());
         Ok(kernel)
     }
 
@@ -282,14 +284,15 @@ impl Gpu {
     pub fn zeros(&self, shape: impl Into<Shape>) -> Result<Tensor> {
         let shape = shape.into();
         let memory = self.allocate("a tensor", shape.bytes())?;
-        Ok(Tensor { shape, memory })
+        Ok(Tensor { shape, precision: Precision::F32, memory })
     }
 
     /// Replaces a tensor's numbers.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the count does not fit.
+    /// [`Error::Shape`] when the count does not fit, or for an f16 tensor: [`cast`](crate::ops::cast) it.
     pub fn write(&self, tensor: &Tensor, numbers: &[f32]) -> Result<()> {
+        plain("write", tensor)?;
         if numbers.len() != tensor.shape.elements() {
             return Err(Error::Shape {
                 op: "write",
@@ -307,8 +310,9 @@ impl Gpu {
     /// Reads a tensor back once the work submitted so far is done.
     ///
     /// # Errors
-    /// Whatever the driver reported.
+    /// [`Error::Shape`] for an f16 tensor: [`cast`](crate::ops::cast) it. Whatever the driver reported.
     pub async fn read(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        plain("read", tensor)?;
         let bytes = tensor.shape.bytes();
         let download = self.download(&tensor.memory.buffer, bytes);
         Ok(bytemuck::pod_collect_to_vec(&download.finish(self).await?))
@@ -352,6 +356,14 @@ impl Gpu {
             let _ = done.await;
         }
         self.check()
+    }
+}
+
+/// The host takes and gives f32.
+fn plain(op: &'static str, tensor: &Tensor) -> Result<()> {
+    match tensor.precision {
+        Precision::F32 => Ok(()),
+        Precision::F16 => Err(Error::Shape { op, what: "takes f32 tensors; cast this one".into() }),
     }
 }
 

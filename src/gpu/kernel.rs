@@ -7,6 +7,7 @@ use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 
 use super::device::Gpu;
 use crate::error::{Error, Result};
+use crate::tensor::Precision;
 
 /// Helpers that every shader may use; appended after its own text so that error lines still match.
 pub const COMMON: &str = include_str!("../../shaders/common.wgsl");
@@ -21,9 +22,14 @@ pub struct Shader {
 }
 
 impl Shader {
-    /// The whole module: its own text, then [`COMMON`].
-    pub fn text(&self) -> String {
-        format!("{}\n{COMMON}", self.source)
+    /// The whole module for feature maps of that precision: what `Stored` means, its own text, then [`COMMON`].
+    pub fn text(&self, precision: Precision) -> String {
+        // Before the first line, which is a comment, so that the lines of errors match.
+        let stored = match precision {
+            Precision::F32 => "alias Stored = f32; alias Stored4 = vec4<f32>;",
+            Precision::F16 => "enable f16; alias Stored = f16; alias Stored4 = vec4<f16>;",
+        };
+        format!("{stored} {}\n{COMMON}", self.source)
     }
 }
 
@@ -95,6 +101,8 @@ pub struct BindingInfo {
     pub writes: bool,
     /// A uniform buffer rather than a storage buffer.
     pub uniform: bool,
+    /// How its numbers are stored.
+    pub precision: Precision,
 }
 
 /// A member of the `params` uniform.
@@ -161,11 +169,21 @@ pub fn reflect(name: &str, text: &str, entry: &str) -> Result<Interface> {
                 index: binding.binding,
                 writes: uses[handle].contains(GlobalUse::WRITE),
                 uniform: variable.space == naga::AddressSpace::Uniform,
+                precision: precision(&module, variable.ty),
             });
         }
     }
     found.bindings.sort_by_key(|b| b.index);
     Ok(found)
+}
+
+/// Of an array's numbers.
+fn precision(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Precision {
+    let width = match &module.types[ty].inner {
+        naga::TypeInner::Array { base, .. } => module.types[*base].inner.scalar_width(),
+        _ => None,
+    };
+    if width == Some(2) { Precision::F16 } else { Precision::F32 }
 }
 
 fn members(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<ParamInfo> {
@@ -182,14 +200,13 @@ fn members(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Vec<ParamInfo
 
 /// A compiled kernel.
 pub struct Kernel {
-    pub(crate) id: KernelId,
     pub(crate) pipeline: wgpu::ComputePipeline,
     pub(crate) interface: Interface,
 }
 
 impl Kernel {
-    pub(crate) fn compile(gpu: &Gpu, id: &KernelId) -> Result<Self> {
-        let text = id.shader.text();
+    pub(crate) fn compile(gpu: &Gpu, id: &KernelId, precision: Precision) -> Result<Self> {
+        let text = id.shader.text(precision);
         let interface = reflect(id.shader.name, &text, id.entry)?;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(id.shader.name),
@@ -222,6 +239,6 @@ impl Kernel {
             },
             cache: None,
         });
-        Ok(Kernel { id: id.clone(), pipeline, interface })
+        Ok(Kernel { pipeline, interface })
     }
 }

@@ -254,7 +254,9 @@ impl Program {
     /// results do not change by it.
     pub fn poison(&self) {
         for slot in &self.slots {
-            let numbers = vec![f32::NAN; (slot.buffer.size() / 4) as usize];
+            // One NaN as f32, two as f16.
+            let nan = f32::from_bits(0x7fff_7fff);
+            let numbers = vec![nan; (slot.buffer.size() / 4) as usize];
             self.gpu.fill(slot, &numbers);
         }
     }

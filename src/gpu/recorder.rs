@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::device::{Gpu, Memory};
-use super::kernel::{Kernel, KernelId};
+use super::kernel::{BindingInfo, Interface, Kernel, KernelId};
 use super::program::{Layout, Plan, Program};
 use crate::error::{Error, Result};
-use crate::tensor::{Frozen, Shape, Tensor};
+use crate::tensor::{Frozen, Precision, Shape, Tensor};
 
 /// Most workgroups along one dimension that every WebGPU device takes.
 const MAX_GROUPS: u32 = 65_535;
@@ -15,6 +15,7 @@ const MAX_GROUPS: u32 = 65_535;
 #[derive(Clone)]
 pub struct Value {
     pub(crate) shape: Shape,
+    pub(crate) precision: Precision,
     pub(crate) storage: Storage,
 }
 
@@ -26,9 +27,24 @@ pub(crate) enum Storage {
 }
 
 impl Value {
+    /// f32 in memory that is there for good.
+    pub(crate) fn owned(shape: Shape, memory: Arc<Memory>) -> Self {
+        Value { shape, precision: Precision::F32, storage: Storage::Owned(memory) }
+    }
+
     /// Its shape.
     pub fn shape(&self) -> &Shape {
         &self.shape
+    }
+
+    /// How its numbers are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Bytes of its numbers.
+    fn bytes(&self) -> u64 {
+        self.precision.bytes() * self.shape.elements() as u64
     }
 
     /// The numbers on the host, if it never changes.
@@ -42,13 +58,15 @@ impl Value {
 
 impl From<&Tensor> for Value {
     fn from(tensor: &Tensor) -> Self {
-        Value { shape: tensor.shape.clone(), storage: Storage::Owned(tensor.memory.clone()) }
+        let precision = tensor.precision;
+        Value { precision, ..Value::owned(tensor.shape.clone(), tensor.memory.clone()) }
     }
 }
 
 impl From<&Arc<Frozen>> for Value {
     fn from(frozen: &Arc<Frozen>) -> Self {
-        Value { shape: frozen.shape().clone(), storage: Storage::Host(frozen.clone()) }
+        let (shape, storage) = (frozen.shape().clone(), Storage::Host(frozen.clone()));
+        Value { shape, precision: Precision::F32, storage }
     }
 }
 
@@ -140,17 +158,29 @@ impl Recorder {
 
     /// A tensor that lives from the first to the last dispatch that binds it.
     pub fn temporary(&mut self, shape: impl Into<Shape>) -> Value {
-        self.push(shape.into(), false)
+        self.temporary_in(Precision::F32, shape)
+    }
+
+    /// As [`Recorder::temporary`], stored as `precision` says.
+    pub fn temporary_in(&mut self, precision: Precision, shape: impl Into<Shape>) -> Value {
+        self.push(precision, shape.into(), false)
     }
 
     /// A stand-in for a tensor in a recording that is only [planned](Recorder::plan).
     pub fn placeholder(&mut self, shape: impl Into<Shape>) -> Value {
-        self.push(shape.into(), true)
+        self.placeholder_in(Precision::F32, shape)
     }
 
-    fn push(&mut self, shape: Shape, placeholder: bool) -> Value {
-        self.temporaries.push(Temporary { bytes: shape.bytes(), memory: None, placeholder });
-        Value { shape, storage: Storage::Temporary(self.temporaries.len() - 1) }
+    /// As [`Recorder::placeholder`], stored as `precision` says.
+    pub fn placeholder_in(&mut self, precision: Precision, shape: impl Into<Shape>) -> Value {
+        self.push(precision, shape.into(), true)
+    }
+
+    fn push(&mut self, precision: Precision, shape: Shape, placeholder: bool) -> Value {
+        let storage = Storage::Temporary(self.temporaries.len());
+        let value = Value { shape, precision, storage };
+        self.temporaries.push(Temporary { bytes: value.bytes(), memory: None, placeholder });
+        value
     }
 
     /// Makes a temporary last: its numbers can be read after a replay.
@@ -164,33 +194,20 @@ impl Recorder {
             Storage::Temporary(id) => match &self.temporaries[*id].memory {
                 Some(memory) => memory.clone(),
                 None => {
-                    let memory = self.gpu.allocate("a result", value.shape.bytes())?;
+                    let memory = self.gpu.allocate("a result", value.bytes())?;
                     self.temporaries[*id].memory = Some(memory.clone());
                     memory
                 }
             },
         };
-        Ok(Tensor { shape: value.shape.clone(), memory })
+        Ok(Tensor { shape: value.shape.clone(), precision: value.precision, memory })
     }
 
     /// Starts a dispatch of a kernel.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the kernel does not compile.
-    pub fn kernel(&mut self, id: &KernelId) -> Result<Call<'_>> {
-        let kernel = self.gpu.kernel(id)?;
-        let interface = &kernel.interface;
-        let params = vec![0; interface.params_at.map_or(0, |(bytes, _)| bytes as usize)];
-        Ok(Call {
-            bound: vec![None; interface.bindings.len()],
-            set: vec![false; interface.params.len()],
-            params,
-            flops: 0,
-            wrong: None,
-            kernel,
-            recorder: self,
-        })
+    pub fn kernel<'r>(&'r mut self, id: &'r KernelId) -> Call<'r> {
+        Call { recorder: self, id, bound: Vec::new(), set: Vec::new(), flops: 0 }
     }
+
     /// Gives every temporary its memory and every dispatch its bind group. Dispatches whose
     /// results nobody uses are dropped.
     ///
@@ -235,15 +252,16 @@ impl Recorder {
         self.dispatches = kept;
     }
 }
-/// A dispatch being put together: bind every buffer, set every parameter, run.
+
+/// A dispatch being put together: bind every buffer, set every parameter, run. It takes the kernel that stores feature
+/// maps as those are stored that are bound.
 pub struct Call<'r> {
     recorder: &'r mut Recorder,
-    kernel: Arc<Kernel>,
-    bound: Vec<Option<Bound>>,
-    params: Vec<u8>,
-    set: Vec<bool>,
+    id: &'r KernelId,
+    /// By the name of the shader's variable; without a precision where the kernel is told not to look.
+    bound: Vec<(String, Bound, Option<Precision>)>,
+    set: Vec<(String, Param)>,
     flops: u64,
-    wrong: Option<String>,
 }
 
 /// A parameter's value.
@@ -273,45 +291,42 @@ impl From<f32> for Param {
     }
 }
 
-impl Call<'_> {
+impl<'r> Call<'r> {
     /// Binds a tensor to the shader variable `name`.
     pub fn bind(self, name: &str, value: &Value) -> Self {
-        self.bind_part(name, value, 0, None)
+        self.bind_part(name, value, [0, 0], Some(value.precision))
     }
 
     /// Binds `bytes` of a tensor from `offset` on (aligned as the device asks).
     pub fn bind_window(self, name: &str, value: &Value, offset: u64, bytes: u64) -> Self {
-        self.bind_part(name, value, offset, Some(bytes))
+        self.bind_part(name, value, [offset, bytes], Some(value.precision))
     }
 
-    fn bind_part(mut self, name: &str, value: &Value, offset: u64, bytes: Option<u64>) -> Self {
-        match self.kernel.interface.bindings.iter().position(|b| b.name == name) {
-            Some(at) => {
-                self.bound[at] = Some(Bound { storage: value.storage.clone(), offset, bytes });
-            }
-            None => self.wrong = Some(format!("no buffer `{name}`")),
+    /// Binds a tensor that the kernel looks at only if there is one; WebGPU wants something bound all the same, and
+    /// `other` will do.
+    pub fn bind_optional(self, name: &str, value: Option<&Value>, other: &Value) -> Self {
+        match value {
+            Some(value) => self.bind(name, value),
+            None => self.bind_part(name, other, [0, 0], None),
         }
+    }
+
+    fn bind_part(
+        mut self,
+        name: &str,
+        value: &Value,
+        [offset, bytes]: [u64; 2],
+        precision: Option<Precision>,
+    ) -> Self {
+        let bytes = (bytes > 0).then_some(bytes);
+        let bound = Bound { storage: value.storage.clone(), offset, bytes };
+        self.bound.push((name.to_string(), bound, precision));
         self
     }
 
     /// Sets the member `name` of the shader's `params`.
     pub fn set(mut self, name: &str, value: impl Into<Param>) -> Self {
-        let Some(at) = self.kernel.interface.params.iter().position(|p| p.name == name) else {
-            self.wrong = Some(format!("no parameter `{name}`"));
-            return self;
-        };
-        let info = &self.kernel.interface.params[at];
-        let bytes = match value.into() {
-            Param::Int(v) if !info.float => v.to_le_bytes(),
-            Param::Float(v) if info.float => v.to_le_bytes(),
-            _ => {
-                self.wrong = Some(format!("parameter `{name}` is of another type"));
-                return self;
-            }
-        };
-        let offset = info.offset as usize;
-        self.params[offset..offset + 4].copy_from_slice(&bytes);
-        self.set[at] = true;
+        self.set.push((name.to_string(), value.into()));
         self
     }
 
@@ -325,50 +340,96 @@ impl Call<'_> {
     /// with `folded` (see `common.wgsl`).
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the shader's interface was not met.
+    /// [`Error::Gpu`] when the kernel does not compile or its interface was not met.
     pub fn over(self, count: usize) -> Result<()> {
-        let lanes = self.kernel.interface.workgroup[0] as usize;
+        let kernel = self.compiled()?;
+        let lanes = kernel.interface.workgroup[0] as usize;
         let groups = count.div_ceil(lanes).max(1);
         let rows = groups.div_ceil(MAX_GROUPS as usize);
-        self.groups([groups.div_ceil(rows) as u32, rows as u32, 1])
+        self.record(kernel, [groups.div_ceil(rows) as u32, rows as u32, 1])
     }
 
     /// Records it with that many workgroups.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the shader's interface was not met.
-    pub fn groups(mut self, groups: [u32; 3]) -> Result<()> {
-        let interface = &self.kernel.interface;
-        if self.wrong.is_none() {
-            let unbound = self.bound.iter().position(Option::is_none);
-            let unset = self.set.iter().position(|set| !set);
-            self.wrong = match (unbound, unset) {
-                (Some(at), _) => {
-                    Some(format!("buffer `{}` is not bound", interface.bindings[at].name))
-                }
-                (_, Some(at)) => {
-                    Some(format!("parameter `{}` is not set", interface.params[at].name))
-                }
-                _ if groups.iter().any(|g| *g > MAX_GROUPS) => {
-                    Some(format!("{groups:?} workgroups are too many"))
-                }
-                _ => None,
-            };
+    /// As [`Call::over`].
+    pub fn groups(self, groups: [u32; 3]) -> Result<()> {
+        let kernel = self.compiled()?;
+        self.record(kernel, groups)
+    }
+
+    /// The kernel for the precision in which maps are bound.
+    fn compiled(&self) -> Result<Arc<Kernel>> {
+        let half = self.bound.iter().any(|(_, _, precision)| *precision == Some(Precision::F16));
+        let precision = if half { Precision::F16 } else { Precision::F32 };
+        if half && !self.recorder.gpu.report().f16 {
+            let name = &self.recorder.gpu.report().name;
+            return Err(Error::Gpu(format!("{name} can't store numbers as f16; use f32")));
         }
-        if let Some(wrong) = self.wrong {
-            return Err(Error::Gpu(format!("kernel {}: {wrong}", self.kernel.id)));
+        self.recorder.gpu.kernel(self.id, precision)
+    }
+
+    fn record(self, kernel: Arc<Kernel>, groups: [u32; 3]) -> Result<()> {
+        let wrong = |what: String| Error::Gpu(format!("kernel {}: {what}", self.id));
+        if groups.iter().any(|g| *g > MAX_GROUPS) {
+            return Err(wrong(format!("{groups:?} workgroups are too many")));
         }
-        let id = &self.kernel.id;
-        let label = format!("{} {}.{}", self.recorder.scope, id.shader.name, id.entry);
+        let bound = in_order(&kernel.interface.bindings, self.bound).map_err(wrong)?;
+        let params = packed(&kernel.interface, &self.set).map_err(wrong)?;
+        let label = format!("{} {}.{}", self.recorder.scope, self.id.shader.name, self.id.entry);
         self.recorder.dispatches.push(Dispatch {
             label: label.trim().to_string(),
-            bound: self.bound.into_iter().flatten().collect(),
-            kernel: self.kernel,
-            params: self.params,
+            bound,
+            kernel,
+            params,
             groups,
             flops: self.flops,
             pass: self.recorder.pass,
         });
         Ok(())
+    }
+}
+
+/// What was bound, as the kernel counts it; or what is wrong with it. The last of several of one name counts.
+fn in_order(
+    bindings: &[BindingInfo],
+    bound: Vec<(String, Bound, Option<Precision>)>,
+) -> std::result::Result<Vec<Bound>, String> {
+    let mut slots = vec![None; bindings.len()];
+    for (name, bound, precision) in bound {
+        let at = bindings.iter().position(|b| b.name == name);
+        let at = at.ok_or_else(|| format!("no buffer `{name}`"))?;
+        let wanted = bindings[at].precision;
+        if let Some(other) = precision.filter(|precision| *precision != wanted) {
+            return Err(format!("buffer `{name}` is {wanted}, and {other} is bound"));
+        }
+        slots[at] = Some(bound);
+    }
+    match slots.iter().position(Option::is_none) {
+        Some(at) => Err(format!("buffer `{}` is not bound", bindings[at].name)),
+        None => Ok(slots.into_iter().flatten().collect()),
+    }
+}
+
+/// The bytes of `params`; or what is wrong with them.
+fn packed(interface: &Interface, set: &[(String, Param)]) -> std::result::Result<Vec<u8>, String> {
+    let mut bytes = vec![0; interface.params_at.map_or(0, |(bytes, _)| bytes as usize)];
+    let mut missing = vec![true; interface.params.len()];
+    for (name, value) in set {
+        let at = interface.params.iter().position(|p| p.name == *name);
+        let at = at.ok_or_else(|| format!("no parameter `{name}`"))?;
+        let info = &interface.params[at];
+        let number = match value {
+            Param::Int(v) if !info.float => v.to_le_bytes(),
+            Param::Float(v) if info.float => v.to_le_bytes(),
+            _ => return Err(format!("parameter `{name}` is of another type")),
+        };
+        let offset = info.offset as usize;
+        bytes[offset..offset + 4].copy_from_slice(&number);
+        missing[at] = false;
+    }
+    match missing.iter().position(|missing| *missing) {
+        Some(at) => Err(format!("parameter `{}` is not set", interface.params[at].name)),
+        None => Ok(bytes),
     }
 }

@@ -10,7 +10,7 @@ use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
 use crate::picture::fitted_size;
 use crate::tape::{Tape, Var};
-use crate::tensor::Frozen;
+use crate::tensor::{Frozen, Precision};
 
 /// How the network halves its maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +83,7 @@ pub struct Graph {
     paddings: [Padding; 2],
     pool: Pool,
     side: Side,
+    precision: Precision,
     colour: Option<Weights>,
     rows: Vec<Row>,
 }
@@ -133,13 +134,26 @@ impl Graph {
         }
         let colour = network.colour.map(Weights::new).transpose()?;
         let Network { padding, pool, side, .. } = network;
-        Ok(Graph { channels, paddings: [padding; 2], pool, side, colour, rows })
+        let precision = Precision::F32;
+        Ok(Graph { channels, paddings: [padding; 2], pool, side, precision, colour, rows })
     }
 
     /// With another padding of the first convolution: zeros there are a dark frame around the picture.
     pub fn with_first_padding(mut self, padding: Padding) -> Self {
         self.paddings[0] = padding;
         self
+    }
+
+    /// With its maps and their gradients stored otherwise; the picture's gradient of a loss then needs
+    /// [`loss_scale`](crate::transfer::loss_scale).
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// How its maps are stored.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// That every map of a picture of `width`×`height` px is one that the device can bind; to be
@@ -228,13 +242,14 @@ impl Graph {
     /// Bytes of the largest map of a picture of that size, and its layer.
     fn largest_map(&self, (width, height): (u32, u32)) -> (f64, &str) {
         let mut pixels = f64::from(width) * f64::from(height);
+        let number = self.precision.bytes() as f64;
         let mut largest = (12.0 * pixels, "the picture");
         for row in &self.rows {
             match row {
                 Row::Conv { name, weights, side, .. } => {
                     let channels = |w: &Weights| w.bias.data().len();
                     let wide = side.as_ref().map_or(0, channels).max(channels(weights));
-                    let bytes = 4.0 * wide as f64 * pixels;
+                    let bytes = number * wide as f64 * pixels;
                     if bytes > largest.0 {
                         largest = (bytes, name.as_str());
                     }
@@ -262,7 +277,7 @@ impl Graph {
     ) -> Result<()> {
         let mut missing: Vec<&str> = taps.to_vec();
         tape.scope("input");
-        let mut x = ops::normalize(tape, picture, &self.channels)?;
+        let mut x = ops::normalize(tape, picture, &self.channels, self.precision)?;
         let pointwise = |relu| Conv2d { padding: 0, relu, ..Conv2d::default() };
         if let Some(colour) = &self.colour {
             x = colour.record(tape, x, pointwise(false))?;

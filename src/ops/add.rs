@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
+use crate::tensor::{Precision, Shape};
 
 static SHADER: Shader = shader!("add");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -39,16 +39,24 @@ impl Op for Add {
         Ok(inputs[0].clone())
     }
 
+    fn maps(&self) -> usize {
+        2
+    }
+
+    fn precision(&self, inputs: &[Precision]) -> Precision {
+        inputs[0]
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let count = y.shape().elements();
-        let call = recorder.kernel(&FORWARD)?.bind("a", &x[0]).bind("b", &x[1]).bind("y", y);
+        let call = recorder.kernel(&FORWARD).bind("a", &x[0]).bind("b", &x[1]).bind("y", y);
         call.set("count", count).set("accumulate", false).over(count)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let count = pass.y.shape().elements();
         for dx in pass.dx.iter().flatten() {
-            let call = recorder.kernel(&BACKWARD)?.bind("dy", pass.dy).bind("dx", &dx.value);
+            let call = recorder.kernel(&BACKWARD).bind("dy", pass.dy).bind("dx", &dx.value);
             call.set("count", count).set("accumulate", dx.accumulate).over(count)?;
         }
         Ok(())

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
+use crate::tensor::{Precision, Shape};
 
 static SHADER: Shader = shader!("avg_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -35,6 +35,14 @@ impl Op for AvgPool {
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
         self.0.shape("avg_pool", inputs[0])
+    }
+
+    fn maps(&self) -> usize {
+        1
+    }
+
+    fn precision(&self, inputs: &[Precision]) -> Precision {
+        inputs[0]
     }
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {

@@ -51,20 +51,24 @@ impl Op for ChannelMean {
         Ok([c].into())
     }
 
+    fn maps(&self) -> usize {
+        1
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let [c, n] = extents(x[0].shape())?;
         let shares = n.div_ceil(SHARE);
         let partials = recorder.temporary([c, shares]);
-        let call = recorder.kernel(&PARTIAL_SUMS)?.bind("x", &x[0]).bind("partials", &partials);
+        let call = recorder.kernel(&PARTIAL_SUMS).bind("x", &x[0]).bind("partials", &partials);
         settings(call, [c, n], false).groups([shares as u32, c as u32, 1])?;
-        let call = recorder.kernel(&FINISH)?.bind("partials", &partials).bind("y", y);
+        let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("y", y);
         settings(call, [c, n], false).over(c)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let [c, n] = extents(dx.value.shape())?;
-        let call = recorder.kernel(&BACKWARD)?.bind("dy", pass.dy).bind("dx", &dx.value);
+        let call = recorder.kernel(&BACKWARD).bind("dy", pass.dy).bind("dx", &dx.value);
         settings(call, [c, n], dx.accumulate).over(c * n)
     }
 }

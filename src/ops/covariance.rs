@@ -50,18 +50,18 @@ impl Op for Covariance {
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let c = x[1].shape().elements();
-        let call = recorder.kernel(&FORWARD)?.bind("g", &x[0]).bind("mean", &x[1]).bind("y", y);
+        let call = recorder.kernel(&FORWARD).bind("g", &x[0]).bind("mean", &x[1]).bind("y", y);
         self.settings(call, c, false).over(c * c)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let c = pass.x[1].shape().elements();
         if let Some(dg) = &pass.dx[0] {
-            let call = recorder.kernel(&BACKWARD_GRAM)?.bind("dy", pass.dy).bind("dg", &dg.value);
+            let call = recorder.kernel(&BACKWARD_GRAM).bind("dy", pass.dy).bind("dg", &dg.value);
             self.settings(call, c, dg.accumulate).over(c * c)?;
         }
         if let Some(dmean) = &pass.dx[1] {
-            let call = recorder.kernel(&BACKWARD_MEAN)?.bind("mean", &pass.x[1]);
+            let call = recorder.kernel(&BACKWARD_MEAN).bind("mean", &pass.x[1]);
             let call = call.bind("dy", pass.dy).bind("dmean", &dmean.value);
             self.settings(call, c, dmean.accumulate).groups([c as u32, 1, 1])?;
         }

@@ -52,7 +52,7 @@ impl Op for Deviation {
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let c = y.shape().elements();
-        let call = recorder.kernel(&FORWARD)?.bind("g", &x[0]).bind("mean", &x[1]).bind("y", y);
+        let call = recorder.kernel(&FORWARD).bind("g", &x[0]).bind("mean", &x[1]).bind("y", y);
         let call = call.set("channels", c).set("epsilon", self.epsilon);
         call.set("accumulate", false).over(c)
     }
@@ -62,7 +62,7 @@ impl Op for Deviation {
         let sides = [(&BACKWARD_GRAM, "dg", c * c), (&BACKWARD_MEAN, "dmean", c)];
         for (dx, (kernel, name, count)) in pass.dx.iter().zip(sides) {
             let Some(dx) = dx else { continue };
-            let call = recorder.kernel(kernel)?.bind("g", &pass.x[0]).bind("mean", &pass.x[1]);
+            let call = recorder.kernel(kernel).bind("g", &pass.x[0]).bind("mean", &pass.x[1]);
             let call = call.bind("dy", pass.dy).bind(name, &dx.value).set("channels", c);
             call.set("epsilon", self.epsilon).set("accumulate", dx.accumulate).over(count)?;
         }

@@ -62,9 +62,9 @@ pub(crate) fn seen(
     guide: &Value,
     square: bool,
 ) -> Result<Value> {
-    let y = recorder.temporary(x.shape().clone());
+    let y = recorder.temporary_in(x.precision(), x.shape().clone());
     let (count, pixels) = (x.shape().elements(), guide.shape().elements());
-    let call = recorder.kernel(&RUN)?.bind("x", x).bind("guide", guide).bind("y", &y);
+    let call = recorder.kernel(&RUN).bind("x", x).bind("guide", guide).bind("y", &y);
     let call = call.set("count", count).set("pixels", pixels).set("square", square);
     let call = call.set("accumulate", false);
     call.over(count)?;
@@ -105,6 +105,10 @@ impl<T: Op> Op for Guided<T> {
         let (guide, inputs) = split(inputs)?;
         inputs[..self.maps].iter().try_for_each(|map| check(map, guide))?;
         self.inner.shape(inputs)
+    }
+
+    fn maps(&self) -> usize {
+        self.maps
     }
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
@@ -180,6 +184,10 @@ impl Op for GuidedMean {
         ChannelMean.shape(inputs)
     }
 
+    fn maps(&self) -> usize {
+        1
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let seen = seen(recorder, &x[0], &x[1], true)?;
         ChannelMean.forward(recorder, &[seen], y)
@@ -188,7 +196,7 @@ impl Op for GuidedMean {
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let (count, pixels) = (dx.value.shape().elements(), pass.x[1].shape().elements());
-        let call = recorder.kernel(&SPREAD)?.bind("guide", &pass.x[1]).bind("dy", pass.dy);
+        let call = recorder.kernel(&SPREAD).bind("guide", &pass.x[1]).bind("dy", pass.dy);
         let call = call.bind("y", &dx.value).set("count", count).set("pixels", pixels);
         call.set("square", true).set("accumulate", dx.accumulate).over(count)
     }

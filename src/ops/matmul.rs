@@ -55,7 +55,7 @@ impl<'a> Left<'a> {
             ([columns, rows], true) => [rows, columns],
         };
         let matrix = recorder.temporary([product::length(1, rows, columns)]);
-        let call = recorder.kernel(&PACK)?.bind("m", self.matrix).bind("packed", &matrix);
+        let call = recorder.kernel(&PACK).bind("m", self.matrix).bind("packed", &matrix);
         let call = call.set("rows", rows).set("columns", columns);
         let call = call.set("transposed", self.transposed).set("factor", self.factor);
         call.set("diagonal", self.diagonal).over(product::blocks_length(rows, columns))?;
@@ -81,10 +81,8 @@ impl Packed {
     ) -> Result<()> {
         let width = right.shape().elements() / self.columns;
         // A matrix is a map of one row.
-        let map = |value: &Value, rows: usize| Value {
-            shape: [rows, 1, width].into(),
-            storage: value.storage.clone(),
-        };
+        let map =
+            |value: &Value, rows: usize| Value { shape: [rows, 1, width].into(), ..value.clone() };
         let (x, y) = (&map(right, self.columns), &map(y, self.rows));
         let matrix = &self.matrix;
         let product = Product { x, y, matrix, bias: None, relu: false, accumulate, mask: None };
@@ -126,7 +124,7 @@ impl Op for Matmul {
         if let Some(da) = &pass.dx[0] {
             let [rows, columns] = extents(pass.x[1].shape())?;
             let turned = recorder.temporary([columns, rows]);
-            let call = recorder.kernel(&TRANSPOSE)?.bind("m", &pass.x[1]).bind("packed", &turned);
+            let call = recorder.kernel(&TRANSPOSE).bind("m", &pass.x[1]).bind("packed", &turned);
             let call = call.set("rows", columns).set("columns", rows).set("transposed", false);
             call.set("factor", 1.0).set("diagonal", 0.0).over(rows * columns)?;
             let dy = Left::plain(pass.dy).pack(recorder)?;

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
+use crate::tensor::{Precision, Shape};
 
 static SHADER: Shader = shader!("max_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -47,7 +47,7 @@ impl MaxPool {
     fn backward_quads(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let (Some(dx), Some(codes)) = (&pass.dx[0], &*self.1.borrow()) else { return Ok(()) };
         let (x, count) = (&pass.x[0], pass.y.shape().elements() / 4);
-        let call = recorder.kernel(&BACKWARD_QUADS)?.bind("codes", codes).bind("dy4", pass.dy);
+        let call = recorder.kernel(&BACKWARD_QUADS).bind("codes", codes).bind("dy4", pass.dy);
         let call = call.bind("dx4", &dx.value).set("count", count);
         let call = call.set("accumulate", dx.accumulate).set("mask", dx.mask);
         self.0.sizes(call, x.shape(), pass.y.shape())?.over(count)
@@ -67,13 +67,21 @@ impl Op for MaxPool {
         true
     }
 
+    fn maps(&self) -> usize {
+        1
+    }
+
+    fn precision(&self, inputs: &[Precision]) -> Precision {
+        inputs[0]
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         if !self.in_quads(x[0].shape())? {
             return self.0.forward(&FORWARD, &[("mask", false)], recorder, &x[0], y);
         }
         let count = y.shape().elements() / 4;
         let codes = recorder.temporary([count]);
-        let call = recorder.kernel(&FORWARD_QUADS)?.bind("x4", &x[0]).bind("y4", y);
+        let call = recorder.kernel(&FORWARD_QUADS).bind("x4", &x[0]).bind("y4", y);
         let call = call.bind("codes", self.1.borrow_mut().insert(codes));
         let call = call.set("count", count).set("accumulate", false).set("mask", false);
         self.0.sizes(call, x[0].shape(), y.shape())?.over(count)

@@ -39,7 +39,7 @@ pub use max_pool::max_pool;
 pub use normalize::normalize;
 pub use relu::relu;
 pub use root_trace::root_trace;
-pub use scale::scale;
+pub use scale::{cast, scale};
 pub use squared_error::{absolute_error, relative_error};
 pub use total_variation::{Variation, partial_variation, total_variation};
 pub use weighted_sum::weighted_sum;

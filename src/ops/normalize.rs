@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Frozen, Shape};
+use crate::tensor::{Frozen, Precision, Shape};
 
 static SHADER: Shader = shader!("normalize");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -30,18 +30,27 @@ pub struct Channel {
 ///
 /// # Errors
 /// [`Error::Shape`] when it is none; otherwise as [`Tape::record`].
-pub fn normalize(tape: &mut Tape, x: Var, channels: &[Channel]) -> Result<Var> {
-    tape.record(Normalize(channels.to_vec()), &[x])
+pub fn normalize(
+    tape: &mut Tape,
+    x: Var,
+    channels: &[Channel],
+    precision: Precision,
+) -> Result<Var> {
+    tape.record(Normalize { channels: channels.to_vec(), precision }, &[x])
 }
 
 #[derive(Clone)]
-struct Normalize(Vec<Channel>);
+struct Normalize {
+    channels: Vec<Channel>,
+    /// Of the output.
+    precision: Precision,
+}
 
 impl Normalize {
     fn table(&self) -> Result<Value> {
         let row = |c: &Channel| [c.from as f32, c.scale, c.offset];
-        let numbers: Vec<f32> = self.0.iter().flat_map(row).collect();
-        Ok((&Frozen::new([self.0.len(), 3], numbers)?).into())
+        let numbers: Vec<f32> = self.channels.iter().flat_map(row).collect();
+        Ok((&Frozen::new([self.channels.len(), 3], numbers)?).into())
     }
 }
 
@@ -52,7 +61,7 @@ impl Op for Normalize {
 
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape> {
         let [c, ..] = inputs[0].chw("normalize")?;
-        let mut from: Vec<usize> = self.0.iter().map(|c| c.from).collect();
+        let mut from: Vec<usize> = self.channels.iter().map(|c| c.from).collect();
         from.sort_unstable();
         if from != (0..c).collect::<Vec<_>>() {
             let what = format!("channels {from:?} are no permutation of those of {}", inputs[0]);
@@ -61,37 +70,43 @@ impl Op for Normalize {
         Ok(inputs[0].clone())
     }
 
+    fn precision(&self, _: &[Precision]) -> Precision {
+        self.precision
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let count = y.shape().elements();
-        let call = recorder.kernel(&FORWARD)?.bind("x", &x[0]).bind("table", &self.table()?);
-        let call = call.bind("y", y).set("count", count).set("pixels", count / self.0.len());
+        let call = recorder.kernel(&FORWARD).bind("x", &x[0]).bind("table", &self.table()?);
+        let call = call.bind("y", y).set("count", count).set("pixels", count / self.channels.len());
         call.set("accumulate", false).over(count)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let count = pass.y.shape().elements();
-        let call = recorder.kernel(&BACKWARD)?.bind("dy", pass.dy).bind("table", &self.table()?);
-        let call =
-            call.bind("dx", &dx.value).set("count", count).set("pixels", count / self.0.len());
+        let call = recorder.kernel(&BACKWARD).bind("dy", pass.dy).bind("table", &self.table()?);
+        let call = call
+            .bind("dx", &dx.value)
+            .set("count", count)
+            .set("pixels", count / self.channels.len());
         call.set("accumulate", dx.accumulate).over(count)
     }
 }
 
 impl Reference for Normalize {
     fn reference(&self, x: &[Array]) -> Array {
-        let pixels = x[0].data.len() / self.0.len();
+        let pixels = x[0].data.len() / self.channels.len();
         Array::from_fn(x[0].shape.clone(), |i| {
-            let Channel { from, scale, offset } = self.0[i / pixels];
+            let Channel { from, scale, offset } = self.channels[i / pixels];
             f64::from(scale) * x[0].data[from * pixels + i % pixels] + f64::from(offset)
         })
     }
 
     fn reference_backward(&self, x: &[Array], dy: &Array) -> Vec<Array> {
-        let pixels = x[0].data.len() / self.0.len();
+        let pixels = x[0].data.len() / self.channels.len();
         let mut dx = Array::zeros(x[0].shape.clone());
         for (i, dy) in dy.data.iter().enumerate() {
-            let Channel { from, scale, .. } = self.0[i / pixels];
+            let Channel { from, scale, .. } = self.channels[i / pixels];
             dx.data[from * pixels + i % pixels] = f64::from(scale) * dy;
         }
         vec![dx]
@@ -106,7 +121,8 @@ fn cases() -> Vec<Case> {
     let reversed = |c: usize| {
         let channel =
             |i: usize| Channel { from: c - 1 - i, scale: 2.0 + i as f32, offset: -0.5 * i as f32 };
-        Normalize((0..c).map(channel).collect())
+        let channels = (0..c).map(channel).collect();
+        Normalize { channels, precision: Precision::F32 }
     };
     awkward_maps()
         .into_iter()

@@ -52,7 +52,7 @@ impl Windows {
         y: &Value,
     ) -> Result<()> {
         let count = y.shape().elements();
-        let call = recorder.kernel(kernel)?.bind("x", x).bind("y", y);
+        let call = recorder.kernel(kernel).bind("x", x).bind("y", y);
         let call = settings.iter().fold(call, |call, (name, value)| call.set(name, *value));
         self.sizes(call, x.shape(), y.shape())?
             .set("count", count)
@@ -71,7 +71,7 @@ impl Windows {
         pass: &Backward<'_>,
     ) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
-        let call = recorder.kernel(kernel)?.bind("dy", pass.dy).bind("dx", &dx.value);
+        let call = recorder.kernel(kernel).bind("dy", pass.dy).bind("dx", &dx.value);
         let call = values.iter().fold(call, |call, (name, value)| call.bind(name, value));
         let call = settings.iter().fold(call, |call, (name, value)| call.set(name, *value));
         let call = self.sizes(call, pass.x[0].shape(), pass.y.shape())?;

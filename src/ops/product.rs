@@ -96,15 +96,10 @@ impl Product<'_> {
         }
     }
 
-    /// The bias, or anything: kernels that are told to leave it out bind it all the same.
-    fn bias(&self) -> &Value {
-        self.bias.unwrap_or(self.x)
-    }
-
     fn tiled(&self, recorder: &mut Recorder) -> Result<()> {
         let [_, o, c, n] = self.extents();
-        let call = recorder.kernel(&MULTIPLY_TILED)?.bind("x", self.x).bind("m", self.matrix);
-        let call = call.bind("bias", self.bias()).bind("y", self.y);
+        let call = recorder.kernel(&MULTIPLY_TILED).bind("x", self.x).bind("m", self.matrix);
+        let call = call.bind_optional("bias", self.bias, self.x).bind("y", self.y);
         let call = call.set("in_channels", c).set("out_channels", o).set("pixels", n);
         let call = call.set("accumulate", self.accumulate).set("relu", self.relu);
         let call = call.set("add_bias", self.bias.is_some()).flops(flops(o, c, n));
@@ -114,8 +109,8 @@ impl Product<'_> {
 
     fn broadcast(&self, recorder: &mut Recorder, [runs, blocks]: [usize; 2]) -> Result<()> {
         let [_, _, c, n] = self.extents();
-        let call = recorder.kernel(&MULTIPLY_BROADCAST)?.bind("m", self.matrix);
-        let call = call.bind("gate", self.mask.unwrap_or(self.x));
+        let call = recorder.kernel(&MULTIPLY_BROADCAST).bind("m", self.matrix);
+        let call = call.bind_optional("gate", self.mask, self.x);
         let call =
             self.prepared(call).set("mask", self.mask.is_some()).flops(flops(blocks * BLOCK, c, n));
         call.groups([runs as u32, blocks as u32, 1])
@@ -130,7 +125,7 @@ impl Product<'_> {
         for first in (0..all).step_by(together) {
             let some = together.min(all - first);
             let (offset, bytes) = (4 * (first * block) as u64, 4 * WINDOW as u64);
-            let call = recorder.kernel(kernel)?.bind_window("m", self.matrix, offset, bytes);
+            let call = recorder.kernel(kernel).bind_window("m", self.matrix, offset, bytes);
             let call = self.prepared(call).set("first", first).flops(flops(some * BLOCK, c, n));
             call.groups([n.div_ceil(run) as u32, some as u32, 1])?;
         }
@@ -140,7 +135,8 @@ impl Product<'_> {
     /// Everything but the matrix.
     fn prepared<'r>(&self, call: Call<'r>) -> Call<'r> {
         let [_, o, c, n] = self.extents();
-        let call = call.bind("x", self.x).bind("y", self.y).bind("bias", self.bias());
+        let call =
+            call.bind("x", self.x).bind("y", self.y).bind_optional("bias", self.bias, self.x);
         let call = call.set("in_channels", c).set("out_channels", o).set("pixels", n);
         let call = call.set("accumulate", self.accumulate);
         let call = call.set("add_bias", self.bias.is_some()).set("relu", self.relu);

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
+use crate::tensor::{Precision, Shape};
 
 static SHADER: Shader = shader!("relu");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -36,16 +36,24 @@ impl Op for Relu {
         Ok(inputs[0].clone())
     }
 
+    fn maps(&self) -> usize {
+        1
+    }
+
+    fn precision(&self, inputs: &[Precision]) -> Precision {
+        inputs[0]
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let count = y.shape().elements();
-        let call = recorder.kernel(&FORWARD)?.bind("x", &x[0]).bind("y", y);
+        let call = recorder.kernel(&FORWARD).bind("x", &x[0]).bind("y", y);
         call.set("count", count).set("accumulate", false).over(count)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let count = pass.y.shape().elements();
-        let call = recorder.kernel(&BACKWARD)?.bind("y", pass.y).bind("dy", pass.dy);
+        let call = recorder.kernel(&BACKWARD).bind("y", pass.y).bind("dy", pass.dy);
         call.bind("dx", &dx.value).set("count", count).set("accumulate", dx.accumulate).over(count)
     }
 }
@@ -56,7 +64,7 @@ impl Op for Relu {
 /// As [`Recorder::kernel`].
 pub(crate) fn mask(recorder: &mut Recorder, y: &Value, dy: &Value) -> Result<()> {
     let count = y.shape().elements();
-    let call = recorder.kernel(&MASK)?.bind("y", y).bind("dy", dy);
+    let call = recorder.kernel(&MASK).bind("y", y).bind("dy", dy);
     call.set("count", count).set("accumulate", false).over(count)
 }
 

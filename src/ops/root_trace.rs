@@ -47,7 +47,7 @@ pub fn root_trace(tape: &mut Tape, matrix: Var) -> Result<Var> {
 pub fn square_root(recorder: &mut Recorder, matrix: &Value) -> Result<Value> {
     let of = Iterated::record(recorder, matrix, STEPS)?;
     let root = recorder.temporary(matrix.shape().clone());
-    let call = recorder.kernel(&ROOT)?.bind("squared_norm", &of.squared_norm).bind("y", &of.y);
+    let call = recorder.kernel(&ROOT).bind("squared_norm", &of.squared_norm).bind("y", &of.y);
     of.settings(call.bind("root_of_m", &root), false).over(of.channels * of.channels)?;
     Ok(root)
 }
@@ -67,7 +67,7 @@ impl Iterated {
         let [channels, _] = extents(m.shape())?;
         let squared_norm = square_norm(recorder, m)?;
         let [a, mut z, d, y] = [(); 4].map(|()| recorder.temporary(m.shape().clone()));
-        let call = recorder.kernel(&START)?.bind("m", m).bind("squared_norm", &squared_norm);
+        let call = recorder.kernel(&START).bind("m", m).bind("squared_norm", &squared_norm);
         let call = call.bind("a", &a).bind("z", &z).bind("d", &d);
         let mut of = Iterated { channels, squared_norm, a, y, d };
         of.settings(call, false).over(channels * channels)?;
@@ -80,7 +80,7 @@ impl Iterated {
             t.times(recorder, &of.d, &td, false)?;
             let half = Left { factor: -0.5, ..Left::plain(&of.y) }.pack(recorder)?;
             half.times(recorder, &zy, &y, false)?;
-            let call = recorder.kernel(&ADVANCE)?.bind("d", &of.d).bind("td", &td);
+            let call = recorder.kernel(&ADVANCE).bind("d", &of.d).bind("td", &td);
             let call = call.bind("z", &z).bind("next_z", &next).bind("y", &of.y);
             of.settings(call.bind("next_y", &y), false).over(channels * channels)?;
             (of.y, of.d, z) = (y, td, next);
@@ -127,10 +127,10 @@ impl Op for RootTrace {
         let of = Iterated::record(recorder, &x[0], self.steps)?;
         let (_, shares) = shares(x[0].shape().elements());
         let (partials, rest) = (recorder.temporary([shares]), recorder.temporary(Shape::scalar()));
-        let call = recorder.kernel(&INNER)?.bind("a", &of.a).bind("d", &of.d);
+        let call = recorder.kernel(&INNER).bind("a", &of.a).bind("d", &of.d);
         let call = of.settings(call.bind("partials", &partials), false);
         call.groups([shares as u32, 1, 1])?;
-        let call = recorder.kernel(&FINISH)?.bind("squared_norm", &of.squared_norm);
+        let call = recorder.kernel(&FINISH).bind("squared_norm", &of.squared_norm);
         let call = call.bind("y", &of.y).bind("partials", &partials);
         let call = of.settings(call.bind("value", y).bind("rest", &rest), false);
         call.groups([1, 1, 1])?;
@@ -143,7 +143,7 @@ impl Op for RootTrace {
         let Some((of, rest)) = self.kept.get() else {
             return Err(Error::Gpu("root_trace: the backward pass comes after the forward".into()));
         };
-        let call = recorder.kernel(&BACKWARD)?.bind("squared_norm", &of.squared_norm);
+        let call = recorder.kernel(&BACKWARD).bind("squared_norm", &of.squared_norm);
         let call = call.bind("a", &of.a).bind("d", &of.d).bind("rest", rest);
         let call = call.bind("dvalue", pass.dy).bind("dm", &dm.value);
         of.settings(call, dm.accumulate).over(of.channels * of.channels)

@@ -1,4 +1,4 @@
-//! `scale`: a constant times a tensor.
+//! `scale`: a constant times a tensor, and `cast`, the same numbers stored otherwise.
 
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps};
@@ -6,10 +6,12 @@ use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
+use crate::tensor::{Precision, Shape};
 
 pub(super) static SHADER: Shader = shader!("scale");
 static RUN: KernelId = KernelId::new(&SHADER, "run");
+static NARROW: KernelId = KernelId::new(&SHADER, "narrow");
+static WIDEN: KernelId = KernelId::new(&SHADER, "widen");
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry { name: "scale", shaders: &[&SHADER], cases };
@@ -19,10 +21,18 @@ pub const ENTRY: Entry = Entry { name: "scale", shaders: &[&SHADER], cases };
 /// # Errors
 /// As [`Tape::record`].
 pub fn scale(tape: &mut Tape, x: Var, factor: f32) -> Result<Var> {
-    tape.record(Scale(factor), &[x])
+    tape.record(Scale { factor, precision: None }, &[x])
 }
 
-/// Records `to` = or += factor · `from`.
+/// y = x, stored as `precision` says; so is the gradient of each.
+///
+/// # Errors
+/// As [`Tape::record`].
+pub fn cast(tape: &mut Tape, x: Var, precision: Precision) -> Result<Var> {
+    tape.record(Scale { factor: 1.0, precision: Some(precision) }, &[x])
+}
+
+/// Records `to` = or += factor · `from`, however they are stored.
 ///
 /// # Errors
 /// As [`Recorder::kernel`].
@@ -34,12 +44,24 @@ pub(crate) fn scaled(
     accumulate: bool,
 ) -> Result<()> {
     let count = to.shape().elements();
-    let call = recorder.kernel(&RUN)?.bind("x", from).bind("y", to);
+    let call = match (from.precision(), to.precision()) {
+        (Precision::F32, Precision::F16) => {
+            recorder.kernel(&NARROW).bind("wide_x", from).bind("y", to)
+        }
+        (Precision::F16, Precision::F32) => {
+            recorder.kernel(&WIDEN).bind("x", from).bind("wide_y", to)
+        }
+        _ => recorder.kernel(&RUN).bind("x", from).bind("y", to),
+    };
     call.set("factor", factor).set("count", count).set("accumulate", accumulate).over(count)
 }
 
 #[derive(Clone)]
-struct Scale(f32);
+struct Scale {
+    factor: f32,
+    /// By default that of the input.
+    precision: Option<Precision>,
+}
 
 impl Op for Scale {
     fn name(&self) -> &'static str {
@@ -50,23 +72,31 @@ impl Op for Scale {
         Ok(inputs[0].clone())
     }
 
+    fn maps(&self) -> usize {
+        1
+    }
+
+    fn precision(&self, inputs: &[Precision]) -> Precision {
+        self.precision.unwrap_or(inputs[0])
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        scaled(recorder, &x[0], self.0, y, false)
+        scaled(recorder, &x[0], self.factor, y, false)
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
-        scaled(recorder, pass.dy, self.0, &dx.value, dx.accumulate)
+        scaled(recorder, pass.dy, self.factor, &dx.value, dx.accumulate)
     }
 }
 
 impl Reference for Scale {
     fn reference(&self, x: &[Array]) -> Array {
-        x[0].map(|v| f64::from(self.0) * v)
+        x[0].map(|v| f64::from(self.factor) * v)
     }
 
     fn reference_backward(&self, _: &[Array], dy: &Array) -> Vec<Array> {
-        vec![dy.map(|v| f64::from(self.0) * v)]
+        vec![dy.map(|v| f64::from(self.factor) * v)]
     }
 
     fn boxed(&self) -> Box<dyn Op> {
@@ -75,5 +105,8 @@ impl Reference for Scale {
 }
 
 fn cases() -> Vec<Case> {
-    awkward_maps().into_iter().map(|s| Case::new(Scale(-1.7), vec![s], "")).collect()
+    awkward_maps()
+        .into_iter()
+        .map(|s| Case::new(Scale { factor: -1.7, precision: None }, vec![s], ""))
+        .collect()
 }

@@ -62,14 +62,18 @@ impl Op for SquaredError {
         Ok(Shape::scalar())
     }
 
+    fn maps(&self) -> usize {
+        2
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         let shape = x[0].shape();
         let (_, shares) = shares(shape.elements());
         let partials = recorder.temporary([shares]);
-        let call = recorder.kernel(&PARTIAL_SUMS)?.bind("x", &x[0]).bind("goal", &x[1]);
+        let call = recorder.kernel(&PARTIAL_SUMS).bind("x", &x[0]).bind("goal", &x[1]);
         let call = self.settings(call.bind("partials", &partials), shape);
         call.set("sign", 1.0).set("accumulate", false).groups([shares as u32, 1, 1])?;
-        let call = recorder.kernel(&FINISH)?.bind("partials", &partials).bind("denominator", &x[2]);
+        let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("denominator", &x[2]);
         let call = self.settings(call.bind("y", y), shape);
         call.set("sign", 1.0).set("accumulate", false).groups([1, 1, 1])
     }
@@ -82,7 +86,7 @@ impl Op for SquaredError {
         let shape = pass.x[0].shape();
         for (dx, sign) in pass.dx.iter().zip([1.0, -1.0]) {
             let Some(dx) = dx else { continue };
-            let call = recorder.kernel(&BACKWARD)?.bind("x", &pass.x[0]).bind("goal", &pass.x[1]);
+            let call = recorder.kernel(&BACKWARD).bind("x", &pass.x[0]).bind("goal", &pass.x[1]);
             let call = call.bind("denominator", &pass.x[2]).bind("dy", pass.dy);
             let call = self.settings(call.bind("dx", &dx.value), shape);
             call.set("sign", sign).set("accumulate", dx.accumulate).over(shape.elements())?;

@@ -46,13 +46,13 @@ fn total(recorder: &mut Recorder, x: &Value, centre: Option<&Value>, factor: f32
     let partials = recorder.temporary([shares]);
     let y = recorder.temporary(Shape::scalar());
     let call = match centre {
-        Some(centre) => recorder.kernel(&SQUARES)?.bind("mean", centre),
-        None => recorder.kernel(&SUMS)?,
+        Some(centre) => recorder.kernel(&SQUARES).bind("mean", centre),
+        None => recorder.kernel(&SUMS),
     };
     let call = call.bind("x", x).bind("partials", &partials).set("count", count);
     let call = call.set("share", share).set("partials", shares).set("factor", factor);
     call.groups([shares as u32, 1, 1])?;
-    let call = recorder.kernel(&FINISH)?.bind("partials", &partials).bind("y", &y);
+    let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("y", &y);
     let call = call.set("count", count).set("share", share).set("partials", shares);
     call.set("factor", factor).groups([1, 1, 1])?;
     Ok(y)

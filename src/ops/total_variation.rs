@@ -176,17 +176,17 @@ impl Op for TotalVariation {
         let shape = x[0].shape();
         let (_, shares) = shares(shape.elements());
         let partials = recorder.temporary([shares]);
-        let call = recorder.kernel(self.kind.kernel(false))?.bind("x", &x[0]);
+        let call = recorder.kernel(self.kind.kernel(false)).bind("x", &x[0]);
         let call = call.bind("frame", &x[1]).bind("partials", &partials);
         self.sizes(call, shape, false)?.groups([shares as u32, 1, 1])?;
-        let call = recorder.kernel(&FINISH)?.bind("partials", &partials).bind("y", y);
+        let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("y", y);
         self.sizes(call, shape, false)?.groups([1, 1, 1])
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let shape = dx.value.shape();
-        let call = recorder.kernel(self.kind.kernel(true))?.bind("x", &pass.x[0]);
+        let call = recorder.kernel(self.kind.kernel(true)).bind("x", &pass.x[0]);
         let call = call.bind("frame", &pass.x[1]).bind("dy", pass.dy);
         self.sizes(call.bind("dx", &dx.value), shape, dx.accumulate)?.over(shape.elements())
     }

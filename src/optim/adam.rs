@@ -102,8 +102,8 @@ impl Adam {
             let call = call.set("beta1", Self::BETA1).set("beta2", Self::BETA2);
             call.set("low", 0.0).set("high", 1.0).over(elements)
         };
-        settings(recorder.kernel(&TICK)?, 1)?;
-        let call = recorder.kernel(&UPDATE)?.bind("x", &x.into()).bind("gradient", gradient);
+        settings(recorder.kernel(&TICK), 1)?;
+        let call = recorder.kernel(&UPDATE).bind("x", &x.into()).bind("gradient", gradient);
         settings(call.bind("m", &(&self.mean).into()).bind("v", &(&self.square).into()), count)
     }
 }

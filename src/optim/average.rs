@@ -59,9 +59,9 @@ impl Average {
     pub fn record(&self, recorder: &mut Recorder, x: &Tensor) -> Result<()> {
         let count = x.shape().elements();
         recorder.scope = "average".into();
-        let call = recorder.kernel(&TICK)?.bind("clock", &(&self.clock).into());
+        let call = recorder.kernel(&TICK).bind("clock", &(&self.clock).into());
         call.set("count", count).set("decay", Self::DECAY).over(1)?;
-        let call = recorder.kernel(&UPDATE)?.bind("clock", &(&self.clock).into());
+        let call = recorder.kernel(&UPDATE).bind("clock", &(&self.clock).into());
         let call = call.bind("x", &x.into()).bind("average", &(&self.average).into());
         call.set("count", count).set("decay", Self::DECAY).over(count)
     }

@@ -136,7 +136,7 @@ impl Lbfgs {
         let bends = ("bends", &(&self.bends).into());
         let weights = ("weights", &(&self.weights).into());
         let mut call = |id, slot: usize, bound: &[Bound<'_>], grid: Grid| {
-            let call = recorder.kernel(id)?.set("slot", slot).set("history", history);
+            let call = recorder.kernel(id).set("slot", slot).set("history", history);
             let call = bound.iter().fold(call, |call, (name, value)| call.bind(name, value));
             let call = call.set("count", count).set("share", share).set("partials", shares);
             let call = call.set("lr", self.lr).set("low", 0.0).set("high", 1.0);

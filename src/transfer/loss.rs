@@ -250,7 +250,7 @@ impl Targets {
         for layer in LossSettings::counted(&settings.content_layers) {
             let (channels, pools) = graph.at(&layer.layer)?;
             let map = [channels, height as usize >> pools, width as usize >> pools];
-            let value = tape.recorder().placeholder(map);
+            let value = tape.recorder().placeholder_in(graph.precision(), map);
             content.push(ContentTarget { layer, value, denominator: scalar(tape) });
         }
         let (mut style, mut guides) = (Vec::new(), BTreeMap::new());

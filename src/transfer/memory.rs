@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grid::Grid;
 use super::loss::{LossSettings, Targets, taps};
+use super::loss_scale::{self, LossScale};
 use super::part::{Part, Taps, Vars, Whole, add_to, moments_of_part};
 use super::regions::Guides;
 use crate::error::{Error, Result};
@@ -164,8 +165,8 @@ fn whole(gpu: &Gpu, scene: &Scene<'_>) -> Result<Option<MemoryPlan>> {
     let picture = tape.placeholder([3, height, width], true);
     let targets = Targets::placeholders(&mut tape, graph, settings, (*size, scene.masks))?;
     let losses = targets.record(&mut tape, graph, settings, picture)?;
-    let gradients = tape.backward(losses.total)?;
-    if let Some(gradient) = tape.gradient(&gradients, picture) {
+    let gradient = loss_scale::gradient(&mut tape, losses.total, picture, graph.precision())?;
+    if let Some(gradient) = gradient {
         // As the optimiser does.
         let (from, to) = (tape.value(gradient).clone(), tape.value(picture).clone());
         scaled(tape.recorder(), &from, 1.0, &to, false)?;
@@ -252,7 +253,9 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
         moments.insert(key.clone(), pair);
     }
     let mut sum = || tape.recorder().placeholder(Shape::scalar());
-    let whole = Whole { moments, content: sum(), variation: sum(), detail: sum() };
+    let (content, variation, detail) = (sum(), sum(), sum());
+    let scale = LossScale::placeholder(tape.recorder(), graph.precision());
+    let whole = Whole { moments, content, variation, detail, scale };
     if let Some(gradient) = part.follow(&mut tape, &whole, weights, (&vars, own))? {
         let (from, to) =
             (tape.value(gradient).clone(), tape.recorder().placeholder([3, height, width]));
@@ -312,12 +315,13 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64, kept: u64) -> Result<(u
 /// Bytes of the content's pixels and features, which a picture on the GPU keeps there.
 fn content_bytes(scene: &Scene<'_>) -> Result<u64> {
     let (width, height) = (scene.size.0 as usize, scene.size.1 as usize);
-    let mut numbers = 3 * width * height;
+    let mut bytes = 4 * 3 * (width * height) as u64;
     for layer in LossSettings::counted(&scene.settings.content_layers) {
         let (channels, pools) = scene.graph.at(&layer.layer)?;
-        numbers += channels * (width >> pools) * (height >> pools);
+        let numbers = channels * (width >> pools) * (height >> pools);
+        bytes += scene.graph.precision().bytes() * numbers as u64;
     }
-    Ok(4 * numbers as u64)
+    Ok(bytes)
 }
 
 /// Why an optimiser that needs the whole picture can't have it.

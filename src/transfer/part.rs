@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::detail;
 use super::grid::{Grid, Span};
 use super::loss::{LayerWeight, LossSettings, weighted_mean};
+use super::loss_scale::LossScale;
 use super::regions::{Guide, Guides};
 use super::style::{self, Order, Statistics, StyleLoss};
 use crate::error::Result;
@@ -14,7 +15,7 @@ use crate::gpu::{Gpu, Pass, Value};
 use crate::nets::Graph;
 use crate::ops::{self, scale::scaled};
 use crate::tape::{Tape, Var};
-use crate::tensor::{Frozen, Tensor};
+use crate::tensor::Tensor;
 
 /// What changes from tile to tile: the pixels, and how much they count in every map that a loss reads. Pixels that
 /// are not the tile's own do not count.
@@ -312,6 +313,8 @@ pub(super) struct Whole {
     pub variation: Value,
     /// The detail.
     pub detail: Value,
+    /// What the gradients to the moments were multiplied by.
+    pub scale: LossScale,
 }
 
 impl Part {
@@ -324,12 +327,12 @@ impl Part {
         [content, style, variation, detail]: [f32; 4],
         (vars, own): (&Vars, Pass),
     ) -> Result<Option<Var>> {
-        let one = tape.frozen(&Frozen::scalar(1.0));
-        let mut results = vec![(self.content, one, content), (self.variation, one, variation)];
+        let seed = tape.given(&whole.scale.seed);
+        let mut results = vec![(self.content, seed, content), (self.variation, seed, variation)];
         add_to(tape, own, (self.content, 1.0), &whole.content)?;
         add_to(tape, own, (self.variation, 1.0), &whole.variation)?;
         if let Some(share) = self.detail {
-            results.push((share, one, detail));
+            results.push((share, seed, detail));
             add_to(tape, own, (share, 1.0), &whole.detail)?;
         }
         for (key, (moment, factor)) in &self.moments {
@@ -341,7 +344,10 @@ impl Part {
         }
         tape.recorder().pass = Pass::Second;
         let gradients = tape.backward_from_all(&results)?;
-        Ok(tape.gradient(&gradients, vars.picture))
+        let Some(gradient) = tape.gradient(&gradients, vars.picture) else { return Ok(None) };
+        let value = tape.value(gradient).clone();
+        whole.scale.undo(tape.recorder(), &value)?;
+        Ok(Some(gradient))
     }
 }
 

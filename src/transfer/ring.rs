@@ -76,7 +76,7 @@ impl Ring {
         let [total, content, style, variation] =
             [losses.total, losses.content, losses.style, losses.variation].map(value);
         tape.scope("loss");
-        let call = tape.recorder().kernel(&WRITE)?.bind("total", &total).bind("content", &content);
+        let call = tape.recorder().kernel(&WRITE).bind("total", &total).bind("content", &content);
         let call = call.bind("style", &style).bind("variation", &variation);
         let call = call.bind("clock", &clock.into()).bind("ring", &(&self.rows).into());
         call.set("rows", ROWS as usize).groups([1, 1, 1])

@@ -9,6 +9,7 @@ use super::grid::Grid;
 use super::loss::{
     ByLayer, LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend, taps,
 };
+use super::loss_scale::LossScale;
 use super::part::{
     Inputs, Key, Part, Taps, Whole, add_to, cut, moments_of_part, paste, pixels_of, share_factor,
 };
@@ -17,7 +18,7 @@ use super::style::{Moments, Normalization, Statistics, StyleLoss};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan, Program, Value};
 use crate::nets::Graph;
-use crate::ops::{guide, statistics};
+use crate::ops::{self, guide, statistics};
 use crate::picture::Picture;
 use crate::tape::Tape;
 use crate::tensor::{Frozen, Shape, Tensor};
@@ -238,23 +239,37 @@ pub struct Tiled {
 struct Head {
     program: Program,
     style: Tensor,
-    /// The sums of the tiles' shares, and the gradients to them.
+    /// The sums of the tiles' shares, and the gradients to them, times the scale.
     moments: BTreeMap<Key, (Tensor, Option<Tensor>)>,
+    scale: LossScale,
 }
 
 impl Head {
-    fn new(gpu: &Gpu, graph: &Graph, loss: StyleLoss, targets: &Targets) -> Result<Self> {
+    fn new(
+        gpu: &Gpu,
+        graph: &Graph,
+        (settings, pixels): (&LossSettings, usize),
+        targets: &Targets,
+    ) -> Result<Self> {
         let mut tape = Tape::new(gpu);
         let (mut sums, mut seen) = (BTreeMap::new(), Seen::new());
         for StyleTerm { layer, region, .. } in &targets.style {
-            let sum = Moments::zeros(gpu, graph.at(&layer.layer)?.0, loss)?;
+            let sum = Moments::zeros(gpu, graph.at(&layer.layer)?.0, settings.style_loss)?;
             let gram = tape.variable(&sum.gram);
             let mean = sum.mean.as_ref().map(|mean| tape.variable(mean));
             seen.insert((layer.layer.clone(), *region), Statistics { gram, mean });
             sums.insert((layer.layer.clone(), *region), sum);
         }
         let style = targets.record_style(&mut tape, &seen)?;
-        let gradients = tape.backward(style)?;
+        // The content loss is not known yet; it is 0 at the content, and 1 is a lot.
+        let one = tape.frozen(&Frozen::scalar(1.0));
+        let [content_weight, style_weight, _] = settings.weights();
+        let about = ops::weighted_sum(&mut tape, &[(style_weight, style), (content_weight, one)])?;
+        let about = tape.value(about).clone();
+        let scale = LossScale::record(tape.recorder(), graph.precision(), &about, pixels)?;
+        let scale = scale.keep(tape.recorder())?;
+        let seed = tape.given(&scale.seed);
+        let gradients = tape.backward_from(style, seed)?;
         let mut moments = BTreeMap::new();
         for (of, statistics) in &seen {
             for ((order, moment), sum) in statistics.parts().zip(sums[of].parts()) {
@@ -264,7 +279,7 @@ impl Head {
             }
         }
         let style = tape.keep(style)?;
-        Ok(Head { program: tape.finish()?, style, moments })
+        Ok(Head { program: tape.finish()?, style, moments, scale })
     }
 }
 
@@ -282,7 +297,8 @@ impl Tiled {
         (grid, keep): (Grid, bool),
     ) -> Result<Self> {
         let pixels = content.rgb().to_vec();
-        let head = Head::new(gpu, graph, settings.style_loss, &targets.style)?;
+        let of = (settings, grid.size.0 * grid.size.1);
+        let head = Head::new(gpu, graph, of, &targets.style)?;
         let scalar = || gpu.zeros(Shape::scalar());
         let (content, variation, detail) = (scalar()?, scalar()?, scalar()?);
         let [of_content, of_style, of_variation] = settings.weights();
@@ -311,6 +327,7 @@ impl Tiled {
             content: value(&tiled.content),
             variation: value(&tiled.variation),
             detail: value(&tiled.detail),
+            scale: head.scale,
         };
         let (count, own) = if keep { (tiled.grid.count(), Pass::Both) } else { (1, Pass::Second) };
         for _ in 0..count {

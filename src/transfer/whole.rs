@@ -2,6 +2,7 @@
 
 use super::course::{Course, Frame, Watch};
 use super::loss::{Styles, Targets};
+use super::loss_scale;
 use super::painter::{Event, Job, NOTHING_TO_DO, Verdict};
 use super::ring::Ring;
 use super::start::Carried;
@@ -56,8 +57,8 @@ impl Whole {
         let x = tape.variable(&picture);
         let losses = targets.record(&mut tape, graph, &job.loss, x)?;
         ring.record(&mut tape, &losses, optimizer.clock())?;
-        let gradients = tape.backward(losses.total)?;
-        let gradient = tape.gradient(&gradients, x).ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
+        let gradient = loss_scale::gradient(&mut tape, losses.total, x, graph.precision())?;
+        let gradient = gradient.ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
         let gradient = tape.value(gradient).clone();
         let loss = tape.value(losses.total).clone();
         optimizer.record(tape.recorder(), &gradient, &loss)?;

@@ -3,20 +3,23 @@
 use impasto::Result;
 use impasto::gpu::Gpu;
 use impasto::ops::reference::Array;
-use impasto::ops::{CATALOGUE, Case, scale};
+use impasto::ops::{CATALOGUE, Case, cast, scale};
 use impasto::tape::{Tape, Var};
-use impasto::tensor::Frozen;
+use impasto::tensor::{Frozen, Precision};
 use rand::RngExt;
 
 use crate::common::{checked_gpu, gpu, random, relative_error, rng};
 
 /// f32 sums of up to some thousand products stay well below this.
 const TOLERANCE: f64 = 3e-6;
+/// Results that are stored as f16, some of them twice, each time off by 3e-4 at most half of the time.
+const HALF_TOLERANCE: f64 = 1e-3;
 
 /// Outputs up to which references are compared with finite differences.
 const LARGEST_DIFFERENCE: usize = 10_000;
 
 /// Inputs of a case and an upstream gradient, all seeded.
+#[derive(Clone)]
 struct Numbers {
     inputs: Vec<Vec<f32>>,
     upstream: Vec<f32>,
@@ -35,6 +38,13 @@ impl Numbers {
         Numbers { inputs, upstream: random(&mut rng, out.elements()) }
     }
 
+    /// The same, of numbers that f16 holds.
+    fn rounded(mut self) -> Self {
+        let round = |v: &mut f32| *v = half::f16::from_f32(*v).to_f32();
+        self.inputs.iter_mut().chain([&mut self.upstream]).flatten().for_each(round);
+        self
+    }
+
     fn arrays(&self, case: &Case) -> Vec<Array> {
         let array = |(shape, v): (&impasto::tensor::Shape, &Vec<f32>)| {
             Array::from_fn(shape.clone(), |i| f64::from(v[i]))
@@ -50,18 +60,24 @@ struct Results {
     gradients: Vec<Option<Vec<f32>>>,
 }
 
-fn on_gpu(gpu: &Gpu, case: &Case, numbers: &Numbers) -> Result<Results> {
+/// With maps stored in `precision`.
+fn on_gpu(gpu: &Gpu, case: &Case, numbers: &Numbers, precision: Precision) -> Result<Results> {
     pollster::block_on(async {
+        let maps = if precision == Precision::F32 { 0 } else { case.op.maps() };
         let mut tape = Tape::new(gpu);
         let (mut leaves, mut inputs) = (Vec::new(), Vec::new());
         for (i, (shape, v)) in case.inputs.iter().zip(&numbers.inputs).enumerate() {
-            if case.frozen.contains(&i) {
-                inputs.push(tape.frozen(&Frozen::new(shape.clone(), v.clone())?));
+            // Weights get a gradient only where maps are f32.
+            if case.frozen.contains(&i) || (maps > 0 && i >= maps) {
+                let frozen = tape.frozen(&Frozen::new(shape.clone(), v.clone())?);
+                inputs.push(if i < maps { cast(&mut tape, frozen, precision)? } else { frozen });
                 leaves.push(None);
             } else {
                 let leaf = tape.variable(&gpu.tensor(shape.clone(), v)?);
                 // Through a temporary, so that the operation reads from poisoned memory.
-                inputs.push(scale(&mut tape, leaf, 1.0)?);
+                let precision = if i < maps { precision } else { Precision::F32 };
+                let leaf_again = scale(&mut tape, leaf, 1.0)?;
+                inputs.push(cast(&mut tape, leaf_again, precision)?);
                 leaves.push(Some(leaf));
             }
         }
@@ -71,7 +87,8 @@ fn on_gpu(gpu: &Gpu, case: &Case, numbers: &Numbers) -> Result<Results> {
         let upstream = gpu.tensor(tape.shape(y).clone(), &numbers.upstream)?;
         let upstream = tape.constant(&upstream);
         let gradients = tape.backward_from(sum, upstream)?;
-        let output = tape.keep(y)?;
+        let output = cast(&mut tape, y, Precision::F32)?;
+        let output = tape.keep(output)?;
         let mut kept = Vec::new();
         for leaf in leaves {
             let gradient: Option<Var> = leaf.and_then(|leaf| tape.gradient(&gradients, leaf));
@@ -124,38 +141,69 @@ fn each_case(check: impl Fn(&Case, &Numbers) -> Result<(), String>) {
 #[test]
 fn forward_and_backward_match_the_reference() {
     each_case(|case, numbers| {
-        let results = on_gpu(gpu(), case, numbers).map_err(|e| e.to_string())?;
-        let x = numbers.arrays(case);
-        let y = case.op.reference(&x);
-        let error = relative_error(&results.output, &y.data);
-        if error.is_nan() || error > TOLERANCE {
-            return Err(format!("forward is off by {error:.1e}"));
-        }
-        let dy = Array::from_fn(y.shape, |i| f64::from(numbers.upstream[i]));
-        let expected = case.op.reference_backward(&x, &dy);
-        for (i, gradient) in results.gradients.iter().enumerate() {
-            let Some(gradient) = gradient else {
-                if case.frozen.contains(&i) {
-                    continue;
-                }
-                return Err(format!("input {i} got no gradient"));
-            };
-            let twice = expected[i].map(|v| 2.0 * v);
-            let error = relative_error(gradient, &twice.data);
-            if error.is_nan() || error > TOLERANCE {
-                return Err(format!("gradient of input {i} is off by {error:.1e}"));
-            }
-        }
-        Ok(())
+        let results = on_gpu(gpu(), case, numbers, Precision::F32).map_err(|e| e.to_string())?;
+        check(case, numbers, &results, TOLERANCE)?;
+        let missing = (0..case.inputs.len())
+            .find(|i| results.gradients[*i].is_none() && !case.frozen.contains(i));
+        missing.map_or(Ok(()), |i| Err(format!("input {i} got no gradient")))
     });
+}
+
+#[test]
+fn maps_can_be_stored_as_f16() {
+    if !gpu().report().f16 {
+        eprintln!("skipped: no f16 on {}", gpu().report().name);
+        return;
+    }
+    let mut seen = 0;
+    for entry in CATALOGUE {
+        seen += usize::from((entry.cases)().iter().any(|case| case.op.maps() > 0));
+    }
+    assert_eq!(seen, 10, "operations that take maps");
+    each_case(|case, numbers| {
+        if case.op.maps() == 0 {
+            return Ok(());
+        }
+        let numbers = numbers.clone().rounded();
+        let results = on_gpu(gpu(), case, &numbers, Precision::F16).map_err(|e| e.to_string())?;
+        // A difference of two numbers has no others to average its rounding with.
+        let single = case.inputs[0].elements() == 1;
+        check(case, &numbers, &results, if single { 5e-3 } else { HALF_TOLERANCE })
+    });
+}
+
+/// The results against the reference.
+fn check(case: &Case, numbers: &Numbers, results: &Results, tolerance: f64) -> Result<(), String> {
+    let x = numbers.arrays(case);
+    let y = case.op.reference(&x);
+    let error = relative_error(&results.output, &y.data);
+    if error.is_nan() || error > tolerance {
+        return Err(format!("forward is off by {error:.1e}"));
+    }
+    let dy = Array::from_fn(y.shape, |i| f64::from(numbers.upstream[i]));
+    let expected = case.op.reference_backward(&x, &dy);
+    for (i, gradient) in results.gradients.iter().enumerate() {
+        let Some(gradient) = gradient else { continue };
+        let twice = expected[i].map(|v| 2.0 * v);
+        let error = relative_error(gradient, &twice.data);
+        if error.is_nan() || error > tolerance {
+            return Err(format!("gradient of input {i} is off by {error:.1e}"));
+        }
+    }
+    Ok(())
 }
 
 #[test]
 fn bounds_checks_change_no_bit() {
     each_case(|case, numbers| {
-        let plain = on_gpu(gpu(), case, numbers).map_err(|e| e.to_string())?;
-        let checked = on_gpu(checked_gpu(), case, numbers).map_err(|e| e.to_string())?;
-        if same_bits(&plain, &checked) { Ok(()) } else { Err("other bits".into()) }
+        let f16 = gpu().report().f16 && case.op.maps() > 0;
+        for precision in Precision::ALL.into_iter().filter(|p| *p == Precision::F32 || f16) {
+            let run = |gpu| on_gpu(gpu, case, numbers, precision).map_err(|e| e.to_string());
+            if !same_bits(&run(gpu())?, &run(checked_gpu())?) {
+                return Err(format!("other bits with {precision}"));
+            }
+        }
+        Ok(())
     });
 }
 

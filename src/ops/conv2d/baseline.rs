@@ -34,7 +34,7 @@ pub(super) fn forward(
     x: &[Value],
     y: &Value,
 ) -> Result<()> {
-    let call = recorder.kernel(&FORWARD)?.bind("x", &x[0]).bind("weight", &x[1]);
+    let call = recorder.kernel(&FORWARD).bind("x", &x[0]).bind("weight", &x[1]);
     let call = call.bind("bias", &x[2]).bind("y", y);
     sizes(conv, e, call, false, false).over(y.shape().elements())
 }
@@ -48,7 +48,7 @@ pub(super) fn backward_input(
     dx: &Gradient,
     outside: bool,
 ) -> Result<()> {
-    let call = recorder.kernel(&BACKWARD_INPUT)?.bind("weight", &pass.x[1]).bind("dy", pass.dy);
+    let call = recorder.kernel(&BACKWARD_INPUT).bind("weight", &pass.x[1]).bind("dy", pass.dy);
     let call = sizes(conv, e, call.bind("dx", &dx.value), outside, dx.accumulate || outside);
     call.over(dx.value.shape().elements())
 }
@@ -60,7 +60,7 @@ pub(super) fn backward_weight(
     pass: &Backward<'_>,
     dw: &Gradient,
 ) -> Result<()> {
-    let call = recorder.kernel(&BACKWARD_WEIGHT)?.bind("x", &pass.x[0]).bind("dy", pass.dy);
+    let call = recorder.kernel(&BACKWARD_WEIGHT).bind("x", &pass.x[0]).bind("dy", pass.dy);
     let call = sizes(conv, e, call.bind("dx", &dw.value), false, dw.accumulate);
     call.over(dw.value.shape().elements())
 }
@@ -72,7 +72,7 @@ pub(super) fn backward_bias(
     pass: &Backward<'_>,
     db: &Gradient,
 ) -> Result<()> {
-    let call = recorder.kernel(&BACKWARD_BIAS)?.bind("dy", pass.dy).bind("dx", &db.value);
+    let call = recorder.kernel(&BACKWARD_BIAS).bind("dy", pass.dy).bind("dx", &db.value);
     let call = sizes(conv, e, call, false, db.accumulate).flops(0);
     // Channels never come near the most workgroups that a dimension takes.
     call.groups([e.output[0] as u32, 1, 1])

@@ -3,7 +3,6 @@
 
 use super::fast::Pass;
 use crate::error::Result;
-use crate::gpu::recorder::Storage;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
 use crate::shader;
 
@@ -32,12 +31,16 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
     let packing = pass.packing("broadcast");
     let memory = pass.weight.upload(recorder.gpu(), &packing, |numbers| pack(pass, numbers))?;
-    let weight = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
+    let weight = Value::owned(pass.weight.shape().clone(), memory);
     let call = match w % 4 {
-        0 => recorder.kernel(&CONVOLVE_ALIGNED)?.bind("y4", pass.y).bind("gate4", pass.gate()),
-        _ => recorder.kernel(&CONVOLVE)?.bind("y", pass.y).bind("gate", pass.gate()),
+        0 => recorder
+            .kernel(&CONVOLVE_ALIGNED)
+            .bind("y4", pass.y)
+            .bind_optional("gate4", pass.mask, pass.x),
+        _ => recorder.kernel(&CONVOLVE).bind("y", pass.y).bind_optional("gate", pass.mask, pass.x),
     };
-    let call = call.bind("x", pass.x).bind("weight", &weight).bind("bias", pass.bias());
+    let call =
+        call.bind("x", pass.x).bind("weight", &weight).bind_optional("bias", pass.bias, &weight);
     let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
     let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
     let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);

@@ -139,14 +139,4 @@ impl Pass<'_> {
     pub fn packing(&self, name: &str) -> String {
         format!("{name}{}", if self.transposed { ", transposed" } else { "" })
     }
-
-    /// The bias, or anything: kernels that are told to leave it out bind it all the same.
-    pub fn bias(&self) -> &Value {
-        self.bias.unwrap_or(self.x)
-    }
-
-    /// The mask, or anything.
-    pub fn gate(&self) -> &Value {
-        self.mask.unwrap_or(self.x)
-    }
 }

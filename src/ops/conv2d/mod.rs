@@ -25,7 +25,7 @@ use super::{Case, Entry};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recorder, Value};
 use crate::tape::{Backward, Gradient, Op, Tape, Var};
-use crate::tensor::{Frozen, Shape};
+use crate::tensor::{Frozen, Precision, Shape};
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
@@ -296,6 +296,14 @@ impl Op for Conv2d {
 
     fn masks(&self) -> bool {
         true
+    }
+
+    fn maps(&self) -> usize {
+        1
+    }
+
+    fn precision(&self, inputs: &[Precision]) -> Precision {
+        inputs[0]
     }
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {

@@ -2,14 +2,13 @@
 
 use super::fast::Pass;
 use crate::error::Result;
-use crate::gpu::recorder::Storage;
 use crate::gpu::{Recorder, Value};
 use crate::ops::product::{self, Product};
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder, uniform: bool) -> Result<()> {
     let pack = |numbers: &[f32]| pack(pass, numbers);
     let memory = pass.weight.upload(recorder.gpu(), &pass.packing("product"), pack)?;
-    let matrix = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
+    let matrix = Value::owned(pass.weight.shape().clone(), memory);
     let (relu, accumulate) = (pass.relu, pass.accumulate);
     let (x, y, bias, mask, matrix) = (pass.x, pass.y, pass.bias, pass.mask, &matrix);
     Product { x, y, matrix, bias, relu, accumulate, mask }.record(recorder, uniform)

@@ -2,7 +2,6 @@
 
 use super::fast::Pass;
 use crate::error::Result;
-use crate::gpu::recorder::Storage;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 
@@ -19,9 +18,9 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
     let packing = pass.packing("tiled");
     let memory = pass.weight.upload(recorder.gpu(), &packing, |numbers| pack(pass, numbers))?;
-    let weight = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
-    let call = recorder.kernel(&CONVOLVE)?.bind("x", pass.x).bind("weight", &weight);
-    let call = call.bind("bias", pass.bias()).bind("y", pass.y);
+    let weight = Value::owned(pass.weight.shape().clone(), memory);
+    let call = recorder.kernel(&CONVOLVE).bind("x", pass.x).bind("weight", &weight);
+    let call = call.bind_optional("bias", pass.bias, &weight).bind("y", pass.y);
     let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
     let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
     let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);

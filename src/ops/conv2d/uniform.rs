@@ -5,7 +5,6 @@
 
 use super::fast::Pass;
 use crate::error::Result;
-use crate::gpu::recorder::Storage;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shader;
 
@@ -83,11 +82,12 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let packing = pass.packing(&format!("uniform, {blocks_at_least} blocks"));
     let pack = |numbers: &[f32]| pack(pass, &pieces, length, numbers);
     let memory = pass.weight.upload(recorder.gpu(), &packing, pack)?;
-    let weight = Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) };
+    let weight = Value::owned(pass.weight.shape().clone(), memory);
     for piece in &pieces {
         let (first, last) = (piece.first_in == 0, piece.first_in + piece.chunk == c);
-        let call = recorder.kernel(if aligned { &CONVOLVE } else { &CONVOLVE_ANY_WIDTH })?;
-        let call = call.bind("x", pass.x).bind("bias", pass.bias()).bind("y", pass.y);
+        let call = recorder.kernel(if aligned { &CONVOLVE } else { &CONVOLVE_ANY_WIDTH });
+        let call =
+            call.bind("x", pass.x).bind_optional("bias", pass.bias, pass.x).bind("y", pass.y);
         let call = if aligned { call.bind("x4", pass.x) } else { call };
         let call =
             call.bind_window("weight", &weight, 16 * piece.offset as u64, 16 * WINDOW as u64);

@@ -7,7 +7,6 @@
 
 use super::fast::Pass;
 use crate::error::Result;
-use crate::gpu::recorder::Storage;
 use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
 use crate::ops::product::{self, Product, RUN};
 use crate::shader;
@@ -100,18 +99,19 @@ fn record_wide(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
         let columns = band.min(tiles - first).div_ceil(QUAD);
         let grid = |middle| Grid { first, columns, middle, plane: band / QUAD * middle };
         let call = match aligned {
-            true => recorder.kernel(&TRANSFORM_INPUT_ALIGNED)?.bind("x4", pass.x),
-            false => recorder.kernel(&TRANSFORM_INPUT)?,
+            true => recorder.kernel(&TRANSFORM_INPUT_ALIGNED).bind("x4", pass.x),
+            false => recorder.kernel(&TRANSFORM_INPUT),
         };
         grid(c).transform_input(pass, call, &v)?;
         products(recorder, &v, &u, &m)?;
         let call = match aligned {
             true => recorder
-                .kernel(&TRANSFORM_OUTPUT_ALIGNED)?
+                .kernel(&TRANSFORM_OUTPUT_ALIGNED)
                 .bind("y4", pass.y)
-                .bind("gate4", pass.gate()),
+                .bind_optional("gate4", pass.mask, pass.x),
             false => {
-                recorder.kernel(&TRANSFORM_OUTPUT)?.bind("y", pass.y).bind("gate", pass.gate())
+                let call = recorder.kernel(&TRANSFORM_OUTPUT).bind("y", pass.y);
+                call.bind_optional("gate", pass.mask, pass.x)
             }
         };
         grid(o).transform_output(pass, call, &m)?;
@@ -131,12 +131,12 @@ fn record_deep(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
 
     let plane = product::blocks_length(tiles, c) / QUAD;
     let grid = Grid { first: 0, columns: tiles, middle: c / QUAD, plane };
-    grid.transform_input(pass, recorder.kernel(&TRANSFORM_INPUT_DEEP)?, &v)?;
+    grid.transform_input(pass, recorder.kernel(&TRANSFORM_INPUT_DEEP), &v)?;
     products(recorder, &u, &v, &m)?;
     let plane = runs * tiles * COLUMNS;
     let grid = Grid { first: 0, columns: o.div_ceil(QUAD), middle: tiles, plane };
-    let call = recorder.kernel(&TRANSFORM_OUTPUT_DEEP)?.bind("y", pass.y);
-    let call = call.bind("gate", pass.gate());
+    let call = recorder.kernel(&TRANSFORM_OUTPUT_DEEP).bind("y", pass.y);
+    let call = call.bind_optional("gate", pass.mask, pass.x);
     grid.transform_output(pass, call, &m)
 }
 
@@ -162,7 +162,8 @@ impl Grid {
     }
 
     fn transform_output(&self, pass: &Pass<'_>, call: Call<'_>, m: &Value) -> Result<()> {
-        let call = call.bind("m", m).bind("bias", pass.bias()).set("accumulate", pass.accumulate);
+        let call = call.bind("m", m).bind_optional("bias", pass.bias, m);
+        let call = call.set("accumulate", pass.accumulate);
         let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
         self.dispatch(pass, call.set("mask", pass.mask.is_some()))
     }
@@ -223,5 +224,5 @@ fn upload(
         packed
     };
     let memory = pass.weight.upload(recorder.gpu(), &pass.packing(name), pack)?;
-    Ok(Value { shape: pass.weight.shape().clone(), storage: Storage::Owned(memory) })
+    Ok(Value::owned(pass.weight.shape().clone(), memory))
 }

@@ -17,7 +17,7 @@ pub(super) fn record(
 ) -> Result<()> {
     let [c, n] = extents(x.shape())?;
     let matrix = recorder.temporary([product::length(1, c, c)]);
-    let call = recorder.kernel(&SYMMETRIZE)?.bind("dy", dy).bind("packed", &matrix);
+    let call = recorder.kernel(&SYMMETRIZE).bind("dy", dy).bind("packed", &matrix);
     let call = call.set("channels", c).set("pixels", n).set("span", 0usize).set("pairs", 0usize);
     let call = call.set("tile", 0usize).set("splits", 0usize).set("scale", 1.0 / n as f32);
     call.over(product::blocks_length(c, c))?;

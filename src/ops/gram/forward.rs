@@ -59,7 +59,7 @@ pub(super) fn record(
     let scale = 1.0 / n as f32;
     match variant {
         Variant::Tiled => {
-            let call = recorder.kernel(&PARTIAL_PRODUCTS)?.bind("x", x).bind("partials", &partials);
+            let call = recorder.kernel(&PARTIAL_PRODUCTS).bind("x", x).bind("partials", &partials);
             let call = call.set("channels", c).set("pixels", n).set("span", cut.span);
             let call = call.set("pairs", cut.pairs).set("tile", cut.tile);
             let call = call.set("splits", cut.splits);
@@ -68,14 +68,14 @@ pub(super) fn record(
         }
         Variant::Uniform => {
             let kernel = if n % 4 == 0 { &SPLIT_ALIGNED } else { &SPLIT_ANY };
-            let call = recorder.kernel(kernel)?.bind("x", x).bind("x4", x);
+            let call = recorder.kernel(kernel).bind("x", x).bind("x4", x);
             let call = call.bind("partials", &partials).set("channels", c).set("pixels", n);
             let call = call.set("splits", cut.splits).set("pairs", cut.pairs);
             let groups = [(cut.splits / 8) as u32, cut.pairs as u32, 1];
             call.flops(flops([c, n])).groups(groups)?;
         }
     }
-    let call = recorder.kernel(&FINISH)?.bind("partials", &partials).bind("y", y);
+    let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("y", y);
     let call = call.set("channels", c).set("pixels", n).set("span", cut.span);
     let call = call.set("pairs", cut.pairs).set("tile", cut.tile).set("splits", cut.splits);
     call.set("scale", scale).over(c * c)

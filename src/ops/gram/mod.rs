@@ -100,6 +100,10 @@ impl Op for Gram {
         true
     }
 
+    fn maps(&self) -> usize {
+        1
+    }
+
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
         forward::record(self.variant(recorder.gpu()), recorder, &x[0], y)
     }
