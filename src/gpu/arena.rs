@@ -1,5 +1,7 @@
-//! Which temporaries may share a buffer: those whose lifetimes do not overlap.
+//! Which temporaries may share a buffer: those whose lifetimes do not overlap, and those that lie in different parts of it
+//! and are never bound by one dispatch that writes one of them.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 /// A temporary: how large it is, and from which to which dispatch it is needed.
@@ -9,40 +11,103 @@ pub struct Lifetime {
     pub bytes: u64,
     /// Indices of the first and the last dispatch that bind it.
     pub used: RangeInclusive<usize>,
+    /// It has a buffer of its own.
+    pub alone: bool,
+}
+
+/// Where a temporary lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its buffer.
+    pub slot: usize,
+    /// Where it starts there, in bytes.
+    pub offset: u64,
 }
 
 /// Temporaries packed into buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Layout {
-    /// For every temporary, its buffer; `None` when nothing uses it.
-    pub slot: Vec<Option<usize>>,
+    /// For every temporary, its place; `None` when nothing uses it.
+    pub places: Vec<Option<Place>>,
     /// Size of every buffer in bytes.
     pub bytes: Vec<u64>,
 }
 
-/// Packs temporaries into whole buffers, largest first, each into the smallest buffer that is free
-/// during its lifetime. Buffers are not cut into ranges: WebGPU tracks hazards per buffer, so two
-/// ranges of one buffer can't be read and written by the same dispatch.
-pub fn pack(lifetimes: &[Option<Lifetime>]) -> Layout {
-    let mut layout = Layout { slot: vec![None; lifetimes.len()], bytes: Vec::new() };
-    let mut tenants: Vec<Vec<RangeInclusive<usize>>> = Vec::new();
-    let mut order: Vec<(usize, &Lifetime)> =
+/// Packs temporaries, largest first, each into the smallest or the largest buffer that has room for it during its lifetime, at
+/// offsets that are multiples of `alignment`, in the order that takes the least memory of some dozen. WebGPU tracks hazards per buffer: two ranges of one can't be bound by a dispatch that writes one of
+/// them, and `together` has those pairs of temporaries, the smaller index first.
+pub fn pack(
+    lifetimes: &[Option<Lifetime>],
+    together: &HashSet<(usize, usize)>,
+    alignment: u64,
+) -> Layout {
+    let tries = (0..TRIES).map(|order| pack_in(order, lifetimes, together, alignment));
+    tries.min_by_key(|layout| layout.bytes.iter().sum::<u64>()).unwrap_or_default()
+}
+
+/// Orders that are tried: temporaries of one size come in many, and which of them is placed first matters.
+const TRIES: usize = 48;
+
+fn pack_in(
+    order: usize,
+    lifetimes: &[Option<Lifetime>],
+    together: &HashSet<(usize, usize)>,
+    alignment: u64,
+) -> Layout {
+    let mut layout = Layout { places: vec![None; lifetimes.len()], bytes: Vec::new() };
+    let mut tenants: Vec<Vec<usize>> = Vec::new();
+    let mut queue: Vec<(usize, &Lifetime)> =
         lifetimes.iter().enumerate().filter_map(|(i, l)| Some((i, l.as_ref()?))).collect();
-    order.sort_by_key(|(i, l)| (std::cmp::Reverse(l.bytes), *l.used.start(), *i));
-    for (i, lifetime) in order {
-        let apart = |other: &RangeInclusive<usize>| {
-            other.end() < lifetime.used.start() || lifetime.used.end() < other.start()
+    let rank = |i: usize, lifetime: &Lifetime| match order / 2 {
+        // Those that live longest, those that end last, and shuffled.
+        0 => usize::MAX - (lifetime.used.end() - lifetime.used.start()),
+        1 => usize::MAX - lifetime.used.end(),
+        seed => (i + 1).wrapping_mul(0x9e37_79b1).wrapping_mul(2 * seed + 1) >> 7 & 0xffff,
+    };
+    queue.sort_by_key(|(i, l)| (std::cmp::Reverse(l.bytes), rank(*i, l), *i));
+    for (i, lifetime) in queue {
+        let room = |slot: &usize| -> Option<Place> {
+            let clash = |j: &usize| together.contains(&(i.min(*j), i.max(*j)));
+            if lifetime.alone || tenants[*slot].iter().any(clash) {
+                return None;
+            }
+            let mut taken = Vec::new();
+            for j in &tenants[*slot] {
+                let (Some(other), Some(place)) = (&lifetimes[*j], layout.places[*j]) else {
+                    continue;
+                };
+                if other.alone {
+                    return None;
+                }
+                let apart = other.used.end() < lifetime.used.start()
+                    || lifetime.used.end() < other.used.start();
+                if !apart {
+                    taken.push((place.offset, place.offset + other.bytes));
+                }
+            }
+            taken.sort_unstable();
+            let mut offset = 0;
+            for (start, end) in taken {
+                if offset + lifetime.bytes <= start {
+                    break;
+                }
+                offset = offset.max(end.next_multiple_of(alignment));
+            }
+            (offset + lifetime.bytes <= layout.bytes[*slot])
+                .then_some(Place { slot: *slot, offset })
         };
-        let free = (0..tenants.len())
-            .filter(|slot| tenants[*slot].iter().all(apart))
-            .min_by_key(|slot| layout.bytes[*slot]);
-        let slot = free.unwrap_or_else(|| {
+        let mut slots: Vec<usize> = (0..tenants.len()).collect();
+        slots.sort_by_key(|slot| layout.bytes[*slot]);
+        if order % 2 == 1 {
+            slots.reverse();
+        }
+        let place = slots.iter().find_map(room).unwrap_or_else(|| {
             tenants.push(Vec::new());
             layout.bytes.push(lifetime.bytes);
-            tenants.len() - 1
+            Place { slot: tenants.len() - 1, offset: 0 }
         });
-        tenants[slot].push(lifetime.used.clone());
-        layout.slot[i] = Some(slot);
+        tenants[place.slot].push(i);
+        layout.places[i] = Some(place);
     }
     layout
 }
@@ -51,38 +116,62 @@ pub fn pack(lifetimes: &[Option<Lifetime>]) -> Layout {
 mod tests {
     use super::*;
 
+    const ALIGNMENT: u64 = 32;
+
     fn life(bytes: u64, used: RangeInclusive<usize>) -> Option<Lifetime> {
-        Some(Lifetime { bytes, used })
+        Some(Lifetime { bytes, used, alone: false })
     }
 
     #[test]
-    fn overlapping_lifetimes_never_share() {
-        let lifetimes: Vec<_> = (0..40)
+    fn what_lives_at_once_never_overlaps() {
+        let lifetimes: Vec<_> = (0..60)
             .map(|i| {
                 let start = i * 7 % 23;
-                life(16 + (i as u64 * 37) % 100, start..=start + i % 5)
+                let bytes = if i % 3 == 0 { 400 } else { 16 + (i as u64 * 37) % 100 };
+                life(bytes, start..=start + i % 5)
             })
             .collect();
-        let layout = pack(&lifetimes);
+        let together: HashSet<_> = (0..59).map(|i| (i, i + 1)).collect();
+        let layout = pack(&lifetimes, &together, ALIGNMENT);
+        let mut ranges = 0;
         for (i, a) in lifetimes.iter().enumerate() {
-            let a = a.as_ref().unwrap();
-            assert!(layout.bytes[layout.slot[i].unwrap()] >= a.bytes);
+            let (a, at) = (a.as_ref().unwrap(), layout.places[i].unwrap());
+            assert!(layout.bytes[at.slot] >= at.offset + a.bytes);
+            assert_eq!(at.offset % ALIGNMENT, 0);
+            ranges += usize::from(at.offset > 0);
             for (j, b) in lifetimes.iter().enumerate().skip(i + 1) {
-                let b = b.as_ref().unwrap();
+                let (b, there) = (b.as_ref().unwrap(), layout.places[j].unwrap());
+                let same = at.slot == there.slot;
+                assert!(!(same && together.contains(&(i, j))), "{i} and {j} are bound at once");
                 let overlap = a.used.start() <= b.used.end() && b.used.start() <= a.used.end();
-                assert!(!(overlap && layout.slot[i] == layout.slot[j]), "{i} and {j} share");
+                let apart =
+                    at.offset + a.bytes <= there.offset || there.offset + b.bytes <= at.offset;
+                assert!(!(overlap && same) || apart, "{i} and {j} overlap");
             }
         }
+        assert!(ranges > 5, "{ranges} temporaries share a buffer side by side");
     }
 
     #[test]
     fn a_chain_needs_two_buffers() {
         let chain: Vec<_> = (0..10).map(|i| life(64, i..=i + 1)).collect();
-        assert_eq!(pack(&chain).bytes, [64, 64]);
+        let together = (0..9).map(|i| (i, i + 1)).collect();
+        assert_eq!(pack(&chain, &together, ALIGNMENT).bytes, [64, 64]);
+    }
+
+    #[test]
+    fn small_ones_share_what_a_large_one_leaves() {
+        let lifetimes = [life(128, 0..=1), life(64, 2..=9), life(64, 3..=8), life(64, 4..=5)];
+        let layout = pack(&lifetimes, &HashSet::from([(1, 2)]), ALIGNMENT);
+        // The second and the third are bound at once; the fourth fits beside either.
+        assert_eq!(layout.bytes, [128, 64]);
+        let alone = |l: &Option<Lifetime>| l.clone().map(|l| Lifetime { alone: true, ..l });
+        let lifetimes: Vec<_> = lifetimes.iter().map(alone).collect();
+        assert_eq!(pack(&lifetimes, &HashSet::new(), ALIGNMENT).bytes, [128, 64, 64, 64]);
     }
 
     #[test]
     fn unused_temporaries_cost_nothing() {
-        assert_eq!(pack(&[None, None]).bytes, [0u64; 0]);
+        assert_eq!(pack(&[None, None], &HashSet::new(), ALIGNMENT).bytes, [0u64; 0]);
     }
 }

@@ -99,6 +99,8 @@ pub struct BindingInfo {
     pub index: u32,
     /// The kernel writes to it.
     pub writes: bool,
+    /// It is declared as one that is written to, and so can't share a buffer with another binding.
+    pub exclusive: bool,
     /// A uniform buffer rather than a storage buffer.
     pub uniform: bool,
     /// How its numbers are stored.
@@ -168,6 +170,10 @@ pub fn reflect(name: &str, text: &str, entry: &str) -> Result<Interface> {
                 name: name.clone(),
                 index: binding.binding,
                 writes: uses[handle].contains(GlobalUse::WRITE),
+                exclusive: matches!(
+                    variable.space,
+                    naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE)
+                ),
                 uniform: variable.space == naga::AddressSpace::Uniform,
                 precision: precision(&module, variable.ty),
             });

@@ -1,12 +1,13 @@
 //! Work as data: what was recorded is bound to memory once and replayed every step.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::arena::{self, Lifetime};
 use super::device::{Gpu, Memory};
 use super::kernel::Kernel;
-use super::recorder::{Dispatch, Pass, Storage, Temporary};
+use super::recorder::{Bound, Dispatch, Pass, Storage, Temporary};
 use crate::error::{Error, Result};
 
 /// Work after which a submit is cut, on software drivers and on GPUs: about 100 ms on slow ones, so that
@@ -62,13 +63,14 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn new(dispatches: &[Dispatch], temporaries: &[Temporary]) -> Self {
+    pub fn new(gpu: &Gpu, dispatches: &[Dispatch], temporaries: &[Temporary]) -> Self {
         let mut lifetimes: Vec<Option<Lifetime>> = vec![None; temporaries.len()];
         for (at, dispatch) in dispatches.iter().enumerate() {
             for (id, _) in dispatch.temporaries() {
                 let bytes = temporaries[id].bytes.max(16).next_multiple_of(16);
                 let start = lifetimes[id].as_ref().map_or(at, |l| *l.used.start());
-                lifetimes[id] = Some(Lifetime { bytes, used: start..=at });
+                let alone = temporaries[id].placeholder;
+                lifetimes[id] = Some(Lifetime { bytes, used: start..=at, alone });
             }
         }
         for (lifetime, temporary) in lifetimes.iter_mut().zip(temporaries) {
@@ -76,7 +78,11 @@ impl Layout {
                 lifetime.used = 0..=dispatches.len();
             }
         }
-        let arena = arena::pack(&lifetimes);
+        let limits = gpu.limits();
+        let alignment = u64::from(limits.min_storage_buffer_offset_alignment)
+            .max(u64::from(limits.min_uniform_buffer_offset_alignment))
+            .max(16);
+        let arena = arena::pack(&lifetimes, &bound_together(dispatches), alignment);
         Layout { lifetimes, arena }
     }
 
@@ -91,6 +97,22 @@ impl Layout {
             flops: dispatches.iter().map(|d| d.flops).sum(),
         }
     }
+}
+
+/// Pairs of temporaries that are bound by a dispatch that may write one of them.
+fn bound_together(dispatches: &[Dispatch]) -> HashSet<(usize, usize)> {
+    let mut pairs = HashSet::new();
+    for dispatch in dispatches {
+        let bound: Vec<_> = dispatch.temporaries().collect();
+        for (i, (a, as_a)) in bound.iter().enumerate() {
+            for (b, as_b) in &bound[i + 1..] {
+                if a != b && (as_a.exclusive || as_b.exclusive) {
+                    pairs.insert((*a.min(b), *a.max(b)));
+                }
+            }
+        }
+    }
+    pairs
 }
 
 /// Dispatches with their memory, ready to be replayed.
@@ -110,32 +132,39 @@ impl Program {
         dispatches: &[Dispatch],
         temporaries: &[Temporary],
     ) -> Result<Program> {
-        let layout = Layout::new(dispatches, temporaries);
+        let layout = Layout::new(&gpu, dispatches, temporaries);
         let plan = layout.plan(dispatches);
-        let layout = layout.arena;
-        let slots = layout
+        let Layout { lifetimes, arena } = layout;
+        let slots = arena
             .bytes
             .iter()
             .map(|bytes| gpu.allocate("a temporary", *bytes))
             .collect::<Result<Vec<_>>>()?;
-        let memory_of = |storage: &Storage| -> Result<Arc<Memory>> {
-            Ok(match storage {
-                Storage::Owned(memory) => memory.clone(),
-                Storage::Host(frozen) => frozen.upload(&gpu, "plain", <[f32]>::to_vec)?,
-                Storage::Temporary(id) => layout.slot[*id]
-                    .map(|slot| slots[slot].clone())
-                    .ok_or_else(|| Error::Gpu(format!("temporary {id} has no memory")))?,
+        let range_of = |bound: &Bound| -> Result<Range> {
+            let whole = |memory| Range { memory, offset: bound.offset, bytes: bound.bytes };
+            Ok(match &bound.storage {
+                Storage::Owned(memory) => whole(memory.clone()),
+                Storage::Host(frozen) => whole(frozen.upload(&gpu, "plain", <[f32]>::to_vec)?),
+                Storage::Temporary(id) => {
+                    let (Some(place), Some(lifetime)) = (arena.places[*id], &lifetimes[*id]) else {
+                        return Err(Error::Gpu(format!("temporary {id} has no memory")));
+                    };
+                    Range {
+                        memory: slots[place.slot].clone(),
+                        offset: place.offset + bound.offset,
+                        bytes: bound.bytes.or(Some(lifetime.bytes - bound.offset)),
+                    }
+                }
             })
         };
         let (params, offsets) = params_buffer(&gpu, dispatches);
         let mut entries = Vec::with_capacity(dispatches.len());
         for (dispatch, at) in dispatches.iter().zip(offsets) {
-            let memory =
-                dispatch.bound.iter().map(|b| memory_of(&b.storage)).collect::<Result<Vec<_>>>()?;
+            let ranges = dispatch.bound.iter().map(range_of).collect::<Result<Vec<_>>>()?;
             entries.push(Entry {
                 label: dispatch.label.clone(),
-                bind_group: bind(&gpu, dispatch, &memory, &params, at),
-                _memory: memory,
+                bind_group: bind(&gpu, dispatch, &ranges, &params, at),
+                _memory: ranges.into_iter().map(|range| range.memory).collect(),
                 kernel: dispatch.kernel.clone(),
                 groups: dispatch.groups,
                 flops: dispatch.flops,
@@ -286,22 +315,30 @@ fn params_buffer(gpu: &Gpu, dispatches: &[Dispatch]) -> (Arc<Memory>, Vec<u64>) 
     (memory, offsets)
 }
 
+/// Part of a buffer.
+struct Range {
+    memory: Arc<Memory>,
+    offset: u64,
+    /// To its end where there is no number.
+    bytes: Option<u64>,
+}
+
 fn bind(
     gpu: &Gpu,
     dispatch: &Dispatch,
-    memory: &[Arc<Memory>],
+    ranges: &[Range],
     params: &Memory,
     params_offset: u64,
 ) -> wgpu::BindGroup {
     let interface = &dispatch.kernel.interface;
-    let mut entries = Vec::with_capacity(memory.len() + 1);
-    for ((info, bound), memory) in interface.bindings.iter().zip(&dispatch.bound).zip(memory) {
+    let mut entries = Vec::with_capacity(ranges.len() + 1);
+    for (info, range) in interface.bindings.iter().zip(ranges) {
         entries.push(wgpu::BindGroupEntry {
             binding: info.index,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &memory.buffer,
-                offset: bound.offset,
-                size: bound.bytes.and_then(std::num::NonZeroU64::new),
+                buffer: &range.memory.buffer,
+                offset: range.offset,
+                size: range.bytes.and_then(std::num::NonZeroU64::new),
             }),
         });
     }

@@ -103,11 +103,11 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
-    /// The temporaries it binds, and whether it writes them.
-    pub fn temporaries(&self) -> impl Iterator<Item = (usize, bool)> {
+    /// The temporaries it binds, and as what.
+    pub fn temporaries(&self) -> impl Iterator<Item = (usize, &BindingInfo)> {
         self.bound.iter().zip(&self.kernel.interface.bindings).filter_map(|(bound, info)| {
             match bound.storage {
-                Storage::Temporary(id) => Some((id, info.writes)),
+                Storage::Temporary(id) => Some((id, info)),
                 _ => None,
             }
         })
@@ -221,7 +221,7 @@ impl Recorder {
     /// What [`Recorder::finish`] would take, without taking it. Placeholders count whole.
     pub fn plan(mut self) -> Plan {
         self.drop_unused();
-        Layout::new(&self.dispatches, &self.temporaries).plan(&self.dispatches)
+        Layout::new(&self.gpu, &self.dispatches, &self.temporaries).plan(&self.dispatches)
     }
 
     /// Kept temporaries become owned memory; then, from the end, a dispatch stays only if it writes
@@ -240,9 +240,9 @@ impl Recorder {
         let mut kept = Vec::new();
         for dispatch in std::mem::take(&mut self.dispatches).into_iter().rev() {
             let useful = dispatch.writes_owned()
-                || dispatch
-                    .temporaries()
-                    .any(|(id, writes)| writes && (wanted[id] || self.temporaries[id].placeholder));
+                || dispatch.temporaries().any(|(id, info)| {
+                    info.writes && (wanted[id] || self.temporaries[id].placeholder)
+                });
             if useful {
                 dispatch.temporaries().for_each(|(id, _)| wanted[id] = true);
                 kept.push(dispatch);
