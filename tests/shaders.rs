@@ -13,7 +13,7 @@ use naga::{Module, ShaderStage};
 
 /// Kernels that are only for devices with subgroup operations say so in their file's name.
 fn needs_subgroups(shader: &str) -> bool {
-    shader.ends_with("_broadcast")
+    shader.ends_with("_broadcast") || shader.ends_with("_cooperative")
 }
 
 fn parsed(shader: &Shader, precision: Precision) -> (Module, ModuleInfo) {
@@ -23,13 +23,19 @@ fn parsed(shader: &Shader, precision: Precision) -> (Module, ModuleInfo) {
     // No other capability: nothing beyond what every WebGPU device has.
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::SUBGROUP, needs_subgroups(shader.name));
-    capabilities.set(Capabilities::SHADER_FLOAT16, precision == Precision::F16);
+    let half = precision == Precision::F16 || shader.is_cooperative();
+    capabilities.set(Capabilities::SHADER_FLOAT16, half);
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, shader.is_cooperative());
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&text)));
     (module, info)
+}
+
+fn is_cooperative(shader: &str) -> bool {
+    shader.ends_with("_cooperative")
 }
 
 /// Calls `check` for every entry point, with its module made concrete, for maps of both precisions.
@@ -42,9 +48,13 @@ fn each_entry_in(precision: Precision, check: impl Fn(&str, &str, &Module, &Modu
         let (module, info) = parsed(shader, precision);
         for point in &module.entry_points {
             let stage = Some((ShaderStage::Compute, point.name.as_str()));
-            // Overrides are switches: off and on.
+            // Off and on.
             for value in [0.0, 1.0] {
-                let names = module.overrides.iter().filter_map(|(_, o)| o.name.clone());
+                let switch = |o: &naga::Override| {
+                    module.types[o.ty].inner == naga::TypeInner::Scalar(naga::Scalar::BOOL)
+                };
+                let switches = module.overrides.iter().filter(|(_, o)| switch(o));
+                let names = switches.filter_map(|(_, o)| o.name.clone());
                 let constants = names.map(|name| (name, value)).collect();
                 let (module, info) = process_overrides(&module, &info, stage, &constants)
                     .unwrap_or_else(|e| panic!("{}::{}: {e}", shader.name, point.name));
@@ -71,7 +81,11 @@ fn spirv() {
     each_entry(|shader, entry, module, info| {
         let options =
             spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: entry.into() };
-        let lang_version = if needs_subgroups(shader) { (1, 3) } else { (1, 0) };
+        let lang_version = match (is_cooperative(shader), needs_subgroups(shader)) {
+            (true, _) => (1, 6),
+            (_, true) => (1, 3),
+            _ => (1, 0),
+        };
         let settings = spv::Options { lang_version, ..Default::default() };
         let words = spv::write_vec(module, info, &settings, Some(&options))
             .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
@@ -89,7 +103,11 @@ fn metal() {
             vertex_buffer_mappings: Vec::new(),
             binding_array_length_map: Default::default(),
         };
-        let lang_version = if needs_subgroups(shader) { (2, 1) } else { (2, 0) };
+        let lang_version = match (is_cooperative(shader), needs_subgroups(shader)) {
+            (true, _) => (2, 3),
+            (_, true) => (2, 1),
+            _ => (2, 0),
+        };
         let settings = msl::Options { lang_version, ..Default::default() };
         let (text, _) = msl::write_string(module, info, &settings, &options)
             .unwrap_or_else(|e| panic!("{shader}::{entry}: {e}"));
@@ -100,6 +118,10 @@ fn metal() {
 #[test]
 fn hlsl() {
     each_entry(|shader, entry, module, info| {
+        // Neither naga's HLSL nor its GLSL has cooperative matrices, and adapters with those say so.
+        if is_cooperative(shader) {
+            return;
+        }
         let options =
             hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, entry.into())) };
         let settings = hlsl::Options {
@@ -119,6 +141,9 @@ fn hlsl() {
 fn glsl() {
     // Which has no f16: OpenGL adapters say so.
     each_entry_in(Precision::F32, |shader, entry, module, info| {
+        if is_cooperative(shader) {
+            return;
+        }
         let options = glsl::PipelineOptions {
             shader_stage: ShaderStage::Compute,
             entry_point: entry.into(),

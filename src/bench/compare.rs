@@ -44,7 +44,9 @@ fn measured(row: &Row) -> Vec<(String, f64, bool)> {
             let [c, o, h, w] = row.shape;
             let direction = format!("{:?}", row.direction).to_lowercase();
             let (op, layer, variant) = (&row.op, &row.layer, &row.variant);
-            let name = format!("{op} {layer} {c}→{o} {h}×{w} {direction} {variant} [µs]");
+            let precision = &row.precision;
+            let name =
+                format!("{op} {layer} {c}→{o} {h}×{w} {direction} {variant} {precision} [µs]");
             vec![(name, row.median_us, false)]
         }
     }

@@ -10,7 +10,7 @@ use crate::gpu::{Gpu, Program};
 use crate::nets::{Conv, Layer, Network};
 use crate::ops::conv2d::{self, Conv2d, conv2d};
 use crate::ops::gram::{self, Gram};
-use crate::tensor::{Frozen, Tensor};
+use crate::tensor::{Frozen, Precision, Tensor};
 
 /// Results that are checked against f64 on the host.
 const SAMPLES: usize = 64;
@@ -71,6 +71,9 @@ pub struct KernelRow {
     pub direction: Direction,
     /// How it is computed.
     pub variant: String,
+    /// How maps are stored: `f32` or `f16`.
+    #[serde(default = "f32")]
+    pub precision: String,
     /// This is what runs when nobody forces a variant.
     pub chosen: bool,
     /// GPU time (time until done, on adapters without timestamps) in microseconds: the median.
@@ -87,8 +90,14 @@ pub struct KernelRow {
     pub error: f64,
 }
 
+/// What older reports were measured with.
+fn f32() -> String {
+    Precision::F32.to_string()
+}
+
 /// A layer as the bench sees it.
 struct Work<'a> {
+    precision: Precision,
     op: Op,
     layer: &'a str,
     /// Height and width of the map.
@@ -105,7 +114,7 @@ pub async fn measure(
     ceilings: &Ceilings,
     network: &Network,
     ops: &[Op],
-    size: u32,
+    (size, precision): (u32, Precision),
     watch: &mut dyn FnMut(&KernelRow),
 ) -> Result<Vec<KernelRow>> {
     let (mut rows, mut side) = (Vec::new(), size as usize);
@@ -122,7 +131,7 @@ pub async fn measure(
             if *op == Op::Gram && !name.ends_with("_1") {
                 continue;
             }
-            let work = Work { op: *op, layer: name, side, conv };
+            let work = Work { precision, op: *op, layer: name, side, conv };
             for direction in [Direction::Forward, Direction::Backward] {
                 work.measure(gpu, ceilings, direction, &mut rows, watch).await?;
             }
@@ -153,8 +162,12 @@ impl Work<'_> {
 
     /// Inputs, weights and outputs, each once.
     fn bytes(&self) -> f64 {
-        let weights = if self.op == Op::Gram { 0 } else { self.conv.weight.len() };
-        4.0 * (self.elements().iter().sum::<usize>() + weights) as f64
+        let [input, output] = self.elements().map(|count| count as f64);
+        let map = self.precision.bytes() as f64;
+        match self.op {
+            Op::Gram => map * input + 4.0 * output,
+            Op::Conv2d => map * (input + output) + 4.0 * self.conv.weight.len() as f64,
+        }
     }
 
     async fn measure(
@@ -189,6 +202,7 @@ impl Work<'_> {
                 shape: [c, o, self.side, self.side],
                 direction,
                 variant: variant.into(),
+                precision: self.precision.to_string(),
                 chosen: program.labels().eq(chosen.labels()),
                 median_us: 1e6 * seconds,
                 spread_us: [1e6 * laps[0], 1e6 * laps[laps.len() - 1]],
@@ -209,6 +223,7 @@ impl Work<'_> {
             (Op::Conv2d, "baseline") => &["conv2d."],
             (Op::Conv2d, "broadcast") => &["conv2d_broadcast."],
             (Op::Conv2d, "tiled") => &["conv2d_tiled."],
+            (Op::Conv2d, "cooperative") => &["conv2d_cooperative."],
             (Op::Conv2d, "uniform") => &["conv2d_uniform.", "conv2d_uniform_any."],
             (Op::Conv2d, _) => &["winograd."],
             (Op::Gram, "tiled") => &["gram.partial_products", "product."],
@@ -227,7 +242,8 @@ impl Work<'_> {
         variant: Option<usize>,
     ) -> Result<(Program, Tensor)> {
         let shape = [self.channels()[0], self.side, self.side];
-        record(gpu, shape, direction == Direction::Backward, |tape, x| match self.op {
+        let backward = direction == Direction::Backward;
+        record(gpu, (shape, self.precision), backward, |tape, x| match self.op {
             Op::Gram => tape.record(Gram { variant: variant.map(|v| gram::Variant::ALL[v]) }, &[x]),
             Op::Conv2d => {
                 let weight = Frozen::new(self.conv.shape(), self.conv.weight.clone())?;

@@ -53,6 +53,9 @@ struct KernelsArgs {
     /// The network whose layers are measured: default, random:vgg19[/K] or FILE.safetensors
     #[arg(long, default_value = "random:vgg19")]
     network: NetworkSpec,
+    /// How maps are stored: f32 or f16
+    #[arg(long, value_name = "f32|f16", default_value_t = Precision::F32)]
+    precision: Precision,
     /// Write the rows as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -124,7 +127,7 @@ fn kernels(common: &Common, args: &KernelsArgs) -> Result<()> {
     outputs.into_iter().try_for_each(|path| file::check_writable(path))?;
     let network = network(&args.network)?;
     network.check_size(args.size, args.size, network.layers.len())?;
-    let gpu = open(common, Precision::F32)?;
+    let gpu = open(common, args.precision)?;
     let ceilings = block_on(Ceilings::measure(&gpu))?;
     let mut report = ceilings.report(&gpu);
     say(&format!(
@@ -143,7 +146,8 @@ fn kernels(common: &Common, args: &KernelsArgs) -> Result<()> {
             told = say(&describe(row));
         }
     };
-    let rows = block_on(kernels::measure(&gpu, &ceilings, &network, &ops, args.size, &mut watch))?;
+    let of = (args.size, args.precision);
+    let rows = block_on(kernels::measure(&gpu, &ceilings, &network, &ops, of, &mut watch))?;
     told?;
     report.rows.extend(rows.into_iter().map(Row::Kernels));
     if let Some(path) = &args.html {

@@ -71,6 +71,9 @@ fn describe(report: &AdapterReport) -> String {
             yes(report.f16)
         ),
     ];
+    if !report.cooperative_matrices.is_empty() {
+        lines.push(format!("   matrices by subgroup: {}", report.cooperative_matrices.join(", ")));
+    }
     lines.extend(report.unusable.as_ref().map(|why| format!("   can't run impasto: {why}")));
     lines.join("\n")
 }

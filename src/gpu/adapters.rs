@@ -117,6 +117,8 @@ pub struct AdapterReport {
     pub subgroups: bool,
     /// Half-precision arithmetic in shaders.
     pub f16: bool,
+    /// Matrices that a subgroup multiplies together, such as `16×16×16 f16→f32`.
+    pub cooperative_matrices: Vec<String>,
     /// Why impasto cannot run on it, if it cannot.
     pub unusable: Option<String>,
 }
@@ -182,8 +184,29 @@ fn describe(adapter: &wgpu::Adapter, index: usize) -> AdapterReport {
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         f16: features.contains(wgpu::Features::SHADER_F16),
+        cooperative_matrices: cooperative_matrices(adapter),
         unusable: shortfall(adapter),
     }
+}
+
+/// Their sizes and the types of factors and sums.
+fn cooperative_matrices(adapter: &wgpu::Adapter) -> Vec<String> {
+    let kind = |scalar| match scalar {
+        wgpu::CooperativeScalarType::F32 => "f32",
+        wgpu::CooperativeScalarType::F16 => "f16",
+        wgpu::CooperativeScalarType::I32 => "i32",
+        wgpu::CooperativeScalarType::U32 => "u32",
+    };
+    let all = adapter.cooperative_matrix_properties();
+    let mut names: Vec<String> = all
+        .iter()
+        .map(|p| {
+            let (factors, sums) = (kind(p.ab_type), kind(p.cr_type));
+            format!("{}×{}×{} {factors}→{sums}", p.m_size, p.n_size, p.k_size)
+        })
+        .collect();
+    names.dedup();
+    names
 }
 
 /// The first of WebGPU's default limits that matter here which the adapter does not reach.

@@ -80,13 +80,23 @@ impl Gpu {
     async fn open_with(choice: &Choice, checked: bool) -> Result<Self> {
         let candidate = adapters::choose(choice).await?;
         let limits = candidate.adapter.limits();
+        let cooperative = fragment_side(&candidate.report).is_some();
         let useful =
             wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
         let (device, queue) = candidate
             .adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("impasto"),
-                required_features: candidate.adapter.features() & useful,
+                required_features: candidate.adapter.features()
+                    & match cooperative {
+                        true => useful | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+                        false => useful,
+                    },
+                experimental_features: match cooperative {
+                    // SAFETY: only for cooperative matrices, in a kernel of our own that the tuner checks before it is used.
+                    true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+                    false => wgpu::ExperimentalFeatures::disabled(),
+                },
                 required_limits: limits.clone(),
                 ..Default::default()
             })
@@ -135,6 +145,11 @@ impl Gpu {
     pub fn broadcasts(&self) -> bool {
         let report = self.report();
         self.is_cpu() && report.subgroups && report.subgroup_sizes == [8, 8]
+    }
+
+    /// Rows and columns of the cooperative matrices, f16 with f32 sums, that a subgroup multiplies.
+    pub fn fragment_side(&self) -> Option<usize> {
+        fragment_side(self.report())
     }
 
     /// Bytes of buffers that live now.
@@ -357,6 +372,13 @@ impl Gpu {
         }
         self.check()
     }
+}
+
+fn fragment_side(report: &AdapterReport) -> Option<usize> {
+    let has = |side: &usize| {
+        report.cooperative_matrices.contains(&format!("{side}×{side}×{side} f16→f32"))
+    };
+    [16, 8].into_iter().find(has).filter(|_| report.f16 && report.subgroups)
 }
 
 /// The host takes and gives f32.

@@ -24,12 +24,36 @@ pub struct Shader {
 impl Shader {
     /// The whole module for feature maps of that precision: what `Stored` means, its own text, then [`COMMON`].
     pub fn text(&self, precision: Precision) -> String {
-        // Before the first line, which is a comment, so that the lines of errors match.
+        self.text_for(precision, 16)
+    }
+
+    /// As [`Shader::text`], for cooperative matrices of `side` rows and columns where it uses some.
+    pub(crate) fn text_for(&self, precision: Precision, side: usize) -> String {
         let stored = match precision {
             Precision::F32 => "alias Stored = f32; alias Stored4 = vec4<f32>;",
-            Precision::F16 => "enable f16; alias Stored = f16; alias Stored4 = vec4<f16>;",
+            Precision::F16 => "alias Stored = f16; alias Stored4 = vec4<f16>;",
         };
-        format!("{stored} {}\n{COMMON}", self.source)
+        let (mut enable, mut fragments) = (String::new(), String::new());
+        if precision == Precision::F16 || self.is_cooperative() {
+            enable += "enable f16; ";
+        }
+        if self.is_cooperative() {
+            let fragment = |scalar, role| format!("coop_mat{side}x{side}<{scalar}, {role}>");
+            enable += "enable wgpu_cooperative_matrix; ";
+            fragments = format!(
+                "const SIDE = {side}u; alias Left = {}; alias Right = {}; alias Sums = {};",
+                fragment("f16", 'A'),
+                fragment("f16", 'B'),
+                fragment("f32", 'C')
+            );
+        }
+        // Before the first line, which is a comment, so that the lines of errors match.
+        format!("{enable}{stored} {fragments} {}\n{COMMON}", self.source)
+    }
+
+    /// Kernels for devices with cooperative matrices say so in their file's name.
+    pub fn is_cooperative(&self) -> bool {
+        self.name.ends_with("_cooperative")
     }
 }
 
@@ -212,7 +236,7 @@ pub struct Kernel {
 
 impl Kernel {
     pub(crate) fn compile(gpu: &Gpu, id: &KernelId, precision: Precision) -> Result<Self> {
-        let text = id.shader.text(precision);
+        let text = id.shader.text_for(precision, gpu.fragment_side().unwrap_or(16));
         let interface = reflect(id.shader.name, &text, id.entry)?;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(id.shader.name),

@@ -24,11 +24,14 @@ pub fn scale(tape: &mut Tape, x: Var, factor: f32) -> Result<Var> {
     tape.record(Scale { factor, precision: None }, &[x])
 }
 
-/// y = x, stored as `precision` says; so is the gradient of each.
+/// y = x, stored as `precision` says; so is the gradient of each. x itself where it is stored so already.
 ///
 /// # Errors
 /// As [`Tape::record`].
 pub fn cast(tape: &mut Tape, x: Var, precision: Precision) -> Result<Var> {
+    if tape.value(x).precision() == precision {
+        return Ok(x);
+    }
     tape.record(Scale { factor: 1.0, precision: Some(precision) }, &[x])
 }
 

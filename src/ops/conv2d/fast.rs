@@ -4,11 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Padding, Variant, broadcast, pointwise, tiled, uniform, winograd};
+use super::{Padding, Variant, broadcast, cooperative, pointwise, tiled, uniform, winograd};
 use crate::error::Result;
 use crate::gpu::{Recorder, Value};
 use crate::ops::relu;
-use crate::tensor::Frozen;
+use crate::tensor::{Frozen, Precision};
 
 /// On GPUs, results with fewer channels would leave most of a tile empty: the gradient to the
 /// picture, which has three.
@@ -40,6 +40,8 @@ pub struct Class {
     pub outputs: usize,
     /// The gradient to the input.
     pub transposed: bool,
+    /// How the maps are stored.
+    pub precision: Precision,
     /// Height and width of the maps; classes differ by the power of two of their product.
     pub size: [usize; 2],
 }
@@ -49,7 +51,8 @@ impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let direction = if self.transposed { "backward" } else { "forward" };
         let pixels = self.size.iter().product::<usize>().max(1).ilog2();
-        write!(f, "conv2d {}→{} 2^{pixels} {direction}", self.inputs, self.outputs)
+        write!(f, "conv2d {}→{} 2^{pixels} {direction}", self.inputs, self.outputs)?;
+        if self.precision == Precision::F16 { write!(f, " f16") } else { Ok(()) }
     }
 }
 
@@ -67,7 +70,8 @@ impl Pass<'_> {
         let tuned = || Variant::from_name(&recorder.gpu().choice(&self.class().to_string())?);
         let mut variant = variant.or_else(tuned).unwrap_or_else(suited);
         if self.kernel() == 1 && variant != Variant::Baseline {
-            pointwise::record(self, recorder, variant != Variant::Tiled)?;
+            let for_gpus = matches!(variant, Variant::Tiled | Variant::Cooperative);
+            pointwise::record(self, recorder, !for_gpus)?;
             return Ok(true);
         }
         if variant == Variant::Winograd && !winograd::fits(self) {
@@ -79,11 +83,16 @@ impl Pass<'_> {
         if variant == Variant::Uniform && !uniform::fits(self) {
             variant = Variant::Tiled;
         }
+        let there = || cooperative::is_there(recorder.gpu(), self.x.precision());
+        if variant == Variant::Cooperative && !there() {
+            variant = Variant::Tiled;
+        }
         match variant {
             Variant::Baseline => return Ok(false),
             Variant::Broadcast => broadcast::record(self, recorder)?,
             Variant::Winograd => winograd::record(self, recorder)?,
             Variant::Uniform => uniform::record(self, recorder)?,
+            Variant::Cooperative => cooperative::record(self, recorder)?,
             Variant::Tiled => tiled::record(self, recorder)?,
         }
         if !matches!(variant, Variant::Broadcast | Variant::Winograd) {
@@ -96,7 +105,8 @@ impl Pass<'_> {
     fn class(&self) -> Class {
         let [h, w] = self.size();
         let (inputs, outputs) = (self.in_channels(), self.out_channels());
-        Class { inputs, outputs, transposed: self.transposed, size: [h, w] }
+        let (transposed, precision) = (self.transposed, self.x.precision());
+        Class { inputs, outputs, transposed, precision, size: [h, w] }
     }
 
     /// Height and width of both maps.

@@ -8,6 +8,7 @@
 
 mod baseline;
 mod broadcast;
+mod cooperative;
 mod fast;
 mod pointwise;
 mod reference;
@@ -37,6 +38,7 @@ pub const ENTRY: Entry = Entry {
         &broadcast::SHADER,
         &tiled::SHADER,
         &winograd::SHADER,
+        &cooperative::SHADER,
     ],
     cases: reference::cases,
 };
@@ -93,6 +95,8 @@ pub enum Variant {
     Broadcast,
     /// Implicit matrix product through workgroup memory: for GPUs.
     Tiled,
+    /// As `Tiled`, by cooperative matrices: for GPUs that have them and f16 maps.
+    Cooperative,
     /// Winograd's F(4×4, 3×3): for wide layers on software drivers.
     Winograd,
     /// One invocation an element: anything, anywhere.
@@ -101,8 +105,14 @@ pub enum Variant {
 
 impl Variant {
     /// All of them, the baseline last.
-    pub const ALL: [Self; 5] =
-        [Self::Broadcast, Self::Uniform, Self::Tiled, Self::Winograd, Self::Baseline];
+    pub const ALL: [Self; 6] = [
+        Self::Broadcast,
+        Self::Uniform,
+        Self::Tiled,
+        Self::Cooperative,
+        Self::Winograd,
+        Self::Baseline,
+    ];
 
     /// As benches call it.
     pub fn name(self) -> &'static str {
@@ -110,6 +120,7 @@ impl Variant {
             Self::Uniform => "uniform",
             Self::Broadcast => "broadcast",
             Self::Tiled => "tiled",
+            Self::Cooperative => "cooperative",
             Self::Winograd => "winograd",
             Self::Baseline => "baseline",
         }
@@ -132,6 +143,9 @@ impl Variant {
             true if gpu.broadcasts() => &[Self::Broadcast, Self::Winograd],
             true => &[Self::Uniform, Self::Winograd],
             false if class.outputs < fast::LEAST_TILED_CHANNELS => &[Self::Tiled, Self::Baseline],
+            false if cooperative::is_there(gpu, class.precision) => {
+                &[Self::Tiled, Self::Cooperative]
+            }
             false => &[Self::Tiled],
         }
     }

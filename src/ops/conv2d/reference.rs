@@ -88,7 +88,8 @@ pub(super) fn cases() -> Vec<Case> {
             cases.push(case(conv, [3, 7, 10], 4, kernel, ""));
         }
     }
-    for variant in [Variant::Uniform, Variant::Broadcast, Variant::Tiled, Variant::Winograd] {
+    use Variant::{Broadcast, Cooperative, Tiled, Uniform, Winograd};
+    for variant in [Uniform, Broadcast, Tiled, Cooperative, Winograd] {
         cases.extend(fast_cases(variant));
     }
     cases
@@ -113,7 +114,7 @@ fn fast_cases(variant: Variant) -> Vec<Case> {
             let conv = Conv2d { mode, relu, variant: Some(variant), ..Conv2d::default() };
             let note = format!("{variant:?}");
             cases.push(case(conv, [c, h, w], o, 3, &note).frozen(&[1, 2]));
-            if !matches!(variant, Variant::Winograd | Variant::Broadcast) {
+            if matches!(variant, Variant::Uniform | Variant::Tiled) {
                 let pointwise = Conv2d { padding: 0, ..conv };
                 cases.push(case(pointwise, [c, h, w], o, 1, &note).frozen(&[1, 2]));
             }
