@@ -1,7 +1,8 @@
 // What an adapter can do at most, for `impasto bench peak`.
 //
 // multiply_add: s = s * a + b on 16 independent chains, `rounds` times 8, in registers. 256 flops a round and invocation
-//   (16 chains, 8 times, 2 each). y: one f32 an invocation, so that nothing is optimised away. Grid: any.
+//   (16 chains, 8 times, 2 each), in the precision that y has. y: a number an invocation, so that nothing is optimised away.
+//   Grid: any.
 // copy: target = source, a vec4f an invocation; `count` of them, folded.
 // nothing: counter + 1; what a dispatch costs that has to wait for the one before it. Grid: 1.
 
@@ -13,12 +14,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<Stored>;
 @group(0) @binding(2) var<storage, read> source_data: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> target_data: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> counter: array<u32>;
 
-fn chain(s: vec4f, a: vec4f, b: vec4f) -> vec4f {
+fn chain(s: Stored4, a: Stored4, b: Stored4) -> Stored4 {
     var t = s * a + b;
     t = t * a + b;
     t = t * a + b;
@@ -31,12 +32,12 @@ fn chain(s: vec4f, a: vec4f, b: vec4f) -> vec4f {
 
 @compute @workgroup_size(64)
 fn multiply_add(@builtin(global_invocation_id) id: vec3u) {
-    let a = vec4f(params.factor);
-    let b = vec4f(params.term);
-    var p = vec4f(f32(id.x)) + vec4f(0.0, 1.0, 2.0, 3.0);
-    var q = p + 4.0;
-    var r = p + 8.0;
-    var s = p + 12.0;
+    let a = Stored4(Stored(params.factor));
+    let b = Stored4(Stored(params.term));
+    var p = Stored4(vec4f(f32(id.x % 64u)) + vec4f(0.0, 1.0, 2.0, 3.0));
+    var q = p + Stored(4.0);
+    var r = p + Stored(8.0);
+    var s = p + Stored(12.0);
     let rounds = params.rounds + id.z;
     for (var i = 0u; i < rounds; i++) {
         p = chain(p, a, b);

@@ -54,6 +54,7 @@ pub fn shaders() -> Vec<&'static Shader> {
     let ops = ops::CATALOGUE.iter().flat_map(|entry| entry.shaders).copied();
     let others = [
         &bench::peak::SHADER,
+        &bench::peak::COOPERATIVE,
         &demo::SHADER,
         &ops::statistics::SHADER,
         &optim::adam::SHADER,

@@ -1,5 +1,7 @@
 //! `impasto bench` as a user meets it: rows, reports, comparisons, errors.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -91,7 +93,9 @@ fn ceilings_are_measured() {
     let out = bench(folder.path(), &["peak", "--json", "p.json"]);
     assert!(out.status.success(), "{}", text(&out.stderr));
     let report = report(folder.path(), "p.json");
-    assert_eq!(report.rows.len(), 3);
+    let gpu = common::gpu();
+    let more = [gpu.report().f16, gpu.fragment_side().is_some()];
+    assert_eq!(report.rows.len(), 3 + more.into_iter().filter(|there| *there).count());
     for row in &report.rows {
         assert!(
             matches!(row, Row::Peak(row) if row.value.is_finite() && row.value > 0.0),

@@ -196,6 +196,10 @@ impl Work<'_> {
             let seconds = median(&mut laps);
             best = best.min(seconds);
             let ([c, o], flops) = (self.channels(), self.flops());
+            let roof = match variant {
+                "cooperative" => ceilings.matrix_roofline(flops, self.bytes()),
+                _ => ceilings.roofline(flops, self.bytes()),
+            };
             let row = KernelRow {
                 op: self.op.name().into(),
                 layer: self.layer.into(),
@@ -208,7 +212,7 @@ impl Work<'_> {
                 spread_us: [1e6 * laps[0], 1e6 * laps[laps.len() - 1]],
                 gflops: flops / seconds / 1e9,
                 gbps: self.bytes() / seconds / 1e9,
-                ceiling_share: flops / seconds / ceilings.roofline(flops, self.bytes()),
+                ceiling_share: flops / seconds / roof,
                 error,
             };
             watch(&row);

@@ -7,9 +7,11 @@ use super::{Report, Row, median, numbers, timed};
 use crate::error::Result;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
 use crate::shader;
+use crate::tensor::Precision;
 
 pub(crate) static SHADER: Shader = shader!("peak");
 static MULTIPLY_ADD: KernelId = KernelId::new(&SHADER, "multiply_add");
+pub(crate) static COOPERATIVE: Shader = shader!("peak_cooperative");
 static COPY: KernelId = KernelId::new(&SHADER, "copy");
 static NOTHING: KernelId = KernelId::new(&SHADER, "nothing");
 
@@ -23,9 +25,9 @@ const DISPATCHES: usize = 500;
 /// One ceiling.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeakRow {
-    /// `multiply-add`, `bandwidth` or `dispatch`.
+    /// `multiply-add`, `cooperative matrix`, `bandwidth` or `dispatch`.
     pub name: String,
-    /// `f32`.
+    /// `f32`, `f16`, or `f16→f32` for f16 factors and f32 sums.
     pub precision: String,
     /// The median of several runs.
     pub value: f64,
@@ -38,6 +40,10 @@ pub struct PeakRow {
 pub struct Ceilings {
     /// f32 multiplications and additions per second.
     pub flops: f64,
+    /// f16 ones, where shaders have them.
+    pub half_flops: Option<f64>,
+    /// Those of cooperative matrices, where there are any.
+    pub matrix_flops: Option<f64>,
     /// Bytes per second, read and written together.
     pub bandwidth: f64,
     /// Seconds of a dispatch that waits for the one before it.
@@ -50,26 +56,37 @@ impl Ceilings {
     /// # Errors
     /// Whatever the driver reports.
     pub async fn measure(gpu: &Gpu) -> Result<Self> {
-        let flops = multiply_add(gpu).await?;
-        Ok(Ceilings { flops, bandwidth: copy(gpu).await?, dispatch: dispatch(gpu).await? })
+        let half_flops = match gpu.report().f16 {
+            true => Some(multiply_add(gpu, Precision::F16).await?),
+            false => None,
+        };
+        Ok(Ceilings {
+            flops: multiply_add(gpu, Precision::F32).await?,
+            half_flops,
+            matrix_flops: cooperative(gpu).await?,
+            bandwidth: copy(gpu).await?,
+            dispatch: dispatch(gpu).await?,
+        })
     }
 
     /// As rows of a report.
     pub fn report(&self, gpu: &Gpu) -> Report {
-        let row = |name: &str, value, unit: &str| {
-            Row::Peak(PeakRow {
-                name: name.into(),
-                precision: "f32".into(),
-                value,
-                unit: unit.into(),
-            })
+        let of = |precision: &str, name: &str, value, unit: &str| {
+            let (name, precision, unit) = (name.into(), precision.into(), unit.into());
+            Row::Peak(PeakRow { name, precision, value, unit })
         };
+        let row = |name, value, unit| of("f32", name, value, unit);
         let mut report = Report::new(gpu);
         report.rows = vec![
             row("multiply-add", self.flops / 1e9, "GFLOP/s"),
             row("bandwidth", self.bandwidth / 1e9, "GB/s"),
             row("dispatch", 1e6 * self.dispatch, "µs"),
         ];
+        let more = [
+            self.half_flops.map(|flops| of("f16", "multiply-add", flops / 1e9, "GFLOP/s")),
+            self.matrix_flops.map(|f| of("f16→f32", "cooperative matrix", f / 1e9, "GFLOP/s")),
+        ];
+        report.rows.splice(1..1, more.into_iter().flatten());
         report
     }
 
@@ -78,23 +95,57 @@ impl Ceilings {
     pub fn roofline(&self, flops: f64, bytes: f64) -> f64 {
         self.flops.min(self.bandwidth * flops / bytes)
     }
+
+    /// The same for work by cooperative matrices.
+    pub fn matrix_roofline(&self, flops: f64, bytes: f64) -> f64 {
+        Ceilings { flops: self.matrix_flops.unwrap_or(self.flops), ..*self }.roofline(flops, bytes)
+    }
 }
 
-async fn multiply_add(gpu: &Gpu) -> Result<f64> {
+async fn multiply_add(gpu: &Gpu, precision: Precision) -> Result<f64> {
     let invocations = if gpu.is_cpu() { 1 << 12 } else { 1 << 20 };
-    let y = Value::from(&gpu.zeros([invocations])?);
+    rate(gpu, ROUND_FLOPS * invocations as u64, |recorder, rounds| {
+        let y = recorder.temporary_in(precision, [invocations]);
+        recorder.keep(&y)?;
+        let call = recorder.kernel(&MULTIPLY_ADD).bind("y", &y).set("rounds", rounds);
+        let call = call.set("count", 0_usize).set("factor", 0.999_f32).set("term", 0.001_f32);
+        call.groups([(invocations / 64) as u32, 1, 1])
+    })
+    .await
+}
+
+/// `None` where there are no matrices.
+async fn cooperative(gpu: &Gpu) -> Result<Option<f64>> {
+    let (Some(side), Some(constants)) = (gpu.fragment_side(), gpu.subgroup_constant()) else {
+        return Ok(None);
+    };
+    let id = KernelId { shader: &COOPERATIVE, entry: "multiply_add", constants };
+    let workgroups = if gpu.is_cpu() { 1 << 8 } else { 1 << 12 };
+    let flops = 16 * (side * side * side * workgroups) as u64;
+    let rate = rate(gpu, flops, |recorder, rounds| {
+        let y = Value::from(&recorder.gpu().zeros([side * side])?);
+        let factors = recorder.temporary_in(Precision::F16, [side * side]);
+        let call = recorder.kernel(&id).bind("y", &y).bind("factors", &factors);
+        call.set("rounds", rounds).groups([workgroups as u32, 1, 1])
+    });
+    Ok(Some(rate.await?))
+}
+
+/// Flops per second of a dispatch with so many a round, in as many rounds as take long enough.
+async fn rate(
+    gpu: &Gpu,
+    flops: u64,
+    record: impl Fn(&mut Recorder, usize) -> Result<()>,
+) -> Result<f64> {
     let mut rounds = 16_usize;
     loop {
         let mut recorder = Recorder::new(gpu);
-        let call = recorder.kernel(&MULTIPLY_ADD).bind("y", &y).set("rounds", rounds);
-        let call = call.set("count", 0_usize).set("factor", 0.999_f32).set("term", 0.001_f32);
-        call.groups([(invocations / 64) as u32, 1, 1])?;
+        record(&mut recorder, rounds)?;
         let program = recorder.finish()?;
         let seconds = median(&mut timed(gpu, &program, LONG_ENOUGH).await?);
         if seconds > LONG_ENOUGH || rounds > 1 << 20 {
-            let flops = ROUND_FLOPS * rounds as u64 * invocations as u64;
             let mut laps = timed(gpu, &program, 10.0 * LONG_ENOUGH).await?;
-            return Ok(flops as f64 / median(&mut laps));
+            return Ok((flops * rounds as u64) as f64 / median(&mut laps));
         }
         rounds *= 2;
     }

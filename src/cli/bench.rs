@@ -116,7 +116,8 @@ fn peak(common: &Common, args: &PeakArgs) -> Result<()> {
     let report = block_on(Ceilings::measure(&gpu))?.report(&gpu);
     for row in &report.rows {
         if let Row::Peak(row) = row {
-            say(&format!("{:<14} {:>10.1} {}", row.name, row.value, row.unit))?;
+            let name = format!("{} {}", row.name, row.precision);
+            say(&format!("{name:<26} {:>10.1} {}", row.value, row.unit))?;
         }
     }
     write_json(args.json.as_deref(), &report)

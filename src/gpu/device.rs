@@ -152,6 +152,17 @@ impl Gpu {
         fragment_side(self.report())
     }
 
+    /// The constant by which shaders know the size of subgroups, where they all have one.
+    pub(crate) fn subgroup_constant(&self) -> Option<&'static [(&'static str, f64)]> {
+        match self.report().subgroup_sizes {
+            [8, 8] => Some(&[("SUBGROUP", 8.0)]),
+            [16, 16] => Some(&[("SUBGROUP", 16.0)]),
+            [32, 32] => Some(&[("SUBGROUP", 32.0)]),
+            [64, 64] => Some(&[("SUBGROUP", 64.0)]),
+            _ => None,
+        }
+    }
+
     /// Bytes of buffers that live now.
     pub fn allocated_bytes(&self) -> u64 {
         self.0.allocated.load(Ordering::Relaxed)

@@ -8,46 +8,30 @@ use crate::tensor::Precision;
 
 pub(super) static SHADER: Shader = shader!("conv2d_cooperative");
 
-const fn convolve(constants: &'static [(&'static str, f64)]) -> KernelId {
-    KernelId { shader: &SHADER, entry: "convolve", constants }
-}
-
-/// By the size of a subgroup.
-static CONVOLVE: [(u32, KernelId); 4] = [
-    (8, convolve(&[("SUBGROUP", 8.0)])),
-    (16, convolve(&[("SUBGROUP", 16.0)])),
-    (32, convolve(&[("SUBGROUP", 32.0)])),
-    (64, convolve(&[("SUBGROUP", 64.0)])),
-];
-
 /// Rows of pixels of a workgroup.
 const ROWS: usize = 4;
 /// Fragments of output channels of a workgroup.
 const BLOCKS: usize = 4;
 
-/// The kernel for the device's subgroups, where they have one size.
-fn kernel(gpu: &Gpu) -> Option<&'static KernelId> {
-    let [least, most] = gpu.report().subgroup_sizes;
-    let of_size = CONVOLVE.iter().find(|(size, _)| least == most && *size == most);
-    of_size.map(|(_, kernel)| kernel)
-}
-
 /// Whether the device takes it, for maps stored so.
 pub(super) fn is_there(gpu: &Gpu, precision: Precision) -> bool {
-    precision == Precision::F16 && gpu.fragment_side().is_some() && kernel(gpu).is_some()
+    precision == Precision::F16
+        && gpu.fragment_side().is_some()
+        && gpu.subgroup_constant().is_some()
 }
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let gpu = recorder.gpu();
-    let (Some(side), Some(kernel)) = (gpu.fragment_side(), kernel(gpu)) else {
+    let (Some(side), Some(constants)) = (gpu.fragment_side(), gpu.subgroup_constant()) else {
         return Err(Error::Gpu("the device has no cooperative matrices".into()));
     };
+    let convolve = KernelId { shader: &SHADER, entry: "convolve", constants };
     let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
     let packing = pass.packing(&format!("cooperative, {side}"));
     let memory = pass.weight.upload(gpu, &packing, |numbers| pack(pass, side, numbers))?;
     let weight = Value::owned(pass.weight.shape().clone(), memory);
     let weight = Value { precision: Precision::F16, ..weight };
-    let call = recorder.kernel(kernel).bind("x", pass.x).bind("weight", &weight);
+    let call = recorder.kernel(&convolve).bind("x", pass.x).bind("weight", &weight);
     let call = call.bind_optional("bias", pass.bias, &weight).bind("y", pass.y);
     let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
     let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
