@@ -18,11 +18,12 @@ test:
 	sh tests/driver.sh $(DEBUG)
 	cargo test --locked
 
-# The operations on the other drivers: OpenGL, and SwiftShader where it is installed.
+# The operations on the other drivers: OpenGL, and SwiftShader where it is installed. One test at a time on OpenGL: wgpu gives a
+# thread up as deadlocked that waits six seconds for the context.
 test-drivers:
 	cargo build --locked
 	sh tests/driver.sh $(DEBUG) --backend gl
-	IMPASTO_BACKEND=gl cargo test --locked --test ops --test tape
+	IMPASTO_BACKEND=gl cargo test --locked --test ops --test tape -- --test-threads=1
 	@if [ -e $(SWIFTSHADER) ]; then set -x; \
 	  VK_DRIVER_FILES=$(SWIFTSHADER) VK_ICD_FILENAMES=$(SWIFTSHADER) \
 	    cargo test --locked --test ops --test tape; \
