@@ -8,6 +8,8 @@
 // One workgroup, one subgroup: 4 rows of SIDE pixels x 4 SIDE output channels, SIDE input channels deep. Their patch lies in
 //   workgroup memory with the channels of a pixel side by side, so that a fragment of any tap is a load with a stride.
 // Grid: (ceil(W / SIDE), ceil(H / 4), ceil(out_channels / 4 SIDE)).
+// naga does not mark accesses to workgroup memory as visible to others, which modules with cooperative matrices would have to by
+// Vulkan's memory model; drivers are not known to make use of that, and the tuner replays a kernel several times before it takes it.
 // Writes `=`, or `+=` where params.accumulate is set.
 // Not measured on a GPU yet: correct on lavapipe of Mesa 26.2.6; the tuner takes it only where it is faster than `tiled`, and right.
 

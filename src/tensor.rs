@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory};
 
-/// How numbers are stored. Kernels compute with `f32` whatever it is.
+/// How numbers are stored. Kernels compute with `f32` whatever it is; only cooperative matrices take factors of `f16`, with
+/// sums of `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// 4 bytes, a relative error of 6e-8.

@@ -573,7 +573,7 @@ fn f16_is_a_setting_of_adapters_that_have_it() {
     };
     works(&paint("full.png", "f32"));
     if !common::gpu().report().f16 {
-        return fails(&paint("half.png", "f16"), 1, &["--precision f16", "leave the flag out"]);
+        return fails(&paint("half.png", "f16"), 1, &["--precision f16", "--precision f32"]);
     }
     works(&paint("half.png", "f16"));
     let pixels = |name| image::open(studio.path(name)).expect("a picture").to_rgb8().into_raw();

@@ -192,11 +192,19 @@ fn tiles_of_f16_maps_add_up() {
         eprintln!("skipped: no f16 on {}", gpu().report().name);
         return;
     }
-    for style_loss in StyleLoss::ALL {
+    let ways = StyleLoss::ALL.map(|loss| (loss, Normalization::Relative, 20.0));
+    for (style_loss, normalization, style_weight) in
+        ways.into_iter().chain([(StyleLoss::Gram, Normalization::Absolute, 0.0)])
+    {
         let scene = |precision| Scene {
             // Rounding can make another pixel the largest of a window: its gradient is no measure of sums.
             graph: small("relu3_1", Pool::Avg, Padding::Zero).with_precision(precision),
-            settings: LossSettings { style_loss, ..settings("relu2_2", "relu1_1,relu3_1") },
+            settings: LossSettings {
+                style_loss,
+                normalization,
+                style_weight,
+                ..settings("relu2_2", "relu1_1,relu3_1")
+            },
             content: pattern((77, 70), 1),
             styles: vec![(pattern((60, 50), 4), 1.0)],
             picture: pattern((77, 70), 3),

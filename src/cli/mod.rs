@@ -105,7 +105,7 @@ impl Common {
         if precision == Precision::F16 && !gpu.report().f16 {
             let name = &gpu.report().name;
             return Err(Error::Gpu(format!(
-                "--precision f16: {name} has no f16 in its shaders; leave the flag out, or take another --adapter \
+                "--precision f16: {name} has no f16 in its shaders; take --precision f32, or another --adapter \
                  (`impasto devices` lists them)"
             )));
         }

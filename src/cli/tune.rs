@@ -8,6 +8,7 @@ use clap::Args;
 use impasto::Result;
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, NetworkSpec};
+use impasto::tensor::Precision;
 use impasto::tune;
 use pollster::block_on;
 
@@ -25,6 +26,9 @@ pub struct TuneArgs {
         value_parser = clap::value_parser!(u32).range(16..=16384)
     )]
     size: Vec<u32>,
+    /// Tune for maps stored as f32 or f16
+    #[arg(long, value_name = "f32|f16", default_value_t = Precision::F32)]
+    precision: Precision,
 }
 
 /// Measures, whatever is remembered, and remembers.
@@ -35,9 +39,9 @@ pub fn run(common: &Common, args: &TuneArgs) -> Result<ExitCode> {
     let network = bench::network(&args.network)?;
     let check = |size: &u32| network.check_size(*size, *size, network.layers.len());
     args.size.iter().try_for_each(check)?;
-    let gpu = common.open_gpu()?;
+    let gpu = common.open_gpu_for(args.precision)?;
     load(common, &gpu);
-    let graph = Graph::new(network)?;
+    let graph = Graph::new(network)?.with_precision(args.precision);
     for size in &args.size {
         graph.check_fits(&gpu, (*size, *size), "--size")?;
         for class in tune::classes(&graph, (*size, *size)) {

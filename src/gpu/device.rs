@@ -80,28 +80,33 @@ impl Gpu {
     async fn open_with(choice: &Choice, checked: bool) -> Result<Self> {
         let candidate = adapters::choose(choice).await?;
         let limits = candidate.adapter.limits();
-        let cooperative = fragment_side(&candidate.report).is_some();
+        let mut report = candidate.report;
         let useful =
             wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::SHADER_F16;
-        let (device, queue) = candidate
-            .adapter
-            .request_device(&wgpu::DeviceDescriptor {
+        let open = |matrices: bool| {
+            let (more, experimental_features) = match matrices {
+                true => (
+                    wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
+                    // SAFETY: for cooperative matrices alone, in kernels of our own that are checked before they are used.
+                    unsafe { wgpu::ExperimentalFeatures::enabled() },
+                ),
+                false => (wgpu::Features::empty(), wgpu::ExperimentalFeatures::disabled()),
+            };
+            candidate.adapter.request_device(&wgpu::DeviceDescriptor {
                 label: Some("impasto"),
-                required_features: candidate.adapter.features()
-                    & match cooperative {
-                        true => useful | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX,
-                        false => useful,
-                    },
-                experimental_features: match cooperative {
-                    // SAFETY: only for cooperative matrices, in a kernel of our own that the tuner checks before it is used.
-                    true => unsafe { wgpu::ExperimentalFeatures::enabled() },
-                    false => wgpu::ExperimentalFeatures::disabled(),
-                },
+                required_features: candidate.adapter.features() & (useful | more),
                 required_limits: limits.clone(),
+                experimental_features,
                 ..Default::default()
             })
-            .await
-            .map_err(|e| Error::Gpu(format!("{} can't be opened: {e}", candidate.report.name)))?;
+        };
+        let mut opened = open(fragment_side(&report).is_some()).await;
+        if opened.is_err() && fragment_side(&report).is_some() {
+            report.cooperative_matrices.clear();
+            opened = open(false).await;
+        }
+        let (device, queue) =
+            opened.map_err(|e| Error::Gpu(format!("{} can't be opened: {e}", report.name)))?;
         let fault = Arc::new(Mutex::new(None));
         let (seen, lost) = (fault.clone(), fault.clone());
         device.on_uncaptured_error(Arc::new(move |error| {
@@ -118,7 +123,7 @@ impl Gpu {
         Ok(Gpu(Arc::new(Inner {
             device,
             queue,
-            report: candidate.report,
+            report,
             limits,
             checked,
             fault,
@@ -147,20 +152,15 @@ impl Gpu {
         self.is_cpu() && report.subgroups && report.subgroup_sizes == [8, 8]
     }
 
-    /// Rows and columns of the cooperative matrices, f16 with f32 sums, that a subgroup multiplies.
+    /// Rows and columns of the cooperative matrices, f16 with f32 sums, that a subgroup multiplies; where all subgroups have one
+    /// size, which on Vulkan NVIDIA's have, and a workgroup can be one.
     pub fn fragment_side(&self) -> Option<usize> {
         fragment_side(self.report())
     }
 
     /// The constant by which shaders know the size of subgroups, where they all have one.
     pub(crate) fn subgroup_constant(&self) -> Option<&'static [(&'static str, f64)]> {
-        match self.report().subgroup_sizes {
-            [8, 8] => Some(&[("SUBGROUP", 8.0)]),
-            [16, 16] => Some(&[("SUBGROUP", 16.0)]),
-            [32, 32] => Some(&[("SUBGROUP", 32.0)]),
-            [64, 64] => Some(&[("SUBGROUP", 64.0)]),
-            _ => None,
-        }
+        subgroup_constant(self.report())
     }
 
     /// Bytes of buffers that live now.
@@ -385,11 +385,24 @@ impl Gpu {
     }
 }
 
+fn subgroup_constant(report: &AdapterReport) -> Option<&'static [(&'static str, f64)]> {
+    match report.subgroup_sizes {
+        [8, 8] => Some(&[("SUBGROUP", 8.0)]),
+        [16, 16] => Some(&[("SUBGROUP", 16.0)]),
+        [32, 32] => Some(&[("SUBGROUP", 32.0)]),
+        [64, 64] => Some(&[("SUBGROUP", 64.0)]),
+        _ => None,
+    }
+}
+
 fn fragment_side(report: &AdapterReport) -> Option<usize> {
     let has = |side: &usize| {
         report.cooperative_matrices.contains(&format!("{side}×{side}×{side} f16→f32"))
     };
-    [16, 8].into_iter().find(has).filter(|_| report.f16 && report.subgroups)
+    [16, 8]
+        .into_iter()
+        .find(has)
+        .filter(|_| report.f16 && report.subgroups && subgroup_constant(report).is_some())
 }
 
 /// The host takes and gives f32.

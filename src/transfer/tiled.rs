@@ -21,7 +21,7 @@ use crate::nets::Graph;
 use crate::ops::{self, guide, statistics};
 use crate::picture::Picture;
 use crate::tape::Tape;
-use crate::tensor::{Frozen, Shape, Tensor};
+use crate::tensor::{Frozen, Precision, Shape, Tensor};
 
 /// The targets of a picture that is looked at in parts.
 pub struct TiledTargets {
@@ -32,6 +32,8 @@ pub struct TiledTargets {
     guides: Guides,
     /// The factor of the detail.
     detail: f32,
+    /// How large the content loss is, about, for the scale of f16 gradients.
+    content: f32,
 }
 
 impl TiledTargets {
@@ -48,14 +50,15 @@ impl TiledTargets {
         most: usize,
     ) -> Result<Self> {
         let layers = LossSettings::counted(&settings.content_layers);
-        let scales = content_scales(gpu, graph, (layers, settings), content, most).await?;
+        let (scales, about) = content_scales(gpu, graph, (layers, settings), content, most).await?;
         let own = (content.size(), content.rgb());
         let style = style_terms(gpu, graph, settings, own, styles).await?;
         let layers = LossSettings::counted(&settings.style_layers);
         let guides = Guides::new(graph, &taps(&layers), &styles.regions.content)?;
         // The guides of the whole are never on the GPU.
         let style = Targets { content: Vec::new(), detail: None, style, guides: BTreeMap::new() };
-        Ok(TiledTargets { style, scales, guides, detail: detail::weight(settings, own) })
+        let detail = detail::weight(settings, own);
+        Ok(TiledTargets { style, scales, guides, detail, content: about })
     }
 
     fn regions(&self) -> usize {
@@ -67,17 +70,19 @@ async fn scalar(gpu: &Gpu, tensor: &Tensor) -> Result<f32> {
     Ok(gpu.read(tensor).await?.first().copied().unwrap_or_default())
 }
 
-/// The variance of every content layer, from sums over the tiles.
+/// The variance of every content layer, from sums over the tiles, or 1 where errors are absolute; and how large the loss of
+/// a picture that has nothing of the content is then, about.
 async fn content_scales(
     gpu: &Gpu,
     graph: &Graph,
     (layers, settings): (Vec<LayerWeight>, &LossSettings),
     content: &Picture,
     most: usize,
-) -> Result<Vec<(LayerWeight, Value)>> {
-    if settings.normalization == Normalization::Absolute {
-        let one = Value::from(&Frozen::scalar(1.0));
-        return Ok(layers.into_iter().map(|layer| (layer, one.clone())).collect());
+) -> Result<(Vec<(LayerWeight, Value)>, f32)> {
+    let absolute = settings.normalization == Normalization::Absolute;
+    let one = Value::from(&Frozen::scalar(1.0));
+    if absolute && graph.precision() == Precision::F32 {
+        return Ok((layers.into_iter().map(|layer| (layer, one.clone())).collect(), 1.0));
     }
     let taps = taps(&layers);
     let grid = Grid::new(content.size(), most, graph.reach(&taps))?;
@@ -110,14 +115,19 @@ async fn content_scales(
             total[1] += f64::from(scalar(gpu, squares).await?);
         }
     }
-    let mut scales = Vec::new();
+    let (mut scales, mut loss, mut weights) = (Vec::new(), 0.0, 0.0);
     for layer in &layers {
         let (numbers, [sum, squares]) = (sums[&layer.layer].0 as f64, totals[layer.layer.as_str()]);
         let variance = (squares - sum * sum / numbers) / (numbers - 1.0).max(1.0);
-        let variance = gpu.tensor(Shape::scalar(), &[variance.max(0.0) as f32])?;
-        scales.push((layer.clone(), (&variance).into()));
+        let variance = variance.max(0.0) as f32;
+        (loss, weights) = (loss + layer.weight * variance, weights + layer.weight);
+        let scale = match absolute {
+            true => one.clone(),
+            false => (&gpu.tensor(Shape::scalar(), &[variance])?).into(),
+        };
+        scales.push((layer.clone(), scale));
     }
-    Ok(scales)
+    Ok((scales, if absolute && weights > 0.0 { loss / weights } else { 1.0 }))
 }
 
 /// A picture's size, and its pixels, 3×H×W.
@@ -249,7 +259,7 @@ impl Head {
         gpu: &Gpu,
         graph: &Graph,
         (settings, pixels): (&LossSettings, usize),
-        targets: &Targets,
+        (targets, content): (&Targets, f32),
     ) -> Result<Self> {
         let mut tape = Tape::new(gpu);
         let (mut sums, mut seen) = (BTreeMap::new(), Seen::new());
@@ -261,8 +271,8 @@ impl Head {
             sums.insert((layer.layer.clone(), *region), sum);
         }
         let style = targets.record_style(&mut tape, &seen)?;
-        // The content loss is not known yet; it is 0 at the content, and 1 is a lot.
-        let one = tape.frozen(&Frozen::scalar(1.0));
+        // The content loss itself is not known yet.
+        let one = tape.frozen(&Frozen::scalar(content));
         let [content_weight, style_weight, _] = settings.weights();
         let about = ops::weighted_sum(&mut tape, &[(style_weight, style), (content_weight, one)])?;
         let about = tape.value(about).clone();
@@ -298,7 +308,7 @@ impl Tiled {
     ) -> Result<Self> {
         let pixels = content.rgb().to_vec();
         let of = (settings, grid.size.0 * grid.size.1);
-        let head = Head::new(gpu, graph, of, &targets.style)?;
+        let head = Head::new(gpu, graph, of, (&targets.style, targets.content))?;
         let scalar = || gpu.zeros(Shape::scalar());
         let (content, variation, detail) = (scalar()?, scalar()?, scalar()?);
         let [of_content, of_style, of_variation] = settings.weights();

@@ -15,9 +15,7 @@ const BLOCKS: usize = 4;
 
 /// Whether the device takes it, for maps stored so.
 pub(super) fn is_there(gpu: &Gpu, precision: Precision) -> bool {
-    precision == Precision::F16
-        && gpu.fragment_side().is_some()
-        && gpu.subgroup_constant().is_some()
+    precision == Precision::F16 && gpu.fragment_side().is_some()
 }
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
