@@ -1,7 +1,8 @@
 //! Shapes, and numbers on either side of the bus: [`Tensor`] lives on the GPU, [`Frozen`] on the
 //! host until a kernel wants it.
 //!
-//! Kernels compute in `f32`; feature maps and their gradients may be stored as `f16` ([`Precision`]). Feature maps are planar C×H×W without padding between rows or channels,
+//! Kernels compute in `f32`; feature maps and their gradients may be stored as `f16` ([`Precision`]). Feature maps are
+//! planar C×H×W without padding between rows or channels,
 //! convolution weights O×I×K×K, Gram matrices C×C, losses a single number with the empty shape.
 
 use std::collections::HashMap;

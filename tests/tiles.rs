@@ -146,6 +146,17 @@ fn small(until: &str, pool: Pool, padding: Padding) -> Graph {
     Graph::new(network).expect("a graph")
 }
 
+/// For maps of that precision, with features so many times as large.
+fn small_in(precision: Precision, size: f32) -> Graph {
+    let mut network = Network::random(8, 5, Some("relu3_1")).expect("a random network");
+    let Preprocess { order, scale, offset } = Preprocess::caffe();
+    let (scale, offset) = (scale.map(|v| size * v), offset.map(|v| size * v));
+    network.preprocess = Preprocess { order, scale, offset };
+    // Rounding can make another pixel the largest of a window: its gradient is no measure of sums.
+    network.pool = Pool::Avg;
+    Graph::new(network).expect("a graph").with_precision(precision)
+}
+
 #[test]
 fn tiles_add_up_to_the_whole() {
     let scene = |graph, settings, size| Scene {
@@ -192,13 +203,12 @@ fn tiles_of_f16_maps_add_up() {
         eprintln!("skipped: no f16 on {}", gpu().report().name);
         return;
     }
-    let ways = StyleLoss::ALL.map(|loss| (loss, Normalization::Relative, 20.0));
-    for (style_loss, normalization, style_weight) in
-        ways.into_iter().chain([(StyleLoss::Gram, Normalization::Absolute, 0.0)])
-    {
+    let ways = StyleLoss::ALL.map(|loss| (loss, Normalization::Relative, 20.0, 1.0));
+    // Large features alone: what their loss is in absolute terms decides about the scale of its gradient.
+    let large = (StyleLoss::Gram, Normalization::Absolute, 0.0, 20.0);
+    for (style_loss, normalization, style_weight, size) in ways.into_iter().chain([large]) {
         let scene = |precision| Scene {
-            // Rounding can make another pixel the largest of a window: its gradient is no measure of sums.
-            graph: small("relu3_1", Pool::Avg, Padding::Zero).with_precision(precision),
+            graph: small_in(precision, size),
             settings: LossSettings {
                 style_loss,
                 normalization,

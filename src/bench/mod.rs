@@ -66,7 +66,8 @@ pub fn numbers(count: usize) -> Vec<f32> {
 /// The scope of what brings maps into a precision and back: no part of the work, where dispatches can be timed.
 const CAST: &str = "cast";
 
-/// An operation on a map of [`numbers`], stored in `precision`, forward or, for an upstream gradient of such numbers, to its input;
+/// An operation on a map of [`numbers`], stored in `precision`, forward or, for an upstream gradient of such numbers, to
+/// its input;
 /// and where the result is.
 pub(crate) fn record(
     gpu: &Gpu,

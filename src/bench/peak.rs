@@ -122,12 +122,14 @@ async fn multiply_add(gpu: &Gpu, precision: Precision) -> Result<f64> {
 
 /// `None` where there are no matrices.
 async fn cooperative(gpu: &Gpu) -> Result<Option<f64>> {
-    let (Some(side), Some(constants)) = (gpu.fragment_side(), gpu.subgroup_constant()) else {
+    let (Some(side), Some(constants)) = (gpu.fragment_side(), gpu.report().subgroup_constant())
+    else {
         return Ok(None);
     };
     let id = KernelId { shader: &COOPERATIVE, entry: "multiply_add", constants };
     let workgroups = if gpu.is_cpu() { 1 << 8 } else { 1 << 12 };
     let flops = 16 * (side * side * side * workgroups) as u64;
+    // Zeros can run faster than real data.
     let mut tape = Tape::new(gpu);
     let plain = tape.constant(&gpu.tensor([side * side], &numbers(side * side))?);
     let factors = cast(&mut tape, plain, Precision::F16)?;
@@ -135,7 +137,6 @@ async fn cooperative(gpu: &Gpu) -> Result<Option<f64>> {
     tape.finish()?.run().await?;
     let rate = rate(gpu, flops, |recorder, rounds| {
         let y = Value::from(&recorder.gpu().zeros([side * side])?);
-        // Zeros can run faster than real data.
         let call = recorder.kernel(&id).bind("y", &y).bind("factors", &factors);
         call.set("rounds", rounds).groups([workgroups as u32, 1, 1])
     });

@@ -189,6 +189,29 @@ fn describe(adapter: &wgpu::Adapter, index: usize) -> AdapterReport {
     }
 }
 
+impl AdapterReport {
+    /// Rows and columns of the cooperative matrices, f16 with f32 sums, that a subgroup multiplies; where all subgroups
+    /// have one size, as NVIDIA's have on Vulkan, so that a workgroup can be one.
+    pub fn fragment_side(&self) -> Option<usize> {
+        let has = |side: &usize| {
+            self.cooperative_matrices.contains(&format!("{side}×{side}×{side} f16→f32"))
+        };
+        let usable = self.f16 && self.subgroups && self.subgroup_constant().is_some();
+        [16, 8].into_iter().find(has).filter(|_| usable)
+    }
+
+    /// The constant by which shaders know the size of subgroups, where they all have one.
+    pub(crate) fn subgroup_constant(&self) -> Option<&'static [(&'static str, f64)]> {
+        match self.subgroup_sizes {
+            [8, 8] => Some(&[("SUBGROUP", 8.0)]),
+            [16, 16] => Some(&[("SUBGROUP", 16.0)]),
+            [32, 32] => Some(&[("SUBGROUP", 32.0)]),
+            [64, 64] => Some(&[("SUBGROUP", 64.0)]),
+            _ => None,
+        }
+    }
+}
+
 /// Their sizes and the types of factors and sums.
 fn cooperative_matrices(adapter: &wgpu::Adapter) -> Vec<String> {
     let kind = |scalar| match scalar {

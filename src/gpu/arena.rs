@@ -33,9 +33,10 @@ pub struct Layout {
     pub bytes: Vec<u64>,
 }
 
-/// Packs temporaries, largest first, each into the smallest or the largest buffer that has room for it during its lifetime, at
-/// offsets that are multiples of `alignment`, in the order that takes the least memory of some dozen. WebGPU tracks hazards per buffer: two ranges of one can't be bound by a dispatch that writes one of
-/// them, and `together` has those pairs of temporaries, the smaller index first.
+/// Packs temporaries, largest first, each into the smallest or the largest buffer that has room for it during its
+/// lifetime, at offsets that are multiples of `alignment`, in the order that takes the least memory of some dozen.
+/// WebGPU tracks hazards per buffer: two ranges of one can't be bound by a dispatch that writes one of them, and
+/// `together` has those pairs of temporaries, the smaller index first.
 pub fn pack(
     lifetimes: &[Option<Lifetime>],
     together: &HashSet<(usize, usize)>,
@@ -58,7 +59,8 @@ fn pack_in(
     let mut tenants: Vec<Vec<usize>> = Vec::new();
     let mut queue: Vec<(usize, &Lifetime)> =
         lifetimes.iter().enumerate().filter_map(|(i, l)| Some((i, l.as_ref()?))).collect();
-    // Tensors are placeholders in a plan and nothing in a program: without them both count alike, and try the same orders.
+    // Tensors are placeholders in a plan and nothing in a program: without them both count alike, and try the same
+    // orders.
     let mut counted = 0;
     let number: Vec<usize> = lifetimes
         .iter()

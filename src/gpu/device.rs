@@ -100,8 +100,8 @@ impl Gpu {
                 ..Default::default()
             })
         };
-        let mut opened = open(fragment_side(&report).is_some()).await;
-        if opened.is_err() && fragment_side(&report).is_some() {
+        let mut opened = open(report.fragment_side().is_some()).await;
+        if opened.is_err() && report.fragment_side().is_some() {
             report.cooperative_matrices.clear();
             opened = open(false).await;
         }
@@ -152,15 +152,9 @@ impl Gpu {
         self.is_cpu() && report.subgroups && report.subgroup_sizes == [8, 8]
     }
 
-    /// Rows and columns of the cooperative matrices, f16 with f32 sums, that a subgroup multiplies; where all subgroups have one
-    /// size, which on Vulkan NVIDIA's have, and a workgroup can be one.
+    /// As [`AdapterReport::fragment_side`].
     pub fn fragment_side(&self) -> Option<usize> {
-        fragment_side(self.report())
-    }
-
-    /// The constant by which shaders know the size of subgroups, where they all have one.
-    pub(crate) fn subgroup_constant(&self) -> Option<&'static [(&'static str, f64)]> {
-        subgroup_constant(self.report())
+        self.report().fragment_side()
     }
 
     /// Bytes of buffers that live now.
@@ -383,26 +377,6 @@ impl Gpu {
         }
         self.check()
     }
-}
-
-fn subgroup_constant(report: &AdapterReport) -> Option<&'static [(&'static str, f64)]> {
-    match report.subgroup_sizes {
-        [8, 8] => Some(&[("SUBGROUP", 8.0)]),
-        [16, 16] => Some(&[("SUBGROUP", 16.0)]),
-        [32, 32] => Some(&[("SUBGROUP", 32.0)]),
-        [64, 64] => Some(&[("SUBGROUP", 64.0)]),
-        _ => None,
-    }
-}
-
-fn fragment_side(report: &AdapterReport) -> Option<usize> {
-    let has = |side: &usize| {
-        report.cooperative_matrices.contains(&format!("{side}×{side}×{side} f16→f32"))
-    };
-    [16, 8]
-        .into_iter()
-        .find(has)
-        .filter(|_| report.f16 && report.subgroups && subgroup_constant(report).is_some())
 }
 
 /// The host takes and gives f32.

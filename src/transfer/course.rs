@@ -61,7 +61,7 @@ impl Course {
             None => Ok(verdict),
             Some(row) => Err(Error::Diverged(format!(
                 "the loss is no finite number any more at step {}: take smaller weights or a smaller \
-                 step size (--lr)",
+                 step size (--lr); with --precision f16, f32 holds larger numbers",
                 row.step
             ))),
         }

@@ -5,7 +5,8 @@
 //! [`loss`] measures the targets once and records the loss, [`style`] has what styles are compared by, [`painter`]
 //! takes the steps, [`ring`] brings the losses back without stalling them, [`start`] makes the first picture,
 //! [`preset`] has the settings of other programs, [`scales`] says at which sizes to paint before the one that is
-//! wanted, [`flat`] when more steps are of no use, [`loss_scale`] keeps f16 gradients in range, [`checkpoint`] makes bytes of a run's state. [`memory`] decides
+//! wanted, [`flat`] when more steps are of no use, [`loss_scale`] keeps f16 gradients in range, [`checkpoint`] makes
+//! bytes of a run's state. [`memory`] decides
 //! whether the GPU sees the picture whole or in tiles ([`grid`], [`tiled`]), [`regions`] which styles paint where.
 
 pub mod checkpoint;

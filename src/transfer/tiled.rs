@@ -70,8 +70,8 @@ async fn scalar(gpu: &Gpu, tensor: &Tensor) -> Result<f32> {
     Ok(gpu.read(tensor).await?.first().copied().unwrap_or_default())
 }
 
-/// The variance of every content layer, from sums over the tiles, or 1 where errors are absolute; and how large the loss of
-/// a picture that has nothing of the content is then, about.
+/// The variance of every content layer, from sums over the tiles, or 1 where errors are absolute; and how large the
+/// loss of a picture that has nothing of the content is then, about.
 async fn content_scales(
     gpu: &Gpu,
     graph: &Graph,

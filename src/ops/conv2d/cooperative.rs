@@ -20,7 +20,8 @@ pub(super) fn is_there(gpu: &Gpu, precision: Precision) -> bool {
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let gpu = recorder.gpu();
-    let (Some(side), Some(constants)) = (gpu.fragment_side(), gpu.subgroup_constant()) else {
+    let (Some(side), Some(constants)) = (gpu.fragment_side(), gpu.report().subgroup_constant())
+    else {
         return Err(Error::Gpu("the device has no cooperative matrices".into()));
     };
     let convolve = KernelId { shader: &SHADER, entry: "convolve", constants };
