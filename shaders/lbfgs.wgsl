@@ -5,18 +5,19 @@
 // kernels over the picture need no order of slots, and the ring of pairs turns by data. One file, longer than others,
 // because all of it shares State.
 //
-// x: the trial point, just evaluated. base: the best point so far. Both, their gradients, moved, turned, pull,
-// direction, and s and y of every slot: count numbers. A coordinate is held where it lies on a bound and its gradient
+// x: the trial point, just evaluated. base: the best point so far. Both and their gradients: count numbers; moved,
+// turned, pull, direction, and s and y of every slot: count numbers and zeros up to a multiple of four, because what is
+// done for every slot goes through them by fours: software drivers load a vec4 in the time of two numbers. A coordinate is held where it lies on a bound and its gradient
 // pushes it out: held ones count as gradient 0, have no share in y and do not move.
 //
 // In this order; over the picture one invocation an element in workgroups of 256, or (sums) a contiguous share of
 // elements a workgroup, always added in the same order. partials: for every sum, a number a workgroup. All write =.
 // measure   sums     moved = x − base, turned = Δ gradient, pull = the gradient at x but for what is held; 5 products
 // decide    1 group  accepts the trial (Armijo's condition) or shortens the step; says which slot takes the new pair
-// remember  sums     one slot: takes the pair if it is its turn; five products with pull and with the pair
+// remember  sums     by fours, one slot: takes the pair if it is its turn; five products with pull and with the pair
 // gather    1 group a slot: adds up its products
 // recur     1 lane   the two loops: weights of all vectors
-// combine   picture  one slot: direction = (slot 0) or += s and y by their weights
+// combine   picture  by fours, one slot: direction = (slot 0) or += s and y by their weights
 // advance   picture  an accepted trial becomes the base; x = clamp(base + length · (pull_weight · pull + direction))
 
 struct Params {
@@ -56,9 +57,13 @@ struct State {
 @group(0) @binding(5) var<storage, read_write> moved: array<f32>;
 @group(0) @binding(6) var<storage, read_write> turned: array<f32>;
 @group(0) @binding(7) var<storage, read_write> pull: array<f32>;
-@group(0) @binding(8) var<storage, read_write> s: array<f32>;
-@group(0) @binding(9) var<storage, read_write> y: array<f32>;
-@group(0) @binding(10) var<storage, read_write> direction: array<f32>;
+@group(0) @binding(5) var<storage, read> moved4: array<vec4f>;
+@group(0) @binding(6) var<storage, read> turned4: array<vec4f>;
+@group(0) @binding(7) var<storage, read> pull4: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> s: array<vec4f>;
+@group(0) @binding(9) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(10) var<storage, read> direction: array<f32>;
+@group(0) @binding(10) var<storage, read_write> direction4: array<vec4f>;
 @group(0) @binding(11) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(12) var<storage, read> loss: array<f32>;
 // Five products a slot: s·pull, y·pull, s·turned, y·turned, y·moved.
@@ -124,6 +129,12 @@ fn measure(
         turned_squares += b * b;
         moved_squares += a * a;
         pull_squares += c * c;
+    }
+    let tail = params.count + lane;
+    if (group.x == 0u) & (tail < (params.count + 3u) / 4u * 4u) {
+        moved[tail] = 0.0;
+        turned[tail] = 0.0;
+        pull[tail] = 0.0;
     }
     put_sum(0u, descent, group.x, lane);
     put_sum(1u, bend, group.x, lane);
@@ -192,23 +203,31 @@ fn remember(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let fills = state.filled == params.slot + 1u;
-    // There is nothing to do after a rejected trial.
-    let end = select(0u, min(params.count, (group.x + 1u) * params.share), state.accepted != 0u);
+    // There is nothing to do after a rejected trial, and in slots that hold nothing yet.
+    let fours = min((params.count + 3u) / 4u, (group.x + 1u) * params.share);
+    let end = select(0u, fours, (state.accepted != 0u) & (params.slot < state.pairs));
     var s_pull = 0.0;
     var y_pull = 0.0;
     var s_turned = 0.0;
     var y_turned = 0.0;
     var y_moved = 0.0;
     for (var i = group.x * params.share + lane; i < end; i += LANES) {
+        let steepest = pull4[i];
+        let change = moved4[i];
+        let bend = turned4[i];
+        var a = s[i];
+        var b = y[i];
         if fills {
-            s[i] = moved[i];
-            y[i] = turned[i];
+            a = change;
+            b = bend;
+            s[i] = a;
+            y[i] = b;
         }
-        s_pull += s[i] * pull[i];
-        y_pull += y[i] * pull[i];
-        s_turned += s[i] * turned[i];
-        y_turned += y[i] * turned[i];
-        y_moved += y[i] * moved[i];
+        s_pull += dot(a, steepest);
+        y_pull += dot(b, steepest);
+        s_turned += dot(a, bend);
+        y_turned += dot(b, bend);
+        y_moved += dot(b, change);
     }
     put_sum(5u * params.slot, s_pull, group.x, lane);
     put_sum(5u * params.slot + 1u, y_pull, group.x, lane);
@@ -300,13 +319,11 @@ fn combine(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let i = folded(group, groups, lane);
-    // A direction stays until a trial along it is accepted.
-    if i < params.count && state.accepted != 0u && state.pairs > 0u {
-        let before = select(direction[i], 0.0, params.slot == 0u);
+    // A direction stays until a trial along it is accepted. Slots are filled from 0 on.
+    if (i < (params.count + 3u) / 4u) & (state.accepted != 0u) & (params.slot < state.pairs) {
+        let before = select(direction4[i], vec4f(), params.slot == 0u);
         let weight = weights[params.slot];
-        // Slots are filled from 0 on.
-        let sum = before + weight.x * s[i] + weight.y * y[i];
-        direction[i] = select(before, sum, params.slot < state.pairs);
+        direction4[i] = before + weight.x * s[i] + weight.y * y[i];
     }
 }
 

@@ -10,7 +10,7 @@ use impasto::picture::{Depth, Picture};
 use impasto::tensor::Precision;
 use impasto::transfer::memory::{MemoryPlan, Scene};
 use impasto::transfer::{
-    Event, Job, LossRow, LossSettings, Mask, Painter, Regions, Start, StyleLoss, Verdict,
+    Carried, Event, Job, LossRow, LossSettings, Mask, Painter, Regions, Start, StyleLoss, Verdict,
 };
 use impasto::{Error, Result};
 
@@ -63,17 +63,27 @@ impl Run {
 
     /// Takes steps by that plan; the rows, the picture and the most bytes.
     fn paint(&self, plan: &MemoryPlan, steps: u64) -> Result<(Vec<LossRow>, Picture, u64)> {
+        let (rows, carried) = self.paint_from(Start::Content, plan, steps)?;
+        Ok((rows, carried.picture, self.gpu.peak_bytes()))
+    }
+
+    fn paint_from(
+        &self,
+        start: Start,
+        plan: &MemoryPlan,
+        steps: u64,
+    ) -> Result<(Vec<LossRow>, Carried)> {
         let job = Job {
             content: &self.content,
             styles: &self.styles,
             regions: &self.regions,
-            start: Start::Content,
+            start,
             loss: self.settings.clone(),
             descent: self.descent,
             layout: plan.layout,
         };
         let mut rows = Vec::new();
-        let picture = pollster::block_on(async {
+        let carried = pollster::block_on(async {
             let mut painter = Painter::new(&self.gpu, &self.graph, &job).await?;
             let mut watch = |event: Event<'_>| {
                 if let Event::Losses(losses) = event {
@@ -82,9 +92,9 @@ impl Run {
                 Verdict::Continue
             };
             painter.paint(steps, None, &mut watch).await?;
-            painter.picture().await
+            painter.carried().await
         })?;
-        Ok((rows, picture, self.gpu.peak_bytes()))
+        Ok((rows, carried))
     }
 
     fn check(&self, name: &str, budget: u64, tile: Option<usize>) -> MemoryPlan {
@@ -165,6 +175,25 @@ fn a_history_that_does_not_fit_is_shortened() {
     run.paint(&shorter, 2).expect("two steps");
     let error = run.plan(run.gpu.allocated_bytes() + 1000, None).map(drop).expect_err("too little");
     assert!(error.to_string().contains("--optimizer adam"), "{error}");
+}
+
+/// L-BFGS needs the whole picture; where that does not fit, or does not fit any more, Adam goes on from its best.
+#[test]
+fn adam_takes_over_in_tiles() {
+    let run = || Run { descent: Descent::default(), ..Run::new((150, 130), (96, 64)) };
+    let first = run();
+    let whole = first.plan(HUGE, None).expect("a plan");
+    let (rows, carried) = first.paint_from(Start::Content, &whole, 6).expect("steps");
+    assert!(carried.state.tensors.contains_key("s0"));
+    let best = rows.iter().map(|row| row.total).fold(f32::INFINITY, f32::min);
+    let second = run();
+    let tiled = second.plan(HUGE, Some(112)).expect("a plan");
+    assert!(tiled.layout.tiles.is_some());
+    let start = Start::Carried(Box::new(carried));
+    let (rows, carried) = second.paint_from(start, &tiled, 2).expect("steps");
+    assert!(carried.state.tensors.contains_key("square"));
+    assert_eq!(rows.iter().map(|row| row.step).collect::<Vec<_>>(), [6, 7]);
+    assert!(rows[0].total <= 1.001 * best, "{rows:?}, L-BFGS {best}");
 }
 
 /// The first step is the same, wherever the picture lies; and what does not fit is an error and no crash.

@@ -11,7 +11,6 @@ use impasto::transfer::{LossSettings, Regions, Scales, Start};
 use impasto::{Error, Result, demo, nets};
 
 use super::colour::Finish;
-use super::descent::ADAM_LR;
 use super::memory::MemoryArgs;
 use super::paint::{Order, describe, paint};
 use super::plans::Planner;
@@ -28,9 +27,9 @@ pub struct DemoArgs {
     output: PathBuf,
 }
 
-/// Size of the pictures, and steps at the last scale: two minutes on two cores with a software driver.
+/// Size of the pictures, and steps at the last scale: a minute on two cores with a software driver.
 const SIZE: (u32, u32) = (512, 384);
-const STEPS: u64 = 75;
+const STEPS: u64 = 45;
 
 /// Runs the command.
 ///
@@ -59,7 +58,7 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
         styles: vec![SIZE],
         masks: 0,
         loss,
-        descent: Descent::adam(ADAM_LR),
+        descent: Descent::default(),
         memory: MemoryArgs::default(),
     };
     let scene = Scene {

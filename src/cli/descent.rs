@@ -3,15 +3,13 @@
 use std::str::FromStr;
 
 use clap::Args;
-use impasto::optim::{Descent, Method};
+use impasto::optim::{Adam, Descent, Lbfgs, Method};
+use impasto::transfer::Layout;
 use impasto::{Error, Result};
 
-/// Adam's step size where none is given.
-pub const ADAM_LR: f32 = 0.05;
-/// L-BFGS's first step where none is given: the slope there is steep, and a longer one is most often taken back.
-const LBFGS_LR: &str = "0.01";
-/// Pairs that L-BFGS remembers where nothing is said.
-const DEFAULT_HISTORY: usize = 10;
+/// As many as it takes either to about the same loss (measured in `docs/OPTIMISERS.md`).
+const LBFGS_STEPS: u64 = 60;
+const ADAM_STEPS: u64 = 100;
 /// More are no use: the pictures of a hundred steps ago say little about the loss here.
 const MOST_HISTORY: usize = 100;
 
@@ -19,13 +17,13 @@ const MOST_HISTORY: usize = 100;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Descent")]
 pub struct DescentArgs {
-    /// adam or lbfgs
-    #[arg(long, value_name = "adam|lbfgs", default_value = "adam")]
+    /// lbfgs, adam, or auto: lbfgs, but adam where the picture does not fit on the GPU and is painted in tiles
+    #[arg(long, value_name = "auto|lbfgs|adam", default_value = "auto")]
     optimizer: Name,
-    /// Step size: about how far a colour, which lies in 0..1, moves in a step (lbfgs: in its first, and 0.01 by default)
-    #[arg(long, value_name = "R", default_value_t = ADAM_LR, default_value_if("optimizer", "lbfgs", LBFGS_LR),
-value_parser = step_size, allow_negative_numbers = true)]
-    lr: f32,
+    /// Step size: about how far a colour, which lies in 0..1, moves in a step of adam, or in the first of lbfgs
+    /// [default: 0.05, lbfgs 0.01]
+    #[arg(long, value_name = "R", value_parser = step_size, allow_negative_numbers = true)]
+    lr: Option<f32>,
     /// Pairs of vectors that lbfgs remembers; each takes 24 bytes a pixel [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_HISTORY as i64))]
     history: Option<u32>,
@@ -42,6 +40,7 @@ value_parser = share)]
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Name {
+    Auto,
     Adam,
     Lbfgs,
 }
@@ -51,9 +50,10 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "auto" => Ok(Name::Auto),
             "adam" => Ok(Name::Adam),
             "lbfgs" => Ok(Name::Lbfgs),
-            _ => Err("there are adam and lbfgs".into()),
+            _ => Err("there are auto, lbfgs and adam".into()),
         }
     }
 }
@@ -72,24 +72,29 @@ fn share(text: &str) -> Result<f32, String> {
     }
 }
 
+/// Steps at the last scale where nothing is said.
+pub fn default_steps(descent: &Descent, layout: &Layout) -> u64 {
+    let is_adam = descent.is_by_pieces() || layout.tiles.is_some();
+    if is_adam { ADAM_STEPS } else { LBFGS_STEPS }
+}
+
 impl DescentArgs {
     /// The settings.
     ///
     /// # Errors
     /// [`Error::Usage`] where flags do not go together.
     pub fn check(&self) -> Result<Descent> {
-        let method = match (self.optimizer, self.history) {
-            (Name::Adam, Some(_)) => {
-                let what = "--history: only lbfgs has one; add --optimizer lbfgs";
-                return Err(Error::Usage(what.into()));
-            }
-            (Name::Adam, None) => Method::Adam,
-            (Name::Lbfgs, history) => {
-                let history = history.map_or(DEFAULT_HISTORY, |pairs| pairs as usize);
-                Method::Lbfgs { history }
-            }
+        if self.optimizer == Name::Adam && self.history.is_some() {
+            let what = "--history: only lbfgs has one; leave --optimizer adam out";
+            return Err(Error::Usage(what.into()));
+        }
+        let (of_lbfgs, of_adam) = (self.lr.unwrap_or(Lbfgs::LR), self.lr.unwrap_or(Adam::LR));
+        let history = self.history.map_or(Lbfgs::HISTORY, |pairs| pairs as usize);
+        let (method, lr, in_tiles) = match self.optimizer {
+            Name::Auto => (Method::Lbfgs { history }, of_lbfgs, Some(of_adam)),
+            Name::Lbfgs => (Method::Lbfgs { history }, of_lbfgs, None),
+            Name::Adam => (Method::Adam, of_adam, None),
         };
-        let (lr, average) = (self.lr, self.average);
-        Ok(Descent { method, lr, average, flat: self.stop_when_flat })
+        Ok(Descent { method, lr, average: self.average, flat: self.stop_when_flat, in_tiles })
     }
 }

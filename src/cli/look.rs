@@ -31,12 +31,12 @@ pub struct Look {
     /// Long side of the paintings [default: as the result]; 0 = their own size
     #[arg(long, value_name = "PX")]
     pub style_size: Option<u32>,
-    /// Steps of gradient descent at the last scale; 0 = only the initial picture
-    #[arg(long, default_value_t = 100)]
-    pub steps: u64,
-    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from about 128 px) or a number;
-    /// 1 = only the size asked for
-    #[arg(long, value_name = "N|auto", default_value_t = Scales::Auto)]
+    /// Steps of gradient descent at the last scale; 0 = only the initial picture [default: 60, with adam 100]
+    #[arg(long)]
+    pub steps: Option<u64>,
+    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from 181 to 255 px), a size to start
+    /// from such as 128px, or a number; 1 = only the size asked for
+    #[arg(long, value_name = "auto|PXpx|N", default_value_t = Scales::Auto)]
     pub scales: Scales,
     /// default, random:vgg19[/K] or FILE.safetensors
     #[arg(long, default_value = "default", help_heading = "Look")]

@@ -22,10 +22,9 @@ pub struct Scene<'a> {
     pub planner: Planner,
 }
 
-/// Steps at each coarse scale, for so many at the last one. At 384 px and in the time of 150 of its steps, 60 at
-/// each coarse scale and 100 at the last ended where 80 and 80 did: at a loss of 2.565 and 2.566.
+/// Steps at each coarse scale, for so many at the last one (measured in `docs/OPTIMISERS.md`).
 fn coarse_steps(steps: u64) -> u64 {
-    steps / 5 * 3 + (steps % 5 * 3).div_ceil(5)
+    steps.div_ceil(2)
 }
 
 impl Scene<'_> {
@@ -122,7 +121,7 @@ fn at_size(picture: &Picture, (width, height): (u32, u32)) -> Picture {
 mod tests {
     use super::*;
     use impasto::nets::Network;
-    use impasto::optim::Descent;
+    use impasto::optim::{Descent, Method};
     use impasto::picture::Depth;
     use impasto::transfer::LossSettings;
 
@@ -144,7 +143,7 @@ mod tests {
             styles: vec![size],
             masks: 0,
             loss,
-            descent: Descent::adam(0.05),
+            descent: Descent { method: Method::Lbfgs { history: 1 }, ..Descent::default() },
             memory: MemoryArgs::default(),
         };
         let plan = planner.at(&gpu, &graph, 0, None).expect("a plan");

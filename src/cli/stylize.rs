@@ -13,6 +13,7 @@ use impasto::{Error, Result};
 
 use super::checkpoint::Keeper;
 use super::colour::Finish;
+use super::descent::default_steps;
 use super::inputs::Inputs;
 use super::look::Look;
 use super::paint::{Order, describe, paint};
@@ -79,8 +80,9 @@ impl Settings {
             finish => finish,
         };
         let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
-        if outputs.memory.tile.is_some() && !descent.is_by_pieces() {
-            let what = "--tile: --optimizer lbfgs moves all pixels at once; use --optimizer adam";
+        if outputs.memory.tile.is_some() && descent.by_pieces().is_none() {
+            let what =
+                "--tile: --optimizer lbfgs moves all pixels at once; leave it out, or use adam";
             return Err(Error::Usage(what.into()));
         }
         Ok(Settings { styles, output, format, loss, descent, finish })
@@ -237,7 +239,7 @@ pub fn scales(
 /// # Errors
 /// What is wrong with arguments, files, pictures and networks, and what the GPU reports.
 pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
-    let Task { common, look: args, flags, outputs, inputs, kept } = args.task(common)?;
+    let Task { common, look: args, mut flags, outputs, inputs, kept } = args.task(common)?;
     let settings = Settings::check(&args, &outputs)?;
     settings.check_outputs(&args, &outputs)?;
     let network = network(&args, &settings.loss, &inputs)?;
@@ -273,8 +275,8 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         common.say(|| format!("preset {}: {}", preset.name, preset.about));
     }
     // The initial picture alone is wanted at its full size.
-    let steps = if args.strength == 0.0 { 0 } else { args.steps };
-    let count = if steps == 0 { Scales::Count(1) } else { args.scales };
+    let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
+    let count = if steps == Some(0) { Scales::Count(1) } else { args.scales };
     let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();
     let sizes = scales(&network, count, content.size, &style_sizes);
     let padding = args.first_padding.unwrap_or(network.padding);
@@ -291,9 +293,12 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         return print_plans(&common, &gpu, &graph, &planner);
     }
     // Before any pixel is resampled: what can't fit is said at once. A run that goes on uses memory as before.
-    if kept.as_ref().is_none_or(|kept| kept.notes.layouts.len() != sizes.len()) {
-        planner.at(&gpu, &graph, sizes.len() - 1, None)?;
-    }
+    let layout = match kept.as_ref().filter(|kept| kept.notes.layouts.len() == sizes.len()) {
+        Some(kept) => kept.notes.layouts[sizes.len() - 1],
+        None => planner.at(&gpu, &graph, sizes.len() - 1, None)?.layout,
+    };
+    let steps = steps.unwrap_or_else(|| default_steps(&planner.descent, &layout));
+    flags.settle("steps", steps);
     let content = content.fitted();
     let prepared =
         |style: Input| args.preserve_color.style(style.fitted().into_space_of(&content), &content);

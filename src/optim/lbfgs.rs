@@ -42,6 +42,11 @@ pub struct Lbfgs {
 }
 
 impl Lbfgs {
+    /// A first step that suits pictures: the slope there is steep, and a longer one is most often taken back.
+    pub const LR: f32 = 0.01;
+    /// Pairs to remember: more bring little (`docs/OPTIMISERS.md`).
+    pub const HISTORY: usize = 10;
+
     /// The optimiser before its first step, with room for `history` pairs (at least 1) of vectors of that shape. As
     /// long as no pair is known, a trial is `lr` away from the base, as a root mean square.
     ///
@@ -49,14 +54,14 @@ impl Lbfgs {
     /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter.
     pub fn new(gpu: &Gpu, shape: &Shape, lr: f32, history: usize) -> Result<Self> {
         let history = history.max(1);
-        let zeros = || gpu.zeros(shape.clone());
-        let pair = |_| Ok((zeros()?, zeros()?));
+        let (zeros, fours) = (|| gpu.zeros(shape.clone()), || gpu.zeros([padded(shape)]));
+        let pair = |_| Ok((fours()?, fours()?));
         Ok(Lbfgs {
             lr,
             state: gpu.zeros([STATE])?,
             base: zeros()?,
             base_gradient: zeros()?,
-            direction: zeros()?,
+            direction: fours()?,
             pairs: (0..history).map(pair).collect::<Result<_>>()?,
             bends: gpu.zeros([history, history, 2])?,
             weights: gpu.zeros([history, 2])?,
@@ -68,7 +73,8 @@ impl Lbfgs {
     pub fn bytes(shape: &Shape, history: usize) -> u64 {
         let history = history.max(1);
         let small = STATE + 2 * history * history + 2 * history;
-        (2 * history as u64 + 3) * shape.bytes() + 4 * small as u64
+        let fours = (2 * history + 1) * padded(shape);
+        2 * shape.bytes() + 4 * (fours + small) as u64
     }
 
     /// Starts at the point `x`, after `steps` steps of others.
@@ -121,48 +127,69 @@ impl Lbfgs {
     ) -> Result<()> {
         recorder.scope = "optimiser".into();
         let (count, history) = (x.shape().elements(), self.pairs.len());
-        let (share, shares) = shares(count);
-        let moved = ("moved", &recorder.temporary([count]));
-        let turned = ("turned", &recorder.temporary([count]));
-        let pull = ("pull", &recorder.temporary([count]));
-        let step_sums = ("partials", &recorder.temporary([PRODUCTS, shares]));
-        let pair_sums = ("partials", &recorder.temporary([history, PRODUCTS, shares]));
+        let (ones, fours) = (Split::of(count), Split::of(count.div_ceil(4)));
+        let mut vector = || recorder.temporary([padded(x.shape())]);
+        let (moved, turned, pull) = (&vector(), &vector(), &vector());
+        let step_sums = ("partials", &recorder.temporary([PRODUCTS, ones.shares]));
+        let pair_sums = ("partials", &recorder.temporary([history, PRODUCTS, fours.shares]));
         let products = ("products", &recorder.temporary([history, PRODUCTS]));
         let (x, gradient, loss) = (("x", &x.into()), ("gradient", gradient), ("loss", loss));
         let state = ("state", &(&self.state).into());
         let base = ("base", &(&self.base).into());
         let base_gradient = ("base_gradient", &(&self.base_gradient).into());
-        let direction = ("direction", &(&self.direction).into());
+        let direction = &(&self.direction).into();
         let bends = ("bends", &(&self.bends).into());
         let weights = ("weights", &(&self.weights).into());
-        let mut call = |id, slot: usize, bound: &[Bound<'_>], grid: Grid| {
+        let mut call = |id, slot: usize, bound: &[Bound<'_>], (split, grid): (Split, Grid)| {
             let call = recorder.kernel(id).set("slot", slot).set("history", history);
             let call = bound.iter().fold(call, |call, (name, value)| call.bind(name, value));
-            let call = call.set("count", count).set("share", share).set("partials", shares);
-            let call = call.set("lr", self.lr).set("low", 0.0).set("high", 1.0);
+            let call = call.set("share", split.share).set("partials", split.shares);
+            let call = call.set("count", count).set("lr", self.lr).set("low", 0.0).set("high", 1.0);
             match grid {
                 Grid::Groups(groups) => call.groups([groups as u32, 1, 1]),
-                Grid::Elements => call.over(count),
+                Grid::Shares => call.groups([split.shares as u32, 1, 1]),
+                Grid::Each => call.over(split.count),
             }
         };
-        let sums = Grid::Groups(shares);
-        let all = [x, gradient, base, base_gradient, moved, turned, pull, step_sums];
-        call(&MEASURE, 0, &all, sums)?;
-        call(&DECIDE, 0, &[state, loss, step_sums], Grid::Groups(1))?;
+        let vectors = [("moved", moved), ("turned", turned), ("pull", pull)];
+        let all = [&[x, gradient, base, base_gradient, step_sums], &vectors[..]].concat();
+        call(&MEASURE, 0, &all, (ones, Grid::Shares))?;
+        call(&DECIDE, 0, &[state, loss, step_sums], (ones, Grid::Groups(1)))?;
         let pairs: Vec<(Value, Value)> =
             self.pairs.iter().map(|(s, y)| (s.into(), y.into())).collect();
+        let vectors = [("moved4", moved), ("turned4", turned), ("pull4", pull)];
         for (slot, (s, y)) in pairs.iter().enumerate() {
-            let all = [state, moved, turned, pull, ("s", s), ("y", y), pair_sums];
-            call(&REMEMBER, slot, &all, sums)?;
+            let all = [&[state, ("s", s), ("y", y), pair_sums], &vectors[..]].concat();
+            call(&REMEMBER, slot, &all, (fours, Grid::Shares))?;
         }
-        call(&GATHER, 0, &[pair_sums, products], Grid::Groups(history))?;
-        call(&RECUR, 0, &[state, products, bends, weights], Grid::Groups(1))?;
+        call(&GATHER, 0, &[pair_sums, products], (fours, Grid::Groups(history)))?;
+        call(&RECUR, 0, &[state, products, bends, weights], (fours, Grid::Groups(1)))?;
         for (slot, (s, y)) in pairs.iter().enumerate() {
-            let all = [state, ("s", s), ("y", y), direction, weights];
-            call(&COMBINE, slot, &all, Grid::Elements)?;
+            let all = [state, ("s", s), ("y", y), ("direction4", direction), weights];
+            call(&COMBINE, slot, &all, (fours, Grid::Each))?;
         }
-        let all = [state, x, gradient, base, base_gradient, direction];
-        call(&ADVANCE, 0, &all, Grid::Elements)
+        let all = [state, x, gradient, base, base_gradient, ("direction", direction)];
+        call(&ADVANCE, 0, &all, (ones, Grid::Each))
+    }
+}
+
+/// Numbers of a vector that is read by fours.
+fn padded(shape: &Shape) -> usize {
+    shape.elements().next_multiple_of(4)
+}
+
+/// How a kernel's work is shared out: so many things, in shares of so many each.
+#[derive(Clone, Copy)]
+struct Split {
+    count: usize,
+    share: usize,
+    shares: usize,
+}
+
+impl Split {
+    fn of(count: usize) -> Self {
+        let (share, shares) = shares(count);
+        Split { count, share, shares }
     }
 }
 
@@ -172,5 +199,8 @@ type Bound<'a> = (&'static str, &'a Value);
 #[derive(Clone, Copy)]
 enum Grid {
     Groups(usize),
-    Elements,
+    /// A workgroup a share.
+    Shares,
+    /// An invocation each.
+    Each,
 }

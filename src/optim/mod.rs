@@ -25,6 +25,18 @@ pub struct Descent {
     pub average: bool,
     /// Ends where the loss has become flat, by this share: see [`Flat`](crate::transfer::Flat).
     pub flat: Option<f32>,
+    /// Adam's step size where the picture is painted in tiles and the method needs all of it: Adam takes its place
+    /// there. Without, such a picture is an error.
+    pub in_tiles: Option<f32>,
+}
+
+/// L-BFGS, and Adam in tiles.
+impl Default for Descent {
+    fn default() -> Self {
+        let method = Method::Lbfgs { history: Lbfgs::HISTORY };
+        let in_tiles = Some(Adam::LR);
+        Descent { method, lr: Lbfgs::LR, average: false, flat: None, in_tiles }
+    }
 }
 
 /// An optimiser.
@@ -42,12 +54,18 @@ pub enum Method {
 impl Descent {
     /// Adam with that step size, all its steps.
     pub fn adam(lr: f32) -> Self {
-        Descent { method: Method::Adam, lr, average: false, flat: None }
+        Descent { method: Method::Adam, lr, in_tiles: None, ..Descent::default() }
     }
 
     /// Whether every number of a picture is moved for itself, so that it can be moved piece by piece.
     pub fn is_by_pieces(&self) -> bool {
         self.method == Method::Adam
+    }
+
+    /// How a picture is moved that is painted in tiles; `None` where it can't be.
+    pub fn by_pieces(&self) -> Option<Self> {
+        let adam = |lr| Descent { method: Method::Adam, lr, ..*self };
+        if self.is_by_pieces() { Some(*self) } else { self.in_tiles.map(adam) }
     }
 
     /// Bytes on the GPU for a tensor of that shape, beside what a step's [`Plan`](crate::gpu::Plan) counts.

@@ -118,8 +118,10 @@ impl MemoryPlan {
         // Once more: recording uploads weights in the packing of whatever kernel is chosen, and all of those count.
         let mut plan = match whole()? {
             Some(plan) => plan,
-            None if !scene.descent.is_by_pieces() => return Err(only_whole(gpu, scene, budget)?),
-            None => tiles(gpu, scene, budget, tile)?,
+            None => match scene.descent.by_pieces() {
+                Some(descent) => tiles(gpu, &Scene { descent, ..*scene }, budget, tile)?,
+                None => return Err(only_whole(gpu, scene, budget)?),
+            },
         };
         plan.layout.style_tile = Some(style_tile);
         plan.bytes = plan.bytes.max(style_bytes);

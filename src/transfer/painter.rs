@@ -42,7 +42,9 @@ impl Job<'_> {
     /// How the picture is moved at this strength. Adam's steps are as long as the learning rate however small the
     /// gradient is: where little is asked for, long ones would only shake the picture.
     pub(super) fn descent(&self) -> Descent {
-        Descent { lr: self.loss.strength * self.descent.lr, ..self.descent }
+        let weaker = |lr| self.loss.strength * lr;
+        let (lr, in_tiles) = (weaker(self.descent.lr), self.descent.in_tiles.map(weaker));
+        Descent { lr, in_tiles, ..self.descent }
     }
 }
 

@@ -46,18 +46,25 @@ impl Pieces {
         let loss = (&gpu.zeros(Shape::scalar())?).into();
         optimizer.record(tape.recorder(), &(&gradient).into(), &loss)?;
         let program = tape.finish()?;
+        // Another optimiser may have come so far, where all of the picture was on the GPU.
+        let names = optimizer.tensors().into_iter().map(|(name, _)| name);
+        let own: Vec<String> = names.collect();
+        let goes_on = |before: &&State| {
+            before.size == size && own.iter().all(|name| before.tensors.contains_key(name))
+        };
+        let same = before.filter(goes_on);
         let mut state = BTreeMap::new();
         for (name, tensor) in optimizer.tensors() {
             let own = tensor.shape().elements();
             let count = if own == piece { picture.len() } else { own };
-            let numbers = match before {
-                Some(before) if before.size == size => before.tensor(&name)?.to_vec(),
+            let numbers = match same {
+                Some(same) => same.tensor(&name)?.to_vec(),
                 _ if name == AVERAGE || name == PICTURE => picture.clone(),
                 _ => vec![0.0; count],
             };
             state.insert(name, numbers);
         }
-        if let Some(before) = before.filter(|before| before.size != size) {
+        if let Some(before) = before.filter(|_| same.is_none()) {
             for (name, numbers) in Adam::resized(before, size)? {
                 state.insert(name.into(), numbers);
             }

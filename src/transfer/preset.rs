@@ -110,7 +110,7 @@ pub static PRESETS: [Preset; 5] = [
     },
     Preset {
         name: "crowson",
-        about: "Crowson's style-transfer-pytorch; 300 steps at coarse scales, not 500, and 1000 at the first",
+        about: "Crowson's style-transfer-pytorch; 250 steps at coarse scales, not 500, and 1000 at the first",
         network: "torchvision's VGG-19",
         content_weight: 0.015,
         style_layers: "relu1_1=256,relu2_1=64,relu3_1=16,relu4_1=4,relu5_1=1",
@@ -123,7 +123,7 @@ pub static PRESETS: [Preset; 5] = [
         lr: Some(0.02),
         average: true,
         steps: 500,
-        scales: Scales::Auto,
+        scales: Scales::From(128),
         ..GATYS
     },
     Preset {
@@ -132,7 +132,7 @@ pub static PRESETS: [Preset; 5] = [
         style_loss: StyleLoss::MeanStd,
         // At the second of its scales: it takes 600, 200, 66 and 30.
         steps: 200,
-        scales: Scales::Auto,
+        scales: Scales::From(128),
         ..GATYS
     },
 ];
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!((of.content_weight, of.tv_weight, of.variation), (0.015, 2.0, Variation::Nine));
         assert_eq!((of.optimizer, of.lr, of.average, of.steps), ("adam", Some(0.02), true, 500));
         assert_eq!((of.first_padding, of.pool), (Padding::Replicate, Pool::Max));
-        assert_eq!((of.style_loss, of.scales), (StyleLoss::Wasserstein, Scales::Auto));
+        assert_eq!((of.style_loss, of.scales), (StyleLoss::Wasserstein, Scales::From(128)));
         assert_eq!(of.scales.sizes((512, 512), |_| true).len(), 5);
     }
 

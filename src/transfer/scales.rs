@@ -9,8 +9,11 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::picture::fitted_size;
 
-/// Long side of the coarsest picture, at least.
-const COARSEST: u32 = 128;
+/// Where nothing is said, the coarsest picture has such a long side, or up to √2 times as long a one. Starting smaller
+/// costs more than it brings (`docs/OPTIMISERS.md`).
+const COARSEST: u32 = 181;
+/// How the size of the coarsest picture is given.
+const PIXELS: &str = "px";
 /// Sides of coarse pictures are multiples of this, so that rows stay aligned through the pools.
 const MULTIPLE: u32 = 8;
 /// More would start below any network's smallest picture.
@@ -19,23 +22,29 @@ const MOST: u32 = 16;
 /// How many sizes to paint at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scales {
-    /// As many as it takes to start with a long side of 128 to 181 px.
+    /// As many as it takes to start with a long side of 181 to 255 px.
     #[default]
     Auto,
+    /// As many as it takes to start with a long side of so many pixels, or less than √2 times as many.
+    From(u32),
     /// So many, the last one included; 1 is the size asked for only.
     Count(u32),
 }
 
-/// `auto` or a number from 1.
+/// `auto`, a size such as `128px`, or a number from 1.
 impl FromStr for Scales {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        match text.parse() {
-            Ok(count) if (1..=MOST).contains(&count) => Ok(Scales::Count(count)),
+        let pixels = text.strip_suffix(PIXELS).and_then(|side| side.parse().ok());
+        match (pixels, text.parse()) {
+            (Some(side), _) if side > 0 => Ok(Scales::From(side)),
+            (None, Ok(count)) if (1..=MOST).contains(&count) => Ok(Scales::Count(count)),
             _ if text == "auto" => Ok(Scales::Auto),
             _ => {
-                let what = format!("`{text}` is no number of scales; give auto or 1 to {MOST}");
+                let what = format!(
+                    "`{text}` is no number of scales; give auto, 1 to {MOST}, or where to start, such as 128px"
+                );
                 Err(Error::Usage(what))
             }
         }
@@ -46,6 +55,7 @@ impl fmt::Display for Scales {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Scales::Auto => write!(f, "auto"),
+            Scales::From(side) => write!(f, "{side}{PIXELS}"),
             Scales::Count(count) => write!(f, "{count}"),
         }
     }
@@ -55,9 +65,11 @@ impl Scales {
     /// The sizes, from coarse to fine; the last is `size`. Sizes that `usable` refuses are left out.
     pub fn sizes(self, size: (u32, u32), usable: impl Fn((u32, u32)) -> bool) -> Vec<(u32, u32)> {
         let long = f64::from(size.0.max(size.1));
+        let from = |side: u32| 1 + (2.0 * (long / f64::from(side)).log2()).floor().max(0.0) as u32;
         let count = match self {
             Scales::Count(count) => count,
-            Scales::Auto => 1 + (2.0 * (long / f64::from(COARSEST)).log2()).floor().max(0.0) as u32,
+            Scales::From(side) => from(side).min(MOST),
+            Scales::Auto => from(COARSEST),
         };
         let coarse = (1..count).rev().map(|halvings| {
             let smaller = (long / SQRT_2.powi(halvings as i32)).round() as u32;
@@ -95,13 +107,12 @@ mod tests {
     #[test]
     fn sizes_grow_by_the_root_of_two_up_to_the_one_asked_for() {
         let sizes = |scales: Scales, size| scales.sizes(size, |_| true);
-        assert_eq!(
-            sizes(Scales::Auto, (384, 288)),
-            [(136, 104), (192, 144), (272, 208), (384, 288)]
-        );
+        assert_eq!(sizes(Scales::Auto, (384, 288)), [(192, 144), (272, 208), (384, 288)]);
+        assert_eq!(sizes(Scales::From(128), (384, 288))[..2], [(136, 104), (192, 144)]);
         assert_eq!(sizes(Scales::Auto, (301, 450)).last(), Some(&(301, 450)));
-        assert_eq!(sizes(Scales::Auto, (512, 512))[0], (128, 128));
-        assert_eq!(sizes(Scales::Auto, (4096, 3072)).len(), 11);
+        assert_eq!(sizes(Scales::Auto, (512, 512))[0], (184, 184));
+        assert_eq!(sizes(Scales::Auto, (4096, 3072)).len(), 10);
+        assert_eq!(sizes(Scales::From(1), (4096, 3072)).len(), 16);
         assert_eq!(sizes(Scales::Auto, (100, 60)), [(100, 60)]);
         assert_eq!(sizes(Scales::Count(1), (4096, 3072)), [(4096, 3072)]);
         assert_eq!(sizes(Scales::Count(3), (96, 64)), [(48, 32), (72, 48), (96, 64)]);
@@ -118,10 +129,12 @@ mod tests {
     }
 
     #[test]
-    fn only_numbers_and_auto() {
+    fn only_numbers_sizes_and_auto() {
         assert_eq!("auto".parse::<Scales>().ok(), Some(Scales::Auto));
         assert_eq!("3".parse::<Scales>().ok(), Some(Scales::Count(3)));
-        for wrong in ["0", "17", "-1", "many", ""] {
+        assert_eq!("128px".parse::<Scales>().ok(), Some(Scales::From(128)));
+        assert_eq!(Scales::From(128).to_string(), "128px");
+        for wrong in ["0", "17", "-1", "many", "", "0px", "px", "-1px", "1.5px"] {
             assert!(wrong.parse::<Scales>().is_err());
         }
     }

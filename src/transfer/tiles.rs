@@ -30,10 +30,10 @@ impl Tiles {
         carried: Option<&Carried>,
         (most, keep): (usize, bool),
     ) -> Result<(Self, f64)> {
-        if !job.descent.is_by_pieces() {
+        let Some(descent) = job.descent().by_pieces() else {
             let what = "this optimiser needs the whole picture on the GPU: take adam, which works in tiles";
             return Err(Error::Usage(what.into()));
-        }
+        };
         let (settings, size) = (&job.loss, job.content.size());
         let tile = Some(job.layout.style_tile.unwrap_or(most));
         let styles = Styles { pictures: job.styles, regions: job.regions, tile };
@@ -48,7 +48,7 @@ impl Tiles {
         let picture = job.start.rgb(job.content, settings.strength);
         let gradient = vec![0.0; picture.len()];
         let before = (size, carried.map(|carried| &carried.state));
-        let pieces = Pieces::new(gpu, &job.descent(), picture, piece, before)?;
+        let pieces = Pieces::new(gpu, &descent, picture, piece, before)?;
         Ok((Tiles { tiled, pieces, gradient }, target_seconds))
     }
 

@@ -158,7 +158,7 @@ fn a_lost_gpu_is_opened_again_and_the_result_is_the_same() {
     let steps = lines
         .lines()
         .map(|line| serde_json::from_str::<TraceRow>(line).expect("a row").losses.step);
-    assert!(steps.eq(0..64), "rows are missing or there twice: {lines}");
+    assert!(steps.eq(0..60), "rows are missing or there twice: {lines}");
 
     // From the beginning of the second scale, which is all that there is.
     let (gpu, thread) = studio.lost_at("between-000030.png");
@@ -188,7 +188,7 @@ fn without_a_word_checkpoints_begin_after_a_minute_and_go_with_the_result() {
     assert!(!studio.path("late.png.checkpoint").exists(), "it has served");
 
     // A file that was named stays.
-    let named = format!("--checkpoint {} --checkpoint-every 60", studio.path("named").display());
+    let named = format!("--checkpoint {} --checkpoint-every 50", studio.path("named").display());
     studio.paint(&studio.gpu(), "out.png", |order, keeper| {
         *keeper = Some(studio.keeper(order, &named))
     });
