@@ -177,13 +177,13 @@ fn lbfgs_goes_lower_than_adam_and_the_same_way_twice() {
     let studio = Studio::new();
     let run = |name: &str, more: &str| {
         let args =
-            format!("-o {name}.png --trace {name}.jsonl --size 48 --scales 2 --steps 30 {more}");
+            format!("-o {name}.png --trace {name}.jsonl --size 48 --scales 2 --steps 60 {more}");
         works(&studio.stylize(&args.split_whitespace().collect::<Vec<_>>()));
         totals(studio.read(&format!("{name}.jsonl")))
     };
     let adam = run("adam", "--optimizer adam");
     let lbfgs = run("a", "--optimizer lbfgs --history 6");
-    assert_eq!([lbfgs[0].len(), lbfgs[1].len()], [15, 30]);
+    assert_eq!([lbfgs[0].len(), lbfgs[1].len()], [30, 60]);
     let best = |losses: &[f64]| losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(best(&lbfgs[1]) < best(&adam[1]), "{lbfgs:?} {adam:?}");
     run("b", "--optimizer lbfgs --history 6");
@@ -579,7 +579,6 @@ fn f16_is_a_setting_of_adapters_that_have_it() {
     let pixels = |name| image::open(studio.path(name)).expect("a picture").to_rgb8().into_raw();
     let (full, half) = (pixels("full.png"), pixels("half.png"));
     assert_ne!(full, half);
-    // Pixels whose gradients are tiny go either way: Adam makes the same steps of them.
     let [of_full, of_half] =
         ["f32.jsonl", "f16.jsonl"].map(|name| totals(studio.read(name))[0].clone());
     assert_eq!(of_full.len(), 5);
@@ -648,8 +647,6 @@ fn tiles_and_masks_paint() {
         let said = studio.stylize(&all);
         works(&said);
         assert!(stderr(&said).contains(&format!("after {steps} steps")), "{}", stderr(&said));
-        let settings = impasto::picture::settings(&studio.read(name), name).expect("a picture");
-        assert!(settings.expect("settings").contains(&format!("\"steps\":{steps}")));
     }
     fails(&studio.stylize(&["--tile", "8"]), 1, &["tiles of 8 px", "--tile 80"]);
 }

@@ -174,7 +174,7 @@ fn a_history_that_does_not_fit_is_shortened() {
     run.gpu.limit_bytes(shorter.bytes);
     run.paint(&shorter, 2).expect("two steps");
     let error = run.plan(run.gpu.allocated_bytes() + 1000, None).map(drop).expect_err("too little");
-    assert!(error.to_string().contains("--optimizer adam"), "{error}");
+    assert!(error.to_string().contains("--optimizer auto or adam"), "{error}");
 }
 
 /// L-BFGS needs the whole picture; where that does not fit, or does not fit any more, Adam goes on from its best.
@@ -193,7 +193,7 @@ fn adam_takes_over_in_tiles() {
     let (rows, carried) = second.paint_from(start, &tiled, 2).expect("steps");
     assert!(carried.state.tensors.contains_key("square"));
     assert_eq!(rows.iter().map(|row| row.step).collect::<Vec<_>>(), [6, 7]);
-    assert!(rows[0].total <= 1.001 * best, "{rows:?}, L-BFGS {best}");
+    assert!((rows[0].total / best - 1.0).abs() < 1e-3, "{rows:?}, L-BFGS {best}");
 }
 
 /// The first step is the same, wherever the picture lies; and what does not fit is an error and no crash.

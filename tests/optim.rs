@@ -128,7 +128,9 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
 /// bowl plus noise, so that pairs bend this way and that; some coordinates run into the bounds.
 #[test]
 fn every_trial_is_the_twins() -> Result<()> {
-    for (count, history, seed) in [(1, 1, 1), (2, 3, 2), (127, 4, 3), (4097, 5, 4), (9001, 2, 5)] {
+    for (count, history, seed) in
+        [(1, 1, 1), (2, 3, 2), (127, 4, 3), (4097, 5, 4), (9001, 2, 5), (40_001, 3, 6)]
+    {
         let (gpu, mut rng) = (gpu(), rng(seed));
         let bowl: Vec<f32> = (0..count).map(|_| rng.random_range(0.5..4.0)).collect();
         let centre: Vec<f32> = (0..count).map(|_| rng.random_range(-0.2..1.2)).collect();

@@ -15,7 +15,7 @@ use impasto::picture::{Depth, Format, Metadata, Picture, settings};
 use impasto::transfer::{Carried, Checkpoint};
 use rand::RngExt;
 
-/// A folder with a content and a style picture, and a run of 48 + 80 steps.
+/// A folder with a content and a style picture, and a run of 40 + 80 steps.
 struct Studio(tempfile::TempDir);
 
 const RUN: &str =

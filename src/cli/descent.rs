@@ -7,7 +7,7 @@ use impasto::optim::{Adam, Descent, Lbfgs, Method};
 use impasto::transfer::Layout;
 use impasto::{Error, Result};
 
-/// As many as it takes either to about the same loss (measured in `docs/OPTIMISERS.md`).
+/// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).
 const LBFGS_STEPS: u64 = 60;
 const ADAM_STEPS: u64 = 100;
 /// More are no use: the pictures of a hundred steps ago say little about the loss here.
@@ -17,7 +17,7 @@ const MOST_HISTORY: usize = 100;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Descent")]
 pub struct DescentArgs {
-    /// lbfgs, adam, or auto: lbfgs, but adam where the picture does not fit on the GPU and is painted in tiles
+    /// lbfgs, adam, or auto: lbfgs, but adam in tiles, where the picture does not fit on the GPU with lbfgs
     #[arg(long, value_name = "auto|lbfgs|adam", default_value = "auto")]
     optimizer: Name,
     /// Step size: about how far a colour, which lies in 0..1, moves in a step of adam, or in the first of lbfgs
@@ -85,7 +85,7 @@ impl DescentArgs {
     /// [`Error::Usage`] where flags do not go together.
     pub fn check(&self) -> Result<Descent> {
         if self.optimizer == Name::Adam && self.history.is_some() {
-            let what = "--history: only lbfgs has one; leave --optimizer adam out";
+            let what = "--history: adam has none; add --optimizer lbfgs, or auto";
             return Err(Error::Usage(what.into()));
         }
         let (of_lbfgs, of_adam) = (self.lr.unwrap_or(Lbfgs::LR), self.lr.unwrap_or(Adam::LR));

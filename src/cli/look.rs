@@ -34,9 +34,9 @@ pub struct Look {
     /// Steps of gradient descent at the last scale; 0 = only the initial picture [default: 60, with adam 100]
     #[arg(long)]
     pub steps: Option<u64>,
-    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from 181 to 255 px), a size to start
+    /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from 184 to 256 px), a size to start
     /// from such as 128px, or a number; 1 = only the size asked for
-    #[arg(long, value_name = "auto|PXpx|N", default_value_t = Scales::Auto)]
+    #[arg(long, value_name = "auto|N|Npx", default_value_t = Scales::Auto)]
     pub scales: Scales,
     /// default, random:vgg19[/K] or FILE.safetensors
     #[arg(long, default_value = "default", help_heading = "Look")]

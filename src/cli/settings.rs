@@ -1,4 +1,4 @@
-//! Settings as data: the flags of `stylize` that shape pixels, as they would be typed, defaults filled in. They are
+//! Settings as data: the flags of `stylize` that shape pixels, as they would be typed, with the defaults that depend on nothing else. They are
 //! written into the result, and stand in for the flags that a later command leaves out.
 
 use std::collections::BTreeMap;
@@ -33,13 +33,6 @@ pub struct Record {
     pub settings: Flags,
     /// SHA-256 of every file that was read, by the path that was given.
     pub inputs: BTreeMap<String, String>,
-}
-
-impl Flags {
-    /// Keeps what a flag came to that was not given.
-    pub fn settle(&mut self, name: &str, value: impl Into<Value>) {
-        self.0.entry(name.into()).or_insert(value.into());
-    }
 }
 
 impl Record {
@@ -153,7 +146,8 @@ fn drop_companions(given: &ArgMatches, stored: &mut Flags) {
         drop(&["lr", "history", "average", "stop-when-flat"]);
     }
     // Another optimiser's steps are of other sizes.
-    if typed("optimizer") && value("optimizer") != before {
+    let is_adam = |name: &Option<OsString>| name.as_ref().is_some_and(|name| name == "adam");
+    if typed("optimizer") && is_adam(&value("optimizer")) != is_adam(&before) {
         drop(&["lr", "history"]);
     }
 }

@@ -82,7 +82,7 @@ impl Settings {
         let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
         if outputs.memory.tile.is_some() && descent.by_pieces().is_none() {
             let what =
-                "--tile: --optimizer lbfgs moves all pixels at once; leave it out, or use adam";
+                "--tile: --optimizer lbfgs moves all pixels at once; add --optimizer auto or adam";
             return Err(Error::Usage(what.into()));
         }
         Ok(Settings { styles, output, format, loss, descent, finish })
@@ -239,7 +239,7 @@ pub fn scales(
 /// # Errors
 /// What is wrong with arguments, files, pictures and networks, and what the GPU reports.
 pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
-    let Task { common, look: args, mut flags, outputs, inputs, kept } = args.task(common)?;
+    let Task { common, look: args, flags, outputs, inputs, kept } = args.task(common)?;
     let settings = Settings::check(&args, &outputs)?;
     settings.check_outputs(&args, &outputs)?;
     let network = network(&args, &settings.loss, &inputs)?;
@@ -297,8 +297,9 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         Some(kept) => kept.notes.layouts[sizes.len() - 1],
         None => planner.at(&gpu, &graph, sizes.len() - 1, None)?.layout,
     };
-    let steps = steps.unwrap_or_else(|| default_steps(&planner.descent, &layout));
-    flags.settle("steps", steps);
+    // A run that goes on takes as many as it began with, whatever became of its memory since.
+    let begun = kept.as_ref().and_then(|kept| kept.notes.origin.steps);
+    let steps = steps.or(begun).unwrap_or_else(|| default_steps(&planner.descent, &layout));
     let content = content.fitted();
     let prepared =
         |style: Input| args.preserve_color.style(style.fitted().into_space_of(&content), &content);

@@ -29,7 +29,7 @@ pub struct Adam {
 }
 
 impl Adam {
-    /// A step size that suits pictures: smaller ones need more steps, larger ones shake (`docs/OPTIMISERS.md`).
+    /// A step size that suits pictures: smaller ones need more steps (`docs/OPTIMISERS.md`).
     pub const LR: f32 = 0.05;
     /// Decay of the mean of gradients.
     pub const BETA1: f32 = 0.9;

@@ -335,7 +335,7 @@ fn only_whole(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<Error> {
     };
     Ok(Error::Memory(format!(
         "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and --memory allows {} MB: \
-         take --optimizer adam, which works in tiles, or a smaller --size",
+         take --optimizer auto or adam, which work in tiles, or a smaller --size",
         budget / 1_000_000
     )))
 }
@@ -348,7 +348,7 @@ impl fmt::Display for MemoryPlan {
             (Some(TileLayout { keep, .. }), Some((count, (width, height), overhead))) => write!(
                 f,
                 "{count} tiles of {width}×{height} px ({overhead:.2} px computed for each), {:.0} MB of GPU buffers{}, \
-                 {:.0} MB of system memory for the picture and the optimiser's state",
+                 {:.0} MB of system memory for the picture and Adam's state",
                 mb(self.bytes),
                 if keep { ", each with its own maps" } else { "" },
                 mb(self.host_bytes)

@@ -28,11 +28,11 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// For a picture of `size` that starts from `picture` (3×H×W), of which `piece` numbers go to the GPU at a time.
-    /// `state` is that of an optimiser before, if there was one.
+    /// `before` is the state of an optimiser, if there was one: this one's is gone on with; of another's only the steps
+    /// count, and the average starts afresh.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) when a piece is too large for the adapter, and
-    /// [`Error::Shape`](crate::Error::Shape) when the state is another optimiser's.
+    /// [`Error::Memory`](crate::Error::Memory) when a piece is too large for the adapter.
     pub fn new(
         gpu: &Gpu,
         descent: &Descent,
@@ -47,20 +47,22 @@ impl Pieces {
         optimizer.record(tape.recorder(), &(&gradient).into(), &loss)?;
         let program = tape.finish()?;
         // Another optimiser may have come so far, where all of the picture was on the GPU.
-        let names = optimizer.tensors().into_iter().map(|(name, _)| name);
-        let own: Vec<String> = names.collect();
+        let count = |tensor: &Tensor| match tensor.shape().elements() {
+            own if own == piece => picture.len(),
+            own => own,
+        };
         let goes_on = |before: &&State| {
-            before.size == size && own.iter().all(|name| before.tensors.contains_key(name))
+            let there = |name: &String| before.tensors.get(name).map(Vec::len);
+            let all = optimizer.tensors();
+            before.size == size && all.iter().all(|(name, own)| there(name) == Some(count(own)))
         };
         let same = before.filter(goes_on);
         let mut state = BTreeMap::new();
         for (name, tensor) in optimizer.tensors() {
-            let own = tensor.shape().elements();
-            let count = if own == piece { picture.len() } else { own };
             let numbers = match same {
                 Some(same) => same.tensor(&name)?.to_vec(),
                 _ if name == AVERAGE || name == PICTURE => picture.clone(),
-                _ => vec![0.0; count],
+                _ => vec![0.0; count(tensor)],
             };
             state.insert(name, numbers);
         }

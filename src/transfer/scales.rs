@@ -22,10 +22,10 @@ const MOST: u32 = 16;
 /// How many sizes to paint at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scales {
-    /// As many as it takes to start with a long side of 181 to 255 px.
+    /// As many as it takes to start with a long side of 184 to 256 px.
     #[default]
     Auto,
-    /// As many as it takes to start with a long side of so many pixels, or less than √2 times as many.
+    /// As many as it takes to start with a long side of so many pixels, or less than √2 times as many (at most 16).
     From(u32),
     /// So many, the last one included; 1 is the size asked for only.
     Count(u32),

@@ -30,6 +30,9 @@ pub struct Origin {
     pub output: String,
     pub trace: Option<String>,
     pub save_every: Option<u64>,
+    /// Steps at the last scale, which may be a default that depends on the memory at the start.
+    #[serde(default)]
+    pub steps: Option<u64>,
     /// `--checkpoint-every`.
     pub every: Option<u64>,
     /// Whether the file was named with `--checkpoint`, and so stays.
@@ -147,6 +150,7 @@ impl Keeper {
             output: text(order.output),
             trace: order.trace.map(text),
             save_every: order.save_every,
+            steps: Some(order.steps),
             every: outputs.checkpoint_every,
             named: outputs.checkpoint.is_some() || kept.is_some_and(|k| k.notes.origin.named),
             adapter: common.adapter.clone(),
