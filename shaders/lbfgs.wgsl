@@ -7,8 +7,8 @@
 //
 // x: the trial point, just evaluated. base: the best point so far. Both and their gradients: count numbers; moved,
 // turned, pull, direction, and s and y of every slot: count numbers and zeros up to a multiple of four, because what
-// is done for every slot goes through them by fours: 2.5 times as fast on lavapipe. A coordinate is held where it lies on a bound and its gradient
-// pushes it out: held ones count as gradient 0, have no share in y and do not move.
+// is done for every slot goes through them by fours: 2.5 times as fast on lavapipe. A coordinate is held where it
+// lies on a bound and its gradient pushes it out: held ones count as gradient 0, have no share in y and do not move.
 //
 // In this order; over the picture one invocation an element in workgroups of 256, or (sums) a contiguous share of
 // elements a workgroup, always added in the same order. partials: for every sum, a number a workgroup. All write =.

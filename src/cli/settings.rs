@@ -1,5 +1,5 @@
-//! Settings as data: the flags of `stylize` that shape pixels, as they would be typed, with the defaults that depend on nothing else. They are
-//! written into the result, and stand in for the flags that a later command leaves out.
+//! Settings as data: the flags of `stylize` that shape pixels, as they would be typed, with the defaults that depend on
+//! nothing else. They are written into the result, and stand in for the flags that a later command leaves out.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
