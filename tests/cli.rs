@@ -619,6 +619,15 @@ fn tiles_and_masks_paint() {
     again.current_dir(studio.0.path()).args(["stylize", "--settings-from", "masked.png"]);
     works(&again.args(["-o", "again.png"]).output().expect("impasto runs"));
     assert_eq!(decode(&studio.path("again.png")), decode(&studio.path("masked.png")));
+    // Steps that nobody gave are no setting: what was not painted at all can be painted after all.
+    let mut after_all = impasto();
+    paint("none.png", &["--strength", "0"]);
+    after_all.current_dir(studio.0.path()).args(["stylize", "--settings-from", "none.png"]);
+    let said = after_all.args(["--strength", "0.5", "--size", "32", "-o", "some.png"]).output();
+    let said = said.expect("impasto runs");
+    works(&said);
+    assert!(stderr(&said).contains("steps in"), "{}", stderr(&said));
+    assert!(!stderr(&said).contains("after 0 steps"), "{}", stderr(&said));
     // Masks belong to styles: another one is painted without.
     let free = paint("free.png", &["--settings-from", "masked.png"]);
     assert!((0..height).any(|y| free.get_pixel(width - 1, y) != content.get_pixel(width - 1, y)));
