@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use impasto::gpu::Shader;
 use impasto::gpu::kernel::reflect;
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
 use naga::proc::BoundsCheckPolicies;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
