@@ -8,7 +8,7 @@ use impasto::{Error, Result};
 use sha2::{Digest, Sha256};
 
 use super::file;
-use super::settings::Record;
+use super::flags::Record;
 
 /// Reads files and remembers their hashes.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use super::Common;
+use super::flags::Common;
 use impasto::paint::LossRow;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapters::{self, AdapterReport, Choice};
 use super::kernel::{Kernel, KernelId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::shape::Precision;
 
 /// An opened GPU. Cloning shares it.
@@ -211,7 +211,8 @@ impl Gpu {
         match first {
             None => Ok(()),
             Some(Fault::OutOfMemory(what)) => Err(Error::Memory(format!(
-                "the GPU is out of memory ({what}); a smaller --size needs less"
+                "the GPU is out of memory ({what}); a smaller {} needs less",
+                Knob::Size
             ))),
             Some(Fault::Lost(what)) => Err(Error::DeviceLost(what)),
             Some(Fault::Other(what)) => Err(Error::Gpu(what)),

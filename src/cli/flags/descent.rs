@@ -4,12 +4,8 @@ use std::str::FromStr;
 
 use clap::Args;
 use impasto::optim::{Adam, Descent, Lbfgs, Method};
-use impasto::paint::Layout;
 use impasto::{Error, Result};
 
-/// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).
-const LBFGS_STEPS: u64 = 60;
-const ADAM_STEPS: u64 = 100;
 /// More are no use: the pictures of a hundred steps ago say little about the loss here.
 const MOST_HISTORY: usize = 100;
 
@@ -70,12 +66,6 @@ fn share(text: &str) -> Result<f32, String> {
         Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
         _ => Err("a share is a number between 0 and 1".into()),
     }
-}
-
-/// Steps at the last scale where nothing is said.
-pub fn default_steps(descent: &Descent, layout: &Layout) -> u64 {
-    let is_adam = descent.is_by_pieces() || layout.tiles.is_some();
-    if is_adam { ADAM_STEPS } else { LBFGS_STEPS }
 }
 
 impl DescentArgs {

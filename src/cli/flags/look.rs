@@ -7,14 +7,13 @@ use impasto::Result;
 use impasto::loss::{LossSettings, Normalization, StyleLoss};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
 use impasto::ops::Variation;
-use impasto::session::Scales;
+use impasto::session::{Preserve, Scales};
 use impasto::shape::Precision;
 
-use super::colour::Preserve;
 use super::descent::DescentArgs;
 
 /// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
-/// `--settings-from`. The rest are [`Outputs`](super::task::Outputs).
+/// `--settings-from`. The rest are [`Outputs`](super::outputs::Outputs).
 #[derive(Args, Debug)]
 pub struct Look {
     /// The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF
@@ -107,8 +106,7 @@ pub struct Look {
     #[arg(
         long,
         value_name = "luma|histogram|none",
-        default_value = "none",
-        hide_possible_values = true,
+        default_value_t = Preserve::None,
         help_heading = "Look"
     )]
     pub preserve_color: Preserve,

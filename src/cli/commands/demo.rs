@@ -9,17 +9,12 @@ use impasto::nets::Graph;
 use impasto::optim::Descent;
 use impasto::paint::Start;
 use impasto::picture::{Format, Picture};
-use impasto::session::Scales;
+use impasto::session::{self, Begin, Finish, Planner, Scales, Scene, Session};
 use impasto::{Error, Result, demo, nets};
 
-use super::colour::Finish;
-use super::memory::MemoryArgs;
-use super::paint::{Order, describe, paint};
-use super::plans::Planner;
-use super::run::{Place, Run};
-use super::scene::Scene;
-use super::stylize::scales;
-use super::{Common, file};
+use crate::cli::flags::{Common, MemoryArgs};
+use crate::cli::order::Order;
+use crate::cli::{describe, file, watch};
 
 /// Arguments of `impasto demo`.
 #[derive(Args)]
@@ -56,37 +51,22 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     let loss = LossSettings::default();
     let network = nets::default_network(None)?.truncated(&loss.taps())?;
     let planner = Planner {
-        sizes: scales(&network, Scales::Auto, SIZE, &[SIZE]),
+        sizes: session::sizes(&network, Scales::Auto, SIZE, &[SIZE]),
         styles: vec![SIZE],
         masks: 0,
         loss,
         descent: Descent::default(),
-        memory: MemoryArgs::default(),
+        budget: MemoryArgs::default().budget(&gpu),
+        tile: None,
     };
-    let scene = Scene {
-        content: &content,
-        styles: &[(style, 1.0)],
-        regions: Regions::default(),
-        finish: Finish::Painting,
-        planner,
-    };
-    let order = Order {
-        output: &output,
-        format: Format::Png,
-        steps: STEPS,
-        trace: None,
-        save_every: None,
-        settings: None,
-    };
-    common.say(|| describe(&network, content.size()));
-    paint(
-        common,
-        &gpu,
-        &Graph::new(network)?,
-        &scene,
-        &order,
-        Run::new(Place::first(Start::Content), Vec::new(), None),
-    )
+    let (regions, finish) = (Regions::default(), Finish::Painting);
+    let scene = Scene { content, styles: vec![(style, 1.0)], regions, finish };
+    let order = Order { output: &output, format: Format::Png, trace: None, settings: None };
+    common.say(|| describe::network(&network, SIZE));
+    let (tunes, choice) = (!common.no_tune, common.choice());
+    let begin = Begin { tunes, choice, ..Begin::new(Start::Content, STEPS) };
+    let session = Session::new(gpu, Graph::new(network)?, scene, planner, begin);
+    watch::run(common, &order, session, None)
 }
 
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {

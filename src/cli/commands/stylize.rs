@@ -9,22 +9,19 @@ use impasto::nets::{Graph, Network, NetworkSpec};
 use impasto::optim::Descent;
 use impasto::paint::Start;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
-use impasto::session::scales::style_size;
-use impasto::session::{Preset, Scales};
+use impasto::session::{
+    self, Begin, Finish, Planner, Preserve, Preset, Scales, Scene, Session, Standing,
+};
 use impasto::{Error, Result};
+use pollster::block_on;
 
-use super::checkpoint::Keeper;
-use super::colour::Finish;
-use super::descent::default_steps;
-use super::inputs::Inputs;
-use super::look::Look;
-use super::paint::{Order, describe, paint};
-use super::plans::Planner;
-use super::run::{Place, Run};
-use super::scene::Scene;
-use super::settings::Record;
-use super::task::{Outputs, StylizeArgs, Task};
-use super::{Common, beside, file, say};
+use crate::cli::checkpoint::Keeper;
+use crate::cli::flags::{Common, Look, Outputs, Record, StylizeArgs};
+use crate::cli::inputs::Inputs;
+use crate::cli::order::Order;
+use crate::cli::output::{beside, say, told};
+use crate::cli::task::Task;
+use crate::cli::{describe, file, watch};
 
 /// A painting's path and weight: `FILE` or `FILE=WEIGHT`.
 fn style(text: &str) -> Result<(PathBuf, f32)> {
@@ -40,7 +37,21 @@ fn style(text: &str) -> Result<(PathBuf, f32)> {
 }
 
 fn layers(flag: &str, list: &str) -> Result<Vec<LayerWeight>> {
-    LayerWeight::list(list).map_err(|e| Error::Usage(format!("{flag} {list}: {e}")))
+    LayerWeight::list(list).map_err(|e| Error::Usage(format!("{flag} {list}: {}", told(&e))))
+}
+
+/// What is made of a painting.
+fn finish(preserve: Preserve, colour_only: bool) -> Result<Finish> {
+    match (preserve, colour_only) {
+        (Preserve::Luma, true) => Err(Error::Usage(
+            "--color-only takes the painting's colours and --preserve-color luma the content's: \
+             give one of them"
+                .into(),
+        )),
+        (_, true) => Ok(Finish::ColourOnly),
+        (Preserve::Luma, false) => Ok(Finish::LumaOnly),
+        (_, false) => Ok(Finish::Painting),
+    }
 }
 
 /// What the command line says, checked against itself.
@@ -76,7 +87,7 @@ impl Settings {
             detail_weight: args.detail,
             strength: args.strength,
         };
-        let finish = match Finish::new(args.preserve_color, args.color_only)? {
+        let finish = match finish(args.preserve_color, args.color_only)? {
             // The photograph has its own colours already, and taking them apart would round them.
             _ if args.strength == 0.0 => Finish::Painting,
             finish => finish,
@@ -223,17 +234,90 @@ impl Input {
     }
 }
 
-/// The sizes to paint at: those whose pictures, and the style pictures beside them, the network can see.
-pub fn scales(
-    network: &Network,
-    count: Scales,
-    size: (u32, u32),
-    styles: &[(u32, u32)],
-) -> Vec<(u32, u32)> {
-    let seen = |(w, h): (u32, u32)| network.check_size(w, h, network.layers.len()).is_ok();
-    count.sizes(size, |now| {
-        seen(now) && styles.iter().all(|style| seen(style_size(*style, now, size)))
-    })
+/// All files that are read, decoded and checked; nothing is resampled yet.
+struct Read {
+    network: Network,
+    content: Input,
+    styles: Vec<(Input, f32)>,
+    init: Option<Picture>,
+    regions: Regions,
+}
+
+impl Read {
+    fn all(args: &Look, settings: &Settings, inputs: &Inputs) -> Result<Self> {
+        let network = network(args, &settings.loss, inputs)?;
+        let most = settings.format.max_side().min(MAX_SIDE);
+        let input = |path: &Path, long_side, flag, most| {
+            Input::read(path, &inputs.read(path)?, long_side, flag, most, &network)
+        };
+        let content = input(&args.content, args.size, "--size", most)?;
+        let long_side = args.style_size.unwrap_or(content.size.0.max(content.size.1));
+        let style = |(path, weight): &(PathBuf, f32)| {
+            Ok((input(path, long_side, "--style-size", MAX_SIDE)?, *weight))
+        };
+        let styles = settings.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
+        let decode =
+            |path: &Path| Picture::decode(&inputs.read(path)?, &path.display().to_string());
+        let init = init_file(args).map(decode).transpose()?;
+        let mask = |path: &PathBuf| {
+            let mask = Mask::of(&decode(path)?);
+            if mask.plane().iter().all(|share| *share == 0.0) {
+                let what = "nothing in this mask is white".into();
+                return Err(Error::File { path: path.display().to_string(), what });
+            }
+            Ok(mask)
+        };
+        let masks = |paths: &[PathBuf]| paths.iter().map(mask).collect::<Result<Vec<_>>>();
+        let regions = Regions { content: masks(&args.mask)?, style: masks(&args.style_mask)? };
+        Ok(Read { network, content, styles, init, regions })
+    }
+
+    /// The sizes to paint at.
+    fn sizes(&self, scales: Scales) -> Vec<(u32, u32)> {
+        session::sizes(&self.network, scales, self.content.size, &self.style_sizes())
+    }
+
+    fn style_sizes(&self) -> Vec<(u32, u32)> {
+        self.styles.iter().map(|(style, _)| style.size).collect()
+    }
+
+    /// The pictures at their sizes, in the content's colour space; and where painting starts.
+    fn scene(self, args: &Look, finish: Finish) -> (Scene, Start) {
+        let content = self.content.fitted();
+        let prepared = |style: Input| {
+            args.preserve_color.style(style.fitted().into_space_of(&content), &content)
+        };
+        let styles: Vec<_> =
+            self.styles.into_iter().map(|(style, weight)| (prepared(style), weight)).collect();
+        let start = match (args.init.as_str(), self.init) {
+            (_, Some(picture)) => Start::Picture(Box::new(picture.into_space_of(&content))),
+            ("noise", None) => Start::Noise(args.seed),
+            ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
+            _ => Start::Content,
+        };
+        let sizes = styles.iter().map(|(style, _)| style.size());
+        let regions = self.regions.resized(content.size(), sizes);
+        (Scene { content, styles, regions, finish }, start)
+    }
+}
+
+/// That every mask leaves something for the network to see, at every size that is painted.
+fn check_masks(args: &Look, graph: &Graph, read: &Read, planner: &Planner) -> Result<()> {
+    let taps = planner.loss.style_taps();
+    let check = |path: &Path, mask: &Mask, size| {
+        mask.check(graph, &taps, size)
+            .map_err(|e| Error::File { path: path.display().to_string(), what: e.to_string() })
+    };
+    for (scale, size) in planner.sizes.iter().enumerate() {
+        for (path, mask) in args.mask.iter().zip(&read.regions.content) {
+            check(path, mask, *size)?;
+        }
+        let styles = args.style_mask.iter().zip(&read.regions.style).zip(planner.styles_at(scale));
+        for ((path, mask), size) in styles {
+            check(path, mask, size)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs the command.
@@ -244,97 +328,75 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let Task { common, look: args, flags, outputs, inputs, kept } = args.task(common)?;
     let settings = Settings::check(&args, &outputs)?;
     settings.check_outputs(&args, &outputs)?;
-    let network = network(&args, &settings.loss, &inputs)?;
-    let most = settings.format.max_side().min(MAX_SIDE);
-    let input = |path: &Path, long_side, flag, most| {
-        Input::read(path, &inputs.read(path)?, long_side, flag, most, &network)
+    let read = Read::all(&args, &settings, &inputs)?;
+    // The initial picture alone is wanted at its full size.
+    let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
+    let scales = if steps == Some(0) { Scales::Count(1) } else { args.scales };
+    let mut planner = Planner {
+        sizes: read.sizes(scales),
+        styles: read.style_sizes(),
+        masks: args.mask.len(),
+        loss: settings.loss.clone(),
+        descent: settings.descent,
+        budget: u64::MAX,
+        tile: outputs.memory.tile.map(|tile| tile as usize),
     };
-    let content = input(&args.content, args.size, "--size", most)?;
-    let long_side = args.style_size.unwrap_or(content.size.0.max(content.size.1));
-    let style = |(path, weight): &(PathBuf, f32)| {
-        Ok((input(path, long_side, "--style-size", MAX_SIDE)?, *weight))
-    };
-    let styles = settings.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
-    let decode = |path: &Path| Picture::decode(&inputs.read(path)?, &path.display().to_string());
-    let init = init_file(&args).map(decode).transpose()?;
-    let mask = |path: &PathBuf| {
-        let mask = Mask::of(&decode(path)?);
-        if mask.plane().iter().all(|share| *share == 0.0) {
-            let what = "nothing in this mask is white".into();
-            return Err(Error::File { path: path.display().to_string(), what });
-        }
-        Ok(mask)
-    };
-    let masks = |paths: &[PathBuf]| paths.iter().map(mask).collect::<Result<Vec<_>>>();
-    let regions = Regions { content: masks(&args.mask)?, style: masks(&args.style_mask)? };
-
+    let padding = args.first_padding.unwrap_or(read.network.padding);
+    let network = describe::network(&read.network, read.content.size);
+    let graph = Graph::new(read.network.clone())?
+        .with_first_padding(padding)
+        .with_precision(args.precision);
+    check_masks(&args, &graph, &read, &planner)?;
     if args.strength == 0.0 && !common.quiet {
         note!("--strength 0: nothing is painted, the result is the resized photograph");
     }
     let gpu = common.open_gpu_for(args.precision)?;
-    common.say(|| describe(&network, content.size));
+    common.say(|| network);
     if let Some(preset) = preset(&args)? {
         common.say(|| format!("preset {}: {}", preset.name, preset.about));
     }
-    // The initial picture alone is wanted at its full size.
-    let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
-    let count = if steps == Some(0) { Scales::Count(1) } else { args.scales };
-    let style_sizes: Vec<_> = styles.iter().map(|(style, _)| style.size).collect();
-    let sizes = scales(&network, count, content.size, &style_sizes);
-    let padding = args.first_padding.unwrap_or(network.padding);
-    let graph = Graph::new(network)?.with_first_padding(padding).with_precision(args.precision);
-    let planner = Planner {
-        sizes: sizes.clone(),
-        styles: style_sizes,
-        masks: args.mask.len(),
-        loss: settings.loss,
-        descent: settings.descent,
-        memory: outputs.memory.clone(),
-    };
+    planner.budget = outputs.memory.budget(&gpu);
     if outputs.memory.plan {
         return print_plans(&common, &gpu, &graph, &planner);
     }
     // Before any pixel is resampled: what can't fit is said at once. A run that goes on uses memory as before.
-    let layout = match kept.as_ref().filter(|kept| kept.notes.layouts.len() == sizes.len()) {
-        Some(kept) => kept.notes.layouts[sizes.len() - 1],
-        None => planner.at(&gpu, &graph, sizes.len() - 1, None)?.layout,
+    let last = planner.sizes.len() - 1;
+    let layout = match kept.as_ref().filter(|kept| kept.notes.layouts.len() == last + 1) {
+        Some(kept) => kept.notes.layouts[last],
+        None => planner.at(&gpu, &graph, last, planner.budget)?.layout,
     };
     // A run that goes on takes as many as it began with, whatever became of its memory since.
     let begun = kept.as_ref().and_then(|kept| kept.notes.origin.steps);
-    let steps = steps.or(begun).unwrap_or_else(|| default_steps(&planner.descent, &layout));
-    let content = content.fitted();
-    let prepared =
-        |style: Input| args.preserve_color.style(style.fitted().into_space_of(&content), &content);
-    let styles: Vec<_> = styles.into_iter().map(|(s, weight)| (prepared(s), weight)).collect();
-    let start = match (args.init.as_str(), init) {
-        (_, Some(picture)) => Start::Picture(Box::new(picture.into_space_of(&content))),
-        ("noise", None) => Start::Noise(args.seed),
-        ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
-        _ => Start::Content,
-    };
-    let regions = regions.resized(content.size(), styles.iter().map(|(style, _)| style.size()));
+    let steps = steps.or(begun).unwrap_or_else(|| planner.default_steps(&layout));
+    let (scene, start) = read.scene(&args, settings.finish);
     let record = Record::new(common.no_tune, flags, inputs.hashes());
     let order = Order {
         output: &settings.output,
         format: settings.format,
-        steps,
         trace: outputs.trace.as_deref(),
-        save_every: outputs.save_every,
         settings: Some(record.to_json()),
     };
-    let keeper = Keeper::new(&common, record, &outputs, &order, kept.as_ref());
-    let (place, trace) = match kept {
-        Some(kept) => kept.place(&sizes)?,
-        None => (Place::first(start), Vec::new()),
+    let sizes = planner.sizes.as_slice();
+    let keeper = Keeper::new(&common, record, &outputs, (&order, steps), (sizes, kept.as_ref()));
+    let (standing, trace) = match kept {
+        Some(kept) => kept.standing(sizes)?,
+        None => (Standing::first(start), Vec::new()),
     };
-    let finish = settings.finish;
-    let scene = Scene { content: &content, styles: &styles, regions, finish, planner };
-    paint(&common, &gpu, &graph, &scene, &order, Run::new(place, trace, Some(keeper)))
+    let (tunes, choice) = (!common.no_tune, common.choice());
+    let begin = Begin { standing, trace, steps, save_every: outputs.save_every, tunes, choice };
+    let session = Session::new(gpu, graph, scene, planner, begin);
+    watch::run(&common, &order, session, Some(keeper))
 }
 
 /// What `--plan` says, on standard output.
 fn print_plans(common: &Common, gpu: &Gpu, graph: &Graph, planner: &Planner) -> Result<ExitCode> {
-    let plans = planner.all(common, gpu, graph, &mut None)?;
+    let plans = block_on(session::plans(
+        gpu,
+        graph,
+        planner,
+        !common.no_tune,
+        &mut watch::Planning(common),
+    ))?;
     for ((width, height), plan) in planner.sizes.iter().zip(plans) {
         say(&format!("{width}×{height} px: {plan}"))?;
     }

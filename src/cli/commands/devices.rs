@@ -7,7 +7,8 @@ use impasto::gpu::AdapterReport;
 use impasto::gpu::adapters::{self, NONE_AT_ALL};
 use impasto::{Error, Result};
 
-use super::{Common, say};
+use crate::cli::flags::Common;
+use crate::cli::output::say;
 
 /// Arguments of `impasto devices`.
 #[derive(Args)]
@@ -29,7 +30,7 @@ pub fn run(common: &Common, args: &DevicesArgs) -> Result<ExitCode> {
     }
     if args.json {
         let text = serde_json::to_string_pretty(&adapters);
-        say(&text.map_err(|e| Error::Gpu(e.to_string()))?)?;
+        say(&text.map_err(|e| Error::System(e.to_string()))?)?;
     }
     if adapters.is_empty() {
         let message = match common.backend {

@@ -14,7 +14,9 @@ use impasto::shape::Precision;
 use impasto::{Error, Result};
 use pollster::block_on;
 
-use super::{Common, file, say, tune};
+use crate::cli::flags::Common;
+use crate::cli::output::say;
+use crate::cli::{file, remembered};
 
 /// Arguments of `impasto bench`.
 #[derive(Args)]
@@ -243,7 +245,7 @@ pub fn network(spec: &NetworkSpec) -> Result<Network> {
 /// Opens the device and says which it is: figures without it mean nothing.
 fn open(common: &Common, precision: Precision) -> Result<Gpu> {
     let gpu = common.open_gpu_for(precision)?;
-    tune::load(common, &gpu);
+    remembered::load(common, &gpu);
     let report = Report::new(&gpu);
     say(&format!("{} ({})", report.adapter, report.driver))?;
     Ok(gpu)
@@ -251,7 +253,7 @@ fn open(common: &Common, precision: Precision) -> Result<Gpu> {
 
 fn write_json(path: Option<&Path>, report: &Report) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
-    let mut text = serde_json::to_vec_pretty(report).map_err(|e| Error::Gpu(e.to_string()))?;
+    let mut text = serde_json::to_vec_pretty(report).map_err(|e| Error::System(e.to_string()))?;
     text.push(b'\n');
     file::write_atomic(path, &text)
 }

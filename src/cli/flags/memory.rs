@@ -2,10 +2,7 @@
 
 use bytesize::ByteSize;
 use clap::Args;
-use impasto::Result;
 use impasto::gpu::Gpu;
-use impasto::plan::MemoryPlan;
-use impasto::plan::Scene;
 
 /// The share of a GPU's own memory that is used where nothing is said: the desktop needs some, too.
 const SHARE_OF_GPU: f64 = 0.8;
@@ -43,15 +40,6 @@ impl MemoryArgs {
     /// Bytes of GPU buffers that may be taken.
     pub fn budget(&self, gpu: &Gpu) -> u64 {
         self.memory.unwrap_or_else(|| default_budget(gpu))
-    }
-
-    /// The fastest plan that fits, or fits into `budget` where that is given.
-    ///
-    /// # Errors
-    /// [`impasto::Error::Memory`] when none does.
-    pub fn plan(&self, gpu: &Gpu, scene: &Scene<'_>, budget: Option<u64>) -> Result<MemoryPlan> {
-        let budget = budget.unwrap_or_else(|| self.budget(gpu));
-        MemoryPlan::choose(gpu, scene, budget, self.tile.map(|tile| tile as usize))
     }
 }
 
