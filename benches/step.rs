@@ -5,14 +5,14 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use impasto::Result;
 use impasto::bench::numbers;
-use impasto::gpu::{Choice, Gpu, Program};
+use impasto::gpu::{Choice, Frozen, Gpu, Program};
+use impasto::loss::{LayerWeight, LossSettings, Regions};
 use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
 use impasto::optim::Descent;
+use impasto::paint::{Job, Layout, Painter, Start, Verdict};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
-use impasto::tensor::Frozen;
-use impasto::transfer::{Job, LayerWeight, Layout, LossSettings, Painter, Regions, Start, Verdict};
 use pollster::block_on;
 
 fn gpu() -> Gpu {

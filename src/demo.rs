@@ -1,9 +1,9 @@
 //! The demo's own pictures, rendered by a compute shader: a place, and a painting.
 
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader};
 use crate::picture::{Depth, Picture};
-use crate::shader;
 
 /// The shader.
 pub static SHADER: Shader = shader!("demo");

@@ -4,15 +4,16 @@
 //! # The walk
 //! Bytes become a [`picture::Picture`]; a [`nets::Network`] of the VGG family becomes a [`nets::Graph`], which
 //! records [`ops`] on a [`tape::Tape`]; the tape with its backward pass becomes a [`gpu::Program`], a list
-//! of dispatches that is replayed every step. [`transfer::Painter`] puts these together: it measures
-//! the targets, records the loss ([`transfer::loss`]) and lets an [`optim::Optimizer`] move the picture.
+//! of dispatches that is replayed every step. [`paint::Painter`] puts these together: it measures
+//! the targets, records the loss ([`loss`]) and lets an [`optim::Optimizer`] move the picture.
 //!
 //! ```no_run
 //! use impasto::gpu::{Choice, Gpu};
 //! use impasto::nets::{Graph, default_network};
 //! use impasto::optim::Descent;
 //! use impasto::picture::{Format, Picture};
-//! use impasto::transfer::{Job, Layout, LossSettings, Painter, Regions, Start, Verdict};
+//! use impasto::loss::{LossSettings, Regions};
+//! use impasto::paint::{Job, Layout, Painter, Start, Verdict};
 //!
 //! # async fn paint(photograph: &[u8], painting: &[u8]) -> impasto::Result<Vec<u8>> {
 //! let gpu = Gpu::open(&Choice::default()).await?;
@@ -37,13 +38,17 @@ pub mod bench;
 pub mod demo;
 pub mod error;
 pub mod gpu;
+pub mod loss;
 pub mod nets;
 pub mod ops;
 pub mod optim;
+pub mod paint;
 pub mod picture;
+pub mod plan;
+pub mod session;
+pub mod shape;
 pub mod tape;
-pub mod tensor;
-pub mod transfer;
+pub mod tiles;
 pub mod tune;
 pub use error::{Error, Result};
 
@@ -60,8 +65,8 @@ pub fn shaders() -> Vec<&'static Shader> {
         &optim::adam::SHADER,
         &optim::average::SHADER,
         &optim::lbfgs::SHADER,
-        &transfer::loss_scale::SHADER,
-        &transfer::ring::SHADER,
+        &tape::loss_scale::SHADER,
+        &paint::ring::SHADER,
     ];
     let mut all: Vec<&'static Shader> = ops.chain(others).collect();
     all.sort_by_key(|shader| shader.name);

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::{numbers, record, timed};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Program};
+use crate::gpu::{Frozen, Gpu, Program, Tensor};
 use crate::nets::Graph;
 pub use crate::ops::conv2d::Class;
 use crate::ops::conv2d::{Conv2d, Variant, conv2d};
-use crate::tensor::{Frozen, Precision, Tensor};
+use crate::shape::Precision;
 
 /// Seconds for which a variant is replayed; the fastest replay counts.
 const BUDGET: f64 = 0.1;

@@ -11,7 +11,7 @@ use std::process::Output;
 use impasto::bench::kernels::{Direction, KernelRow};
 use impasto::bench::{Report, Row, compare};
 use impasto::ops::conv2d::Variant;
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 
 /// `impasto bench …` in a folder, on the device that the other tests run on.
 fn bench(folder: &Path, args: &[&str]) -> Output {

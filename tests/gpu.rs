@@ -3,14 +3,13 @@
 mod common;
 
 use common::{choice, gpu};
-use impasto::gpu::{Choice, Gpu, KernelId, Recorder, Shader};
+use impasto::gpu::{Choice, Frozen, Gpu, KernelId, Recorder, Shader};
 use impasto::ops::{self, Conv2d};
 use impasto::tape::Tape;
-use impasto::tensor::Frozen;
 use impasto::{Error, Result};
 use pollster::block_on;
 
-static SCALE: Shader = impasto::shader!("scale");
+static SCALE: Shader = Shader::new("scale", include_str!("../shaders/scale.wgsl"));
 static RUN: KernelId = KernelId::new(&SCALE, "run");
 
 #[test]

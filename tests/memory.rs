@@ -4,14 +4,13 @@ mod common;
 
 use common::choice;
 use impasto::gpu::Gpu;
+use impasto::loss::{LossSettings, Mask, Regions, StyleLoss};
 use impasto::nets::{Graph, default_network};
 use impasto::optim::{Descent, Method};
+use impasto::paint::{Carried, Event, Job, LossRow, Painter, Start, Verdict};
 use impasto::picture::{Depth, Picture};
-use impasto::tensor::Precision;
-use impasto::transfer::memory::{MemoryPlan, Scene};
-use impasto::transfer::{
-    Carried, Event, Job, LossRow, LossSettings, Mask, Painter, Regions, Start, StyleLoss, Verdict,
-};
+use impasto::plan::{MemoryPlan, Scene};
+use impasto::shape::Precision;
 use impasto::{Error, Result};
 
 const HUGE: u64 = 1 << 40;

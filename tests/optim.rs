@@ -4,16 +4,15 @@ mod common;
 
 use common::{checked_gpu, gpu, random, rng};
 use impasto::Result;
-use impasto::gpu::{Gpu, Recorder};
+use impasto::gpu::{Frozen, Gpu, Recorder};
+use impasto::loss::{LayerWeight, LossSettings, Regions};
 use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
 use impasto::optim::{Average, Descent, Method, Optimizer};
+use impasto::paint::{Event, Job, Layout, LossRow, Painter, Start, Verdict};
 use impasto::picture::{Depth, Picture};
+use impasto::shape::Shape;
 use impasto::tape::{Tape, Var};
-use impasto::tensor::{Frozen, Shape};
-use impasto::transfer::{
-    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Regions, Start, Verdict,
-};
 use rand::RngExt;
 
 /// The same rules as `shaders/lbfgs.wgsl`, written with whole vectors, the recursion as in the book.

@@ -8,11 +8,12 @@ mod common;
 
 use common::gpu;
 use impasto::Result;
+use impasto::loss::targets::{Styles, Targets};
+use impasto::loss::{LayerWeight, LossSettings, StyleLoss};
 use impasto::nets::{Graph, Network, Padding, Preprocess};
 use impasto::picture::{Depth, Format, Picture};
+use impasto::session::{PRESETS, Preset};
 use impasto::tape::Tape;
-use impasto::transfer::loss::{Styles, Targets};
-use impasto::transfer::{LayerWeight, LossSettings, PRESETS, Preset, StyleLoss};
 use serde::Deserialize;
 
 /// The loss of the picture, and every fifth number of its gradient.

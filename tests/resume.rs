@@ -13,8 +13,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use impasto::optim::State;
+use impasto::paint::Carried;
 use impasto::picture::{Depth, Format, Metadata, Picture, settings};
-use impasto::transfer::{Carried, Checkpoint};
+use impasto::session::Checkpoint;
 use rand::RngExt;
 
 /// A folder with a content and a style picture, and a run of 40 + 80 steps.

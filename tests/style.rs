@@ -5,11 +5,11 @@ mod common;
 
 use common::{gpu, relative_error};
 use impasto::Result;
+use impasto::loss::targets::{Styles, Targets};
+use impasto::loss::{LossSettings, Normalization, StyleLoss};
 use impasto::nets::{Graph, Network, Preprocess};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
-use impasto::transfer::loss::{Styles, Targets};
-use impasto::transfer::{LossSettings, Normalization, StyleLoss};
 
 fn graph() -> Graph {
     let mut network = Network::random(8, 5, Some("relu4_1")).expect("a random network");

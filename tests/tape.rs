@@ -3,9 +3,10 @@
 mod common;
 
 use common::{gpu, random, rng};
+use impasto::gpu::Frozen;
 use impasto::ops::{self, Conv2d};
+use impasto::shape::Shape;
 use impasto::tape::Tape;
-use impasto::tensor::{Frozen, Shape};
 use impasto::{Error, Result};
 
 #[test]

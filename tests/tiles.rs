@@ -5,17 +5,17 @@ mod common;
 use common::{gpu, relative_error};
 use impasto::Result;
 use impasto::gpu::Gpu;
+use impasto::loss::style::{Normalization, StyleLoss};
+use impasto::loss::targets::Targets;
+use impasto::loss::{LayerWeight, LossSettings, Mask, Regions, Styles};
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::ops::{Padding, Variation};
 use impasto::picture::{Depth, Picture};
+use impasto::shape::Precision;
 use impasto::tape::Tape;
-use impasto::tensor::Precision;
-use impasto::transfer::grid::Grid;
-use impasto::transfer::loss::Targets;
-use impasto::transfer::loss_scale;
-use impasto::transfer::style::{Normalization, StyleLoss};
-use impasto::transfer::tiled::{Tiled, TiledTargets};
-use impasto::transfer::{LayerWeight, LossSettings, Mask, Regions, Styles};
+use impasto::tape::loss_scale;
+use impasto::tiles::grid::Grid;
+use impasto::tiles::tiled::{Tiled, TiledTargets};
 
 /// Structure at all scales that no tile repeats.
 fn pattern((width, height): (u32, u32), seed: u32) -> Picture {

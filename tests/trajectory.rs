@@ -14,17 +14,16 @@ mod pruned;
 
 use common::gpu;
 use impasto::gpu::Gpu;
+use impasto::loss::targets::{Styles, Targets};
+use impasto::loss::{LayerWeight, LossSettings, Regions};
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::ops::conv2d::Variant;
 use impasto::optim::Descent;
+use impasto::paint::{Event, Job, Layout, LossRow, Painter, Start, Verdict};
 use impasto::picture::{Depth, Format, Picture};
+use impasto::shape::Precision;
 use impasto::tape::Tape;
-use impasto::tensor::Precision;
-use impasto::transfer::loss::{Styles, Targets};
-use impasto::transfer::loss_scale;
-use impasto::transfer::{
-    Event, Job, LayerWeight, Layout, LossRow, LossSettings, Painter, Regions, Start, Verdict,
-};
+use impasto::tape::loss_scale;
 use impasto::{Result, tune};
 use serde::Deserialize;
 

@@ -6,11 +6,11 @@ use web_time::Instant;
 use super::peak::Ceilings;
 use super::{median, numbers, record, timed};
 use crate::error::Result;
-use crate::gpu::{Gpu, Program};
+use crate::gpu::{Frozen, Gpu, Program, Tensor};
 use crate::nets::{Conv, Layer, Network};
 use crate::ops::conv2d::{self, Conv2d, conv2d};
 use crate::ops::gram::{self, Gram};
-use crate::tensor::{Frozen, Precision, Tensor};
+use crate::shape::Precision;
 
 /// Results that are checked against f64 on the host.
 const SAMPLES: usize = 64;

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Program};
+use crate::gpu::{Gpu, Program, Tensor};
 use crate::ops::cast;
+use crate::shape::Precision;
 use crate::tape::{Tape, Var};
-use crate::tensor::{Precision, Tensor};
 
 /// What a bench found, and where.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -5,11 +5,11 @@ use web_time::Instant;
 
 use super::{Report, Row, median, numbers, timed};
 use crate::error::{Error, Result};
+use crate::gpu::shader;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
 use crate::ops::cast;
-use crate::shader;
+use crate::shape::Precision;
 use crate::tape::Tape;
-use crate::tensor::Precision;
 
 pub(crate) static SHADER: Shader = shader!("peak");
 static MULTIPLY_ADD: KernelId = KernelId::new(&SHADER, "multiply_add");

@@ -6,12 +6,13 @@ use web_time::Instant;
 use super::{median, numbers};
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::loss::{LayerWeight, LossSettings, Regions};
 use crate::nets::{Graph, Network, NetworkSpec};
 use crate::optim::Descent;
+use crate::paint::{Job, Layout, Painter, Start, Verdict};
 use crate::picture::{Depth, Picture};
+use crate::shape::Precision;
 use crate::tape::Tape;
-use crate::tensor::Precision;
-use crate::transfer::{Job, LayerWeight, Layout, LossSettings, Painter, Regions, Start, Verdict};
 
 /// Seconds of a lap: long enough that its start and end do not count.
 const LAP: f64 = 0.25;

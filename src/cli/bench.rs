@@ -10,7 +10,7 @@ use impasto::bench::peak::Ceilings;
 use impasto::bench::{Report, Row, report, step};
 use impasto::gpu::Gpu;
 use impasto::nets::{Network, NetworkSpec, default_network};
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use impasto::{Error, Result};
 use pollster::block_on;
 

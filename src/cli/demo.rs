@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use impasto::loss::{LossSettings, Regions};
 use impasto::nets::Graph;
 use impasto::optim::Descent;
+use impasto::paint::Start;
 use impasto::picture::{Format, Picture};
-use impasto::transfer::{LossSettings, Regions, Scales, Start};
+use impasto::session::Scales;
 use impasto::{Error, Result, demo, nets};
 
 use super::colour::Finish;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use impasto::optim::{Adam, Descent, Lbfgs, Method};
-use impasto::transfer::Layout;
+use impasto::paint::Layout;
 use impasto::{Error, Result};
 
 /// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use impasto::Result;
+use impasto::loss::{LossSettings, Normalization, StyleLoss};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
 use impasto::ops::Variation;
-use impasto::tensor::Precision;
-use impasto::transfer::{LossSettings, Normalization, Scales, StyleLoss};
+use impasto::session::Scales;
+use impasto::shape::Precision;
 
 use super::colour::Preserve;
 use super::descent::DescentArgs;

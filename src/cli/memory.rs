@@ -4,8 +4,8 @@ use bytesize::ByteSize;
 use clap::Args;
 use impasto::Result;
 use impasto::gpu::Gpu;
-use impasto::transfer::MemoryPlan;
-use impasto::transfer::memory::Scene;
+use impasto::plan::MemoryPlan;
+use impasto::plan::Scene;
 
 /// The share of a GPU's own memory that is used where nothing is said: the desktop needs some, too.
 const SHARE_OF_GPU: f64 = 0.8;

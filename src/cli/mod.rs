@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use impasto::gpu::{Backend, Choice, Gpu};
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use impasto::{Error, Result};
 
 /// Paints a photograph in the style of a painting, on any GPU.

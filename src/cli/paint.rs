@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, Network};
+use impasto::paint::{Event, Layout, LossRow, Painter, Start, Verdict};
 use impasto::picture::{Format, Metadata, Picture};
-use impasto::transfer::{Event, Layout, LossRow, Painter, Start, Verdict};
 use impasto::{Error, Result};
 use serde::{Deserialize, Serialize};
 

@@ -2,9 +2,12 @@
 
 use impasto::Result;
 use impasto::gpu::Gpu;
+use impasto::loss::LossSettings;
 use impasto::nets::Graph;
 use impasto::optim::Descent;
-use impasto::transfer::{LossSettings, MemoryPlan, memory, scales};
+use impasto::plan;
+use impasto::plan::MemoryPlan;
+use impasto::session::scales;
 
 use super::memory::MemoryArgs;
 use super::{Common, run};
@@ -58,7 +61,7 @@ impl Planner {
     ) -> Result<MemoryPlan> {
         let (size, styles) = (self.sizes[scale], self.styles_at(scale).collect::<Vec<_>>());
         let (settings, masks, descent) = (&self.loss, self.masks, self.descent);
-        let scene = memory::Scene { graph, settings, size, styles: &styles, masks, descent };
+        let scene = plan::Scene { graph, settings, size, styles: &styles, masks, descent };
         self.memory.plan(gpu, &scene, budget)
     }
 }

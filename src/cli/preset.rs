@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command};
 use impasto::Result;
-use impasto::transfer::Preset;
+use impasto::session::Preset;
 
 /// The flags of a preset, by their long names, beside an optimiser of that name: a step size is Adam's.
 fn flags(of: &Preset, optimizer: &str) -> Vec<(&'static str, String)> {

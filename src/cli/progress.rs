@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::Common;
-use impasto::transfer::LossRow;
+use impasto::paint::LossRow;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 /// Plain lines come this far apart.

@@ -2,7 +2,7 @@
 
 use impasto::gpu::Gpu;
 use impasto::nets::Graph;
-use impasto::transfer::{Layout, Painter, Start};
+use impasto::paint::{Layout, Painter, Start};
 use impasto::{Error, Result, tune};
 
 use super::checkpoint::Keeper;

@@ -1,9 +1,10 @@
 //! What is painted: the pictures, and what becomes of a painting before it is written.
 
 use impasto::gpu::Gpu;
+use impasto::loss::Regions;
 use impasto::nets::Graph;
+use impasto::paint::{Job, Layout, Painter, Start};
 use impasto::picture::Picture;
-use impasto::transfer::{Job, Layout, Painter, Regions, Start};
 use impasto::{Error, Result};
 
 use super::colour::Finish;
@@ -120,10 +121,10 @@ fn at_size(picture: &Picture, (width, height): (u32, u32)) -> Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use impasto::loss::LossSettings;
     use impasto::nets::Network;
     use impasto::optim::{Descent, Method};
     use impasto::picture::Depth;
-    use impasto::transfer::LossSettings;
 
     use crate::cli::memory::MemoryArgs;
 

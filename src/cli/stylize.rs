@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use impasto::gpu::Gpu;
+use impasto::loss::{LayerWeight, LossSettings, Mask, Regions};
 use impasto::nets::{Graph, Network, NetworkSpec};
 use impasto::optim::Descent;
+use impasto::paint::Start;
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
-use impasto::transfer::scales::style_size;
-use impasto::transfer::{LayerWeight, LossSettings, Mask, Preset, Regions, Scales, Start};
+use impasto::session::scales::style_size;
+use impasto::session::{Preset, Scales};
 use impasto::{Error, Result};
 
 use super::checkpoint::Keeper;

@@ -8,7 +8,7 @@ use clap::Args;
 use impasto::Result;
 use impasto::gpu::Gpu;
 use impasto::nets::{Graph, NetworkSpec};
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use impasto::tune;
 use pollster::block_on;
 

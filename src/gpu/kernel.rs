@@ -5,9 +5,8 @@ use std::fmt;
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 
-use super::device::Gpu;
 use crate::error::{Error, Result};
-use crate::tensor::Precision;
+use crate::shape::Precision;
 
 /// Helpers that every shader may use; appended after its own text so that error lines still match.
 pub const COMMON: &str = include_str!("../../shaders/common.wgsl");
@@ -19,9 +18,21 @@ pub struct Shader {
     pub name: &'static str,
     /// Its text, without [`COMMON`].
     pub source: &'static str,
+    /// Part of this crate: tested, so that it needs none of wgpu's bounds checks.
+    trusted: bool,
 }
 
 impl Shader {
+    /// A shader from elsewhere, which keeps wgpu's bounds checks.
+    pub const fn new(name: &'static str, source: &'static str) -> Self {
+        Shader { name, source, trusted: false }
+    }
+
+    /// A shader of this crate: see [`shader!`](crate::shader).
+    pub(crate) const fn trusted(name: &'static str, source: &'static str) -> Self {
+        Shader { name, source, trusted: true }
+    }
+
     /// The whole module for feature maps of that precision: what `Stored` means, its own text, then [`COMMON`].
     pub fn text(&self, precision: Precision) -> String {
         self.text_for(precision, 16)
@@ -58,15 +69,15 @@ impl Shader {
 }
 
 /// Includes `shaders/NAME.wgsl`.
-#[macro_export]
 macro_rules! shader {
     ($name:literal) => {
-        $crate::gpu::Shader {
-            name: $name,
-            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
-        }
+        $crate::gpu::Shader::trusted(
+            $name,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $name, ".wgsl")),
+        )
     };
 }
+pub(crate) use shader;
 
 /// An entry point of a shader with its `override` constants.
 #[derive(Clone, Debug)]
@@ -235,29 +246,35 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn compile(gpu: &Gpu, id: &KernelId, precision: Precision) -> Result<Self> {
-        let text = id.shader.text_for(precision, gpu.fragment_side().unwrap_or(16));
+    /// Compiles it for maps of that precision and cooperative matrices of `side` rows; `checked`: with wgpu's bounds
+    /// checks.
+    pub(super) fn compile(
+        device: &wgpu::Device,
+        id: &KernelId,
+        (precision, side): (Precision, usize),
+        checked: bool,
+    ) -> Result<Self> {
+        let text = id.shader.text_for(precision, side);
         let interface = reflect(id.shader.name, &text, id.entry)?;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(id.shader.name),
             source: wgpu::ShaderSource::Wgsl(text.into()),
         };
-        let ours = crate::shaders().iter().any(|shader| std::ptr::eq(*shader, id.shader));
-        let module = if gpu.is_checked() || !ours {
-            gpu.device().create_shader_module(descriptor)
+        let module = if checked || !id.shader.trusted {
+            device.create_shader_module(descriptor)
         } else {
             // SAFETY: the text is our own and part of the binary. Its kernels clamp or test what they
             // index with, for the parameters that our operations give them, and the tests run the
             // operations with the checks on, to the same bits, over awkward shapes.
             unsafe {
-                gpu.device().create_shader_module_trusted(
+                device.create_shader_module_trusted(
                     descriptor,
                     wgpu::ShaderRuntimeChecks::unchecked(),
                 )
             }
         };
         let label = id.to_string();
-        let pipeline = gpu.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: None,
             module: &module,
@@ -265,7 +282,7 @@ impl Kernel {
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: id.constants,
                 // No kernel reads workgroup memory that it has not written.
-                zero_initialize_workgroup_memory: gpu.is_checked(),
+                zero_initialize_workgroup_memory: checked,
             },
             cache: None,
         });

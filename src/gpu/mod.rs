@@ -1,18 +1,27 @@
 //! The device: which one, what it can do, and how work is handed to it.
 //!
-//! [`adapters`](mod@adapters) chooses, [`device`](mod@device) opens and watches for errors,
-//! [`kernel`](mod@kernel) turns WGSL into pipelines, [`recorder`](mod@recorder) collects dispatches and
-//! [`program`](mod@program) replays them, [`arena`](mod@arena) lets buffers share memory where their lifetimes allow it.
+//! From the ground up: [`adapters`](mod@adapters) chooses, [`kernel`](mod@kernel) turns WGSL into pipelines,
+//! [`arena`](mod@arena) lets buffers share memory where their lifetimes allow it, [`device`](mod@device) opens and watches for
+//! errors, `memory` counts buffers, `tensor` holds numbers, `recording` is what was recorded, as data,
+//! [`program`](mod@program) replays it, and [`recorder`](mod@recorder) collects it. Nothing else in the crate names wgpu.
 
 pub mod adapters;
 pub mod arena;
 pub mod device;
 pub mod kernel;
+mod memory;
 pub mod program;
 pub mod recorder;
+mod recording;
+mod tensor;
 
 pub use adapters::{AdapterReport, Backend, Choice};
-pub use device::{Gpu, Memory};
+pub use device::{Gpu, Submission};
+pub(crate) use kernel::shader;
 pub use kernel::{Kernel, KernelId, Shader};
+pub(crate) use memory::Download;
+pub use memory::Memory;
 pub use program::{Plan, Program, Timing};
-pub use recorder::{Call, Pass, Recorder, Value};
+pub use recorder::{Call, Recorder};
+pub use recording::{Pass, Value};
+pub use tensor::{Frozen, Tensor};

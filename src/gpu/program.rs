@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arena::{self, Lifetime};
-use super::device::{Gpu, Memory};
+use super::device::{Gpu, Submission};
 use super::kernel::Kernel;
-use super::recorder::{Bound, Dispatch, Pass, Storage, Temporary};
+use super::memory::Memory;
+use super::recording::{Bound, Dispatch, Pass, Storage, Temporary};
 use crate::error::{Error, Result};
 
 /// Work after which a submit is cut, on software drivers and on GPUs: about 100 ms on slow ones, so that
@@ -186,22 +187,22 @@ impl Program {
     }
 
     /// Hands one replay to the GPU and returns at once.
-    pub fn submit(&self) -> wgpu::SubmissionIndex {
+    pub fn submit(&self) -> Submission {
         self.submit_where(|_| true)
     }
 
     /// As [`Program::submit`], the dispatches of one of two passes.
-    pub fn submit_pass(&self, pass: Pass) -> wgpu::SubmissionIndex {
+    pub fn submit_pass(&self, pass: Pass) -> Submission {
         self.submit_where(|entry| [Pass::Both, pass].contains(&entry.pass))
     }
 
     /// As [`Program::submit_pass`], only what is not run in both: the second pass right after the first, whose
     /// temporaries still hold what they held.
-    pub fn submit_rest(&self) -> wgpu::SubmissionIndex {
+    pub fn submit_rest(&self) -> Submission {
         self.submit_where(|entry| entry.pass == Pass::Second)
     }
 
-    fn submit_where(&self, wanted: impl Fn(&Entry) -> bool) -> wgpu::SubmissionIndex {
+    fn submit_where(&self, wanted: impl Fn(&Entry) -> bool) -> Submission {
         let budget = if self.gpu.is_cpu() { CPU_SLICE_FLOPS } else { GPU_SLICE_FLOPS };
         let mut rest = self.entries.iter().filter(|entry| wanted(entry)).peekable();
         loop {
@@ -213,7 +214,7 @@ impl Program {
                 flops += entry.flops;
             }
             drop(pass);
-            let submission = self.gpu.queue().submit([encoder.finish()]);
+            let submission = Submission(self.gpu.queue().submit([encoder.finish()]));
             if rest.peek().is_none() {
                 return submission;
             }
@@ -268,7 +269,7 @@ impl Program {
         let ticks = self.gpu.create("timestamps", bytes, usage);
         encoder.resolve_query_set(&queries, 0..count, &ticks.buffer, 0);
         self.gpu.queue().submit([encoder.finish()]);
-        let bytes = self.gpu.download(&ticks.buffer, bytes).finish(&self.gpu).await?;
+        let bytes = self.gpu.download(&ticks, bytes).finish(&self.gpu).await?;
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
         let period = f64::from(self.gpu.queue().get_timestamp_period());
         let timing = |(entry, pair): (&Entry, &[u64])| Timing {

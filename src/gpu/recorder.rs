@@ -2,131 +2,16 @@
 
 use std::sync::Arc;
 
-use super::device::{Gpu, Memory};
+use super::device::Gpu;
 use super::kernel::{BindingInfo, Interface, Kernel, KernelId};
 use super::program::{Layout, Plan, Program};
+use super::recording::{Bound, Dispatch, Pass, Storage, Temporary, Value};
+use super::tensor::Tensor;
 use crate::error::{Error, Result};
-use crate::tensor::{Frozen, Precision, Shape, Tensor};
+use crate::shape::{Precision, Shape};
 
 /// Most workgroups along one dimension that every WebGPU device takes.
 const MAX_GROUPS: u32 = 65_535;
-
-/// A tensor inside a recording: temporary, on the GPU for good, or still on the host.
-#[derive(Clone)]
-pub struct Value {
-    pub(crate) shape: Shape,
-    pub(crate) precision: Precision,
-    pub(crate) storage: Storage,
-}
-
-#[derive(Clone)]
-pub(crate) enum Storage {
-    Temporary(usize),
-    Owned(Arc<Memory>),
-    Host(Arc<Frozen>),
-}
-
-impl Value {
-    /// f32 in memory that is there for good.
-    pub(crate) fn owned(shape: Shape, memory: Arc<Memory>) -> Self {
-        Value { shape, precision: Precision::F32, storage: Storage::Owned(memory) }
-    }
-
-    /// Its shape.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    /// How its numbers are stored.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Bytes of its numbers.
-    fn bytes(&self) -> u64 {
-        self.precision.bytes() * self.shape.elements() as u64
-    }
-
-    /// The numbers on the host, if it never changes.
-    pub(crate) fn frozen(&self) -> Option<&Arc<Frozen>> {
-        match &self.storage {
-            Storage::Host(frozen) => Some(frozen),
-            _ => None,
-        }
-    }
-}
-
-impl From<&Tensor> for Value {
-    fn from(tensor: &Tensor) -> Self {
-        let precision = tensor.precision;
-        Value { precision, ..Value::owned(tensor.shape.clone(), tensor.memory.clone()) }
-    }
-}
-
-impl From<&Arc<Frozen>> for Value {
-    fn from(frozen: &Arc<Frozen>) -> Self {
-        let (shape, storage) = (frozen.shape().clone(), Storage::Host(frozen.clone()));
-        Value { shape, precision: Precision::F32, storage }
-    }
-}
-
-/// When a dispatch runs, for programs that are replayed in two passes over many inputs (see
-/// [`Program::submit_pass`](super::Program::submit_pass)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pass {
-    /// In both.
-    #[default]
-    Both,
-    /// In the first, which measures.
-    First,
-    /// In the second, which uses what the first measured on all inputs.
-    Second,
-}
-
-/// Memory that a dispatch binds: all of it, or a window.
-#[derive(Clone)]
-pub(super) struct Bound {
-    pub storage: Storage,
-    pub offset: u64,
-    pub bytes: Option<u64>,
-}
-
-/// One recorded dispatch.
-pub(super) struct Dispatch {
-    pub label: String,
-    pub kernel: Arc<Kernel>,
-    pub bound: Vec<Bound>,
-    pub params: Vec<u8>,
-    pub groups: [u32; 3],
-    pub flops: u64,
-    pub pass: Pass,
-}
-
-impl Dispatch {
-    /// The temporaries it binds, and as what.
-    pub fn temporaries(&self) -> impl Iterator<Item = (usize, &BindingInfo)> {
-        self.bound.iter().zip(&self.kernel.interface.bindings).filter_map(|(bound, info)| {
-            match bound.storage {
-                Storage::Temporary(id) => Some((id, info)),
-                _ => None,
-            }
-        })
-    }
-
-    fn writes_owned(&self) -> bool {
-        let mut pairs = self.bound.iter().zip(&self.kernel.interface.bindings);
-        pairs.any(|(bound, info)| info.writes && matches!(bound.storage, Storage::Owned(_)))
-    }
-}
-
-/// What a recording knows of a temporary.
-pub(super) struct Temporary {
-    pub bytes: u64,
-    /// The memory of one that outlives a replay.
-    memory: Option<Arc<Memory>>,
-    /// It stands for a tensor: its memory is never shared.
-    pub placeholder: bool,
-}
 
 /// Collects dispatches; [`Recorder::finish`] makes a [`Program`] of them.
 pub struct Recorder {

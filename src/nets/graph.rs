@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::{Conv, Layer, Network};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Frozen, Gpu};
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
 use crate::picture::fitted_size;
+use crate::shape::Precision;
 use crate::tape::{Tape, Var};
-use crate::tensor::{Frozen, Precision};
 
 /// How the network halves its maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl Graph {
     }
 
     /// With its maps and their gradients stored otherwise; the picture's gradient of a loss then needs
-    /// [`loss_scale`](crate::transfer::loss_scale).
+    /// [`loss_scale`](crate::tape::loss_scale).
     pub fn with_precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
         self

@@ -3,10 +3,10 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps};
 use crate::error::{Error, Result};
+use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::{Precision, Shape};
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Precision, Shape};
 
 static SHADER: Shader = shader!("add");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");

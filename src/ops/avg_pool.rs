@@ -4,10 +4,10 @@ use super::pool::{self, Windows};
 use super::reference::{Array, Reference};
 use super::{Case, Entry};
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::{Precision, Shape};
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Precision, Shape};
 
 static SHADER: Shader = shader!("avg_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");

@@ -3,10 +3,10 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps};
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("channel_mean");
 static PARTIAL_SUMS: KernelId = KernelId::new(&SHADER, "partial_sums");

@@ -4,10 +4,10 @@ use super::deviation::channels;
 use super::reference::{Array, Reference};
 use super::{Case, Entry};
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("covariance");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");

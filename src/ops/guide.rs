@@ -12,10 +12,10 @@ use super::reference::{Array, Reference};
 use super::squared_error::SquaredError;
 use super::{Case, Entry};
 use crate::error::{Error, Result};
+use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("guide");
 static RUN: KernelId = KernelId::new(&SHADER, "run");

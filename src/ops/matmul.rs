@@ -4,10 +4,10 @@ use super::product::{self, Product};
 use super::reference::{Array, Reference};
 use super::{Case, Entry};
 use crate::error::{Error, Result};
+use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("matmul");
 static PACK: KernelId = KernelId::new(&SHADER, "pack");

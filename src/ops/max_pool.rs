@@ -4,12 +4,12 @@ use std::cell::RefCell;
 
 use super::pool::{self, Windows};
 use super::reference::{Array, Reference};
-use super::{Case, Entry, relu};
+use super::{Case, Entry};
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
-use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Precision, Shape};
+use crate::shape::{Precision, Shape};
+use crate::tape::{Backward, Op, Tape, Var, inplace};
 
 static SHADER: Shader = shader!("max_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -109,7 +109,7 @@ impl Op for MaxPool {
         let (values, settings) = ([("x", x), ("y", pass.y)], [("mask", false)]);
         self.0.backward(&BACKWARD, x.shape().elements(), &values, &settings, recorder, pass)?;
         match &pass.dx[0] {
-            Some(dx) if mask => relu::mask(recorder, x, &dx.value),
+            Some(dx) if mask => inplace::mask(recorder, x, &dx.value),
             _ => Ok(()),
         }
     }

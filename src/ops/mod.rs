@@ -46,7 +46,7 @@ pub use weighted_sum::weighted_sum;
 
 use crate::gpu::Shader;
 use crate::ops::reference::Reference;
-use crate::tensor::Shape;
+use crate::shape::Shape;
 
 /// An operation as the catalogue lists it.
 pub struct Entry {

@@ -3,10 +3,10 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps};
 use crate::error::{Error, Result};
-use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::gpu::shader;
+use crate::gpu::{Frozen, KernelId, Recorder, Shader, Value};
+use crate::shape::{Precision, Shape};
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Frozen, Precision, Shape};
 
 static SHADER: Shader = shader!("normalize");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");

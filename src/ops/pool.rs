@@ -4,8 +4,8 @@ use super::Case;
 use super::reference::{Array, Reference};
 use crate::error::{Error, Result};
 use crate::gpu::{KernelId, Recorder, Value};
+use crate::shape::Shape;
 use crate::tape::Backward;
-use crate::tensor::Shape;
 
 /// Square windows of `window` pixels, `stride` apart; windows that pass the edge are left out.
 #[derive(Clone, Copy, Debug)]

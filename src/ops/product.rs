@@ -2,9 +2,9 @@
 //! and a batch of such products, the middle of a Winograd convolution.
 
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
-use crate::ops::relu;
-use crate::shader;
+use crate::tape::inplace;
 
 /// For GPUs, through workgroup memory; any shape.
 pub(super) static TILED: Shader = shader!("product");
@@ -87,11 +87,11 @@ impl Product<'_> {
             }
             true if fits(c, n) => {
                 self.uniform(recorder)?;
-                relu::masked(recorder, self.mask, self.y)
+                inplace::masked(recorder, self.mask, self.y)
             }
             _ => {
                 self.tiled(recorder)?;
-                relu::masked(recorder, self.mask, self.y)
+                inplace::masked(recorder, self.mask, self.y)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The f64 twin of every operation: plain loops, written for comparison and not for speed.
 
+use crate::shape::Shape;
 use crate::tape::Op;
-use crate::tensor::Shape;
 
 /// Numbers with a shape, row-major.
 #[derive(Clone, Debug)]

@@ -3,18 +3,16 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps};
 use crate::error::Result;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::gpu::{KernelId, Recorder, Value};
+use crate::shape::{Precision, Shape};
+use crate::tape::inplace::RELU;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Precision, Shape};
 
-static SHADER: Shader = shader!("relu");
-static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
-static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
-static MASK: KernelId = KernelId::new(&SHADER, "mask");
+static FORWARD: KernelId = KernelId::new(&RELU, "forward");
+static BACKWARD: KernelId = KernelId::new(&RELU, "backward");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "relu", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry = Entry { name: "relu", shaders: &[&RELU], cases };
 
 /// y = max(x, 0), any shape.
 ///
@@ -56,24 +54,6 @@ impl Op for Relu {
         let call = recorder.kernel(&BACKWARD).bind("y", pass.y).bind("dy", pass.dy);
         call.bind("dx", &dx.value).set("count", count).set("accumulate", dx.accumulate).over(count)
     }
-}
-
-/// Sets `dy` to 0 where `y` is not above 0: the backward pass of a ReLU that another operation ends in.
-///
-/// # Errors
-/// As [`Recorder::kernel`].
-pub(crate) fn mask(recorder: &mut Recorder, y: &Value, dy: &Value) -> Result<()> {
-    let count = y.shape().elements();
-    let call = recorder.kernel(&MASK).bind("y", y).bind("dy", dy);
-    call.set("count", count).set("accumulate", false).over(count)
-}
-
-/// [`mask`] by a value, if there is one.
-///
-/// # Errors
-/// As [`mask`].
-pub(super) fn masked(recorder: &mut Recorder, y: Option<&Value>, dy: &Value) -> Result<()> {
-    y.map_or(Ok(()), |y| mask(recorder, y, dy))
 }
 
 impl Reference for Relu {

@@ -12,10 +12,10 @@ use super::reference::{Array, Reference};
 use super::statistics::square_norm;
 use super::{Case, Entry, shares};
 use crate::error::{Error, Result};
+use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("root_trace");
 static START: KernelId = KernelId::new(&SHADER, "start");

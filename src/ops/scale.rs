@@ -3,18 +3,13 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps};
 use crate::error::Result;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::gpu::{Recorder, Value};
+use crate::shape::{Precision, Shape};
+use crate::tape::inplace::{SCALE, scaled};
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Precision, Shape};
-
-pub(super) static SHADER: Shader = shader!("scale");
-static RUN: KernelId = KernelId::new(&SHADER, "run");
-static NARROW: KernelId = KernelId::new(&SHADER, "narrow");
-static WIDEN: KernelId = KernelId::new(&SHADER, "widen");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "scale", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry = Entry { name: "scale", shaders: &[&SCALE], cases };
 
 /// y = factor · x.
 ///
@@ -33,30 +28,6 @@ pub fn cast(tape: &mut Tape, x: Var, precision: Precision) -> Result<Var> {
         return Ok(x);
     }
     tape.record(Scale { factor: 1.0, precision: Some(precision) }, &[x])
-}
-
-/// Records `to` = or += factor · `from`, however they are stored.
-///
-/// # Errors
-/// As [`Recorder::kernel`].
-pub(crate) fn scaled(
-    recorder: &mut Recorder,
-    from: &Value,
-    factor: f32,
-    to: &Value,
-    accumulate: bool,
-) -> Result<()> {
-    let count = to.shape().elements();
-    let call = match (from.precision(), to.precision()) {
-        (Precision::F32, Precision::F16) => {
-            recorder.kernel(&NARROW).bind("wide_x", from).bind("y", to)
-        }
-        (Precision::F16, Precision::F32) => {
-            recorder.kernel(&WIDEN).bind("x", from).bind("wide_y", to)
-        }
-        _ => recorder.kernel(&RUN).bind("x", from).bind("y", to),
-    };
-    call.set("factor", factor).set("count", count).set("accumulate", accumulate).over(count)
 }
 
 #[derive(Clone)]

@@ -3,10 +3,10 @@
 use super::reference::{Array, Reference};
 use super::{Case, Entry, shares};
 use crate::error::{Error, Result};
-use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::gpu::shader;
+use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Frozen, Shape};
 
 static SHADER: Shader = shader!("squared_error");
 static PARTIAL_SUMS: KernelId = KernelId::new(&SHADER, "partial_sums");

@@ -2,9 +2,9 @@
 
 use super::shares;
 use crate::error::Result;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
-use crate::tensor::{Frozen, Shape};
+use crate::gpu::shader;
+use crate::gpu::{Frozen, KernelId, Recorder, Shader, Value};
+use crate::shape::Shape;
 
 /// The shader.
 pub static SHADER: Shader = shader!("statistics");

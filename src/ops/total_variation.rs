@@ -6,10 +6,10 @@ use std::str::FromStr;
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps, shares};
 use crate::error::{Error, Result};
-use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::gpu::shader;
+use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::{Frozen, Shape};
 
 static SHADER: Shader = shader!("total_variation");
 static FINISH: KernelId = KernelId::new(&SHADER, "finish");

@@ -1,15 +1,15 @@
 //! `weighted_sum`: Σ wᵢ·xᵢ over tensors of one shape, with constant weights.
 
 use super::reference::{Array, Reference};
-use super::scale::{self, scaled};
 use super::{Case, Entry};
 use crate::error::{Error, Result};
 use crate::gpu::{Recorder, Value};
+use crate::shape::Shape;
+use crate::tape::inplace::{SCALE, scaled};
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
 
 /// The catalogue's row. Its kernel is that of `scale`, which can add.
-pub const ENTRY: Entry = Entry { name: "weighted_sum", shaders: &[&scale::SHADER], cases };
+pub const ENTRY: Entry = Entry { name: "weighted_sum", shaders: &[&SCALE], cases };
 
 /// y = Σ weight · x over `terms`, at least one.
 ///

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::State;
 use crate::error::Result;
-use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
-use crate::shader;
-use crate::tensor::{Shape, Tensor};
+use crate::gpu::shader;
+use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Tensor, Value};
+use crate::shape::Shape;
 
 /// The shader.
 pub static SHADER: Shader = shader!("adam");

@@ -2,9 +2,9 @@
 //! keeps it.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, KernelId, Recorder, Shader};
-use crate::shader;
-use crate::tensor::{Shape, Tensor};
+use crate::gpu::shader;
+use crate::gpu::{Gpu, KernelId, Recorder, Shader, Tensor};
+use crate::shape::Shape;
 
 /// The shader.
 pub static SHADER: Shader = shader!("average");

@@ -8,10 +8,10 @@
 //! gradient pushes them out are held.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
+use crate::gpu::shader;
+use crate::gpu::{Gpu, KernelId, Recorder, Shader, Tensor, Value};
 use crate::ops::shares;
-use crate::shader;
-use crate::tensor::{Shape, Tensor};
+use crate::shape::Shape;
 
 /// The shader.
 pub static SHADER: Shader = shader!("lbfgs");

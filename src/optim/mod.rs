@@ -6,8 +6,8 @@ pub mod lbfgs;
 pub mod state;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recorder, Value};
-use crate::tensor::{Shape, Tensor};
+use crate::gpu::{Gpu, Recorder, Tensor, Value};
+use crate::shape::Shape;
 pub use adam::Adam;
 pub use average::Average;
 pub use lbfgs::Lbfgs;
@@ -23,7 +23,7 @@ pub struct Descent {
     pub lr: f32,
     /// Whether the result is the average of the iterates.
     pub average: bool,
-    /// Ends where the loss has become flat, by this share: see [`Flat`](crate::transfer::Flat).
+    /// Ends where the loss has become flat, by this share: see [`Flat`](crate::paint::Flat).
     pub flat: Option<f32>,
     /// Adam's step size where the picture is painted in tiles and the method needs all of it: Adam takes its place
     /// there. Without, such a picture is an error.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use impasto::gpu::{Choice, Gpu};
 use impasto::ops::conv2d::Variant;
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -1,12 +1,13 @@
 //! What is special about convolutions.
 
 use impasto::Result;
+use impasto::gpu::Frozen;
 use impasto::ops::conv2d::Variant;
 use impasto::ops::{
     Conv2d, Padding, absolute_error, add, avg_pool, conv2d, gram, max_pool, relu, weighted_sum,
 };
+use impasto::shape::Precision;
 use impasto::tape::{Tape, Var};
-use impasto::tensor::{Frozen, Precision};
 
 use crate::common::{gpu, random, relative_error, rng, variants};
 

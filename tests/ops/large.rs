@@ -1,9 +1,9 @@
 //! Grids that fold: more workgroups than one dimension holds.
 
 use impasto::Result;
+use impasto::gpu::Frozen;
 use impasto::ops::{gram, scale};
 use impasto::tape::Tape;
-use impasto::tensor::Frozen;
 
 use crate::common::gpu;
 

@@ -1,9 +1,9 @@
 //! What is special about relative errors: the floor of the denominator.
 
 use impasto::Result;
+use impasto::gpu::Frozen;
 use impasto::ops::relative_error;
 use impasto::tape::Tape;
-use impasto::tensor::Frozen;
 
 use crate::common::gpu;
 

@@ -1,12 +1,12 @@
 //! The sweep over the catalogue: every case of every operation, forward and backward.
 
 use impasto::Result;
-use impasto::gpu::Gpu;
+use impasto::gpu::{Frozen, Gpu};
 use impasto::ops::conv2d::Variant;
 use impasto::ops::reference::Array;
 use impasto::ops::{CATALOGUE, Case, cast, scale};
+use impasto::shape::Precision;
 use impasto::tape::{Tape, Var};
-use impasto::tensor::{Frozen, Precision};
 use rand::RngExt;
 
 use crate::common::{checked_gpu, gpu, random, relative_error, rng, skipped, variants};
@@ -47,7 +47,7 @@ impl Numbers {
     }
 
     fn arrays(&self, case: &Case) -> Vec<Array> {
-        let array = |(shape, v): (&impasto::tensor::Shape, &Vec<f32>)| {
+        let array = |(shape, v): (&impasto::shape::Shape, &Vec<f32>)| {
             Array::from_fn(shape.clone(), |i| f64::from(v[i]))
         };
         case.inputs.iter().zip(&self.inputs).map(array).collect()

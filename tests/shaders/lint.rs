@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use crate::each_entry_in;

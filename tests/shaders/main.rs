@@ -8,7 +8,7 @@ mod uniformity;
 use std::collections::BTreeSet;
 
 use impasto::gpu::Shader;
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use naga::back::pipeline_constants::process_overrides;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};

@@ -2,7 +2,7 @@
 //! limits.
 
 use impasto::gpu::kernel::reflect;
-use impasto::tensor::Precision;
+use impasto::shape::Precision;
 use naga::ShaderStage;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::BoundsCheckPolicies;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use impasto::gpu::Gpu;
-use impasto::transfer::{Carried, Checkpoint, Layout, Start};
+use impasto::paint::{Carried, Layout, Start};
+use impasto::session::Checkpoint;
 use impasto::{Error, Result, tune};
 use serde::{Deserialize, Serialize};
 

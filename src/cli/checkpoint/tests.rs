@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use impasto::gpu::Gpu;
+use impasto::loss::{LossSettings, Regions};
 use impasto::nets::{Graph, Network};
 use impasto::optim::Descent;
 use impasto::picture::{Depth, Format, Picture};
-use impasto::transfer::{LossSettings, Regions};
 
 use super::*;
 use crate::cli::colour::Finish;

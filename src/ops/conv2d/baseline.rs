@@ -2,8 +2,8 @@
 
 use super::{Conv2d, Extents};
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
-use crate::shader;
 use crate::tape::{Backward, Gradient};
 
 pub(super) static SHADER: Shader = shader!("conv2d");

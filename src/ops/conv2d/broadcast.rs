@@ -3,8 +3,8 @@
 
 use super::fast::Pass;
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
-use crate::shader;
 
 pub(super) static SHADER: Shader = shader!("conv2d_broadcast");
 static CONVOLVE: KernelId = KernelId::new(&SHADER, "convolve");

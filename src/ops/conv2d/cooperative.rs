@@ -2,9 +2,9 @@
 
 use super::fast::Pass;
 use crate::error::{Error, Result};
+use crate::gpu::shader;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
-use crate::shader;
-use crate::tensor::Precision;
+use crate::shape::Precision;
 
 pub(super) static SHADER: Shader = shader!("conv2d_cooperative");
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::{Padding, Variant, broadcast, cooperative, pointwise, tiled, uniform, winograd};
 use crate::error::Result;
-use crate::gpu::{Recorder, Value};
-use crate::ops::relu;
-use crate::tensor::{Frozen, Precision};
+use crate::gpu::{Frozen, Recorder, Value};
+use crate::shape::Precision;
+use crate::tape::inplace;
 
 /// On GPUs, results with fewer channels would leave most of a tile empty: the gradient to the
 /// picture, which has three.
@@ -96,7 +96,7 @@ impl Pass<'_> {
             Variant::Tiled => tiled::record(self, recorder)?,
         }
         if !matches!(variant, Variant::Broadcast | Variant::Winograd) {
-            relu::masked(recorder, self.mask, self.y)?;
+            inplace::masked(recorder, self.mask, self.y)?;
         }
         Ok(true)
     }

@@ -21,12 +21,11 @@ use std::sync::Arc;
 
 pub use fast::Class;
 
-use super::relu;
 use super::{Case, Entry};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recorder, Value};
-use crate::tape::{Backward, Gradient, Op, Tape, Var};
-use crate::tensor::{Frozen, Precision, Shape};
+use crate::gpu::{Frozen, Gpu, Recorder, Value};
+use crate::shape::{Precision, Shape};
+use crate::tape::{Backward, Gradient, Op, Tape, Var, inplace};
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
@@ -282,11 +281,11 @@ impl Conv2d {
                     return Ok(());
                 }
                 baseline::backward_input(self, extents, recorder, pass, dx, true)?;
-                return relu::masked(recorder, mask, &dx.value);
+                return inplace::masked(recorder, mask, &dx.value);
             }
         }
         baseline::backward_input(self, extents, recorder, pass, dx, false)?;
-        relu::masked(recorder, mask, &dx.value)
+        inplace::masked(recorder, mask, &dx.value)
     }
 }
 

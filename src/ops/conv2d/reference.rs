@@ -2,8 +2,8 @@
 
 use super::{Case, Conv2d, Padding, Variant};
 use crate::ops::reference::{Array, Reference};
+use crate::shape::Shape;
 use crate::tape::Op;
-use crate::tensor::Shape;
 
 impl Conv2d {
     /// The row or column that the padded picture shows at `at`.

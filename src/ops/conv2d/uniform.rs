@@ -5,8 +5,8 @@
 
 use super::fast::Pass;
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
 
 pub(super) static SHADER: Shader = shader!("conv2d_uniform");
 /// Rows of any width are not aligned to vec4.

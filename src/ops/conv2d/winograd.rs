@@ -7,9 +7,9 @@
 
 use super::fast::Pass;
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
 use crate::ops::product::{self, Product, RUN};
-use crate::shader;
 
 pub(super) static SHADER: Shader = shader!("winograd");
 static TRANSFORM_INPUT: KernelId = KernelId::new(&SHADER, "transform_input");

@@ -2,8 +2,8 @@
 
 use super::{SHADER, Variant, extents, flops};
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
 
 pub(super) static SPLIT: Shader = shader!("gram_split");
 static PARTIAL_PRODUCTS: KernelId = KernelId::new(&SHADER, "partial_products");

@@ -10,10 +10,10 @@ mod forward;
 use super::reference::{Array, Reference};
 use super::{Case, Entry, awkward_maps, product};
 use crate::error::Result;
+use crate::gpu::shader;
 use crate::gpu::{Gpu, Recorder, Shader, Value};
-use crate::shader;
+use crate::shape::Shape;
 use crate::tape::{Backward, Op, Tape, Var};
-use crate::tensor::Shape;
 
 static SHADER: Shader = shader!("gram");
 

@@ -7,20 +7,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use super::grid::Grid;
-use super::loss::{LossSettings, Targets, taps};
-use super::loss_scale::{self, LossScale};
-use super::part::{Part, Taps, Vars, Whole, add_to, moments_of_part};
-use super::regions::Guides;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pass, Plan};
+use crate::loss::regions::Guides;
+use crate::loss::targets::{LossSettings, Targets, taps};
 use crate::nets::Graph;
-use crate::ops::scale::scaled;
 use crate::optim::{Descent, Method};
+use crate::paint::{Layout, TileLayout};
+use crate::shape::Shape;
 use crate::tape::Tape;
-use crate::tensor::Shape;
+use crate::tape::inplace::scaled;
+use crate::tape::loss_scale::{self, LossScale};
+use crate::tiles::grid::Grid;
+use crate::tiles::part::{Part, Taps, Vars, Whole, add_to, moments_of_part};
 
 /// Larger tiles save little, and their dispatches take long.
 const LARGEST_TILE: usize = 4096;
@@ -28,26 +27,6 @@ const LARGEST_TILE: usize = 4096;
 const SMALLER: f64 = 0.84;
 /// Parameters, losses and what the driver rounds up.
 const SLACK: u64 = 2_000_000;
-
-/// Where the picture lies while it is painted, and how it is looked at. By default everything is looked at whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Layout {
-    /// The picture is on the host and the GPU sees tiles; otherwise it is on the GPU.
-    pub tiles: Option<TileLayout>,
-    /// Style pictures are measured in tiles of at most so many pixels.
-    pub style_tile: Option<usize>,
-    /// Pairs that L-BFGS remembers at most.
-    pub history: Option<usize>,
-}
-
-/// How tiles are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TileLayout {
-    /// The longest side of a tile in pixels.
-    pub most: usize,
-    /// Every tile has memory of its own, so that the second pass goes on where the first ended.
-    pub keep: bool,
-}
 
 /// What a picture takes.
 #[derive(Clone, Debug)]
@@ -62,14 +41,6 @@ pub struct MemoryPlan {
     pub tiles: Option<(usize, (usize, usize), f64)>,
     /// What a step costs, or both passes over a tile.
     pub step: Plan,
-}
-
-impl Layout {
-    /// The size of the maps that there will be for a picture of `size`, about: what a tuner should measure at.
-    pub fn seen_size(&self, (width, height): (u32, u32)) -> (u32, u32) {
-        let most = self.tiles.map_or(u32::MAX, |tiles| tiles.most as u32);
-        (width.min(most), height.min(most))
-    }
 }
 
 /// What is to be painted, as far as memory is concerned.

@@ -3,11 +3,11 @@
 //!
 //! - content, per layer: mean((F − P)²) / var(P), P the content picture's features;
 //! - style, per layer: ‖G − A‖² / ‖A‖², G the Gram matrix, A the weighted mean of the styles', or another of the
-//!   losses in [`super::style`];
+//!   losses in [`crate::loss::style`];
 //! - both are weighted means over their layers;
 //! - total variation: mean(across²) + mean(down²) of the picture itself, or another [`Variation`];
 //! - total = content_weight · content + style_weight · style + tv_weight · total variation
-//!   + detail_weight · detail, the error of the picture's edges (`super::detail`).
+//!   + detail_weight · detail, the error of the picture's edges (`crate::loss::detail`).
 //!
 //! With a strength s below 1, A becomes (1 − s)·C + s·A, C the moments of the content picture, and tv_weight becomes
 //! s · tv_weight; denominators stay. At the content picture the gradient of ‖G − A‖² is then s times what it was,
@@ -16,17 +16,17 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::detail;
-use super::regions::{Guides, Regions};
-use super::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTarget};
-use super::tiled::style_terms;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Value};
+use crate::gpu::{Frozen, Gpu, Tensor, Value};
+use crate::loss::detail;
+use crate::loss::regions::{Guides, Regions};
+use crate::loss::style::{self, Moments, Normalization, Statistics, StyleLoss, StyleTarget};
 use crate::nets::Graph;
 use crate::ops::{self, Variation, statistics};
 use crate::picture::Picture;
+use crate::shape::Shape;
 use crate::tape::{Tape, Var};
-use crate::tensor::{Frozen, Shape, Tensor};
+use crate::tiles::tiled::style_terms;
 
 /// A layer and how much it counts beside the others.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,7 @@ impl LayerWeight {
 }
 
 /// The layers' names.
-pub(super) fn taps(layers: &[LayerWeight]) -> Vec<&str> {
+pub(crate) fn taps(layers: &[LayerWeight]) -> Vec<&str> {
     layers.iter().map(|layer| layer.layer.as_str()).collect()
 }
 
@@ -106,28 +106,28 @@ impl LossSettings {
     pub const TV_WEIGHT: f32 = 2.0;
 
     /// Layers that count: those with a weight above 0.
-    pub(super) fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
+    pub(crate) fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
         layers.iter().filter(|l| l.weight > 0.0).cloned().collect()
     }
 
     /// The layers that count.
-    pub(super) fn counted_taps(&self) -> Vec<&str> {
+    pub(crate) fn counted_taps(&self) -> Vec<&str> {
         let layers = self.content_layers.iter().chain(&self.style_layers);
         layers.filter(|l| l.weight > 0.0).map(|l| l.layer.as_str()).collect()
     }
 
     /// The content and the style layers that count.
-    pub(super) fn counted_layers(&self) -> (Vec<LayerWeight>, Vec<LayerWeight>) {
+    pub(crate) fn counted_layers(&self) -> (Vec<LayerWeight>, Vec<LayerWeight>) {
         (Self::counted(&self.content_layers), Self::counted(&self.style_layers))
     }
 
     /// The weights of content, style and total variation.
-    pub(super) fn weights(&self) -> [f32; 3] {
+    pub(crate) fn weights(&self) -> [f32; 3] {
         [self.content_weight, self.style_weight, self.strength * self.tv_weight]
     }
 
     /// Whether the content's own style is part of the target.
-    pub(super) fn keeps_own_style(&self) -> bool {
+    pub(crate) fn keeps_own_style(&self) -> bool {
         self.strength < 1.0
     }
 
@@ -157,14 +157,14 @@ impl Default for LossSettings {
 }
 
 /// What a layer should be: the target, and the denominator of its error.
-pub(super) struct ContentTarget {
+pub(crate) struct ContentTarget {
     pub layer: LayerWeight,
     pub value: Value,
     pub denominator: Value,
 }
 
 /// What a layer's moments should be in a region.
-pub(super) struct StyleTerm {
+pub(crate) struct StyleTerm {
     pub layer: LayerWeight,
     pub region: usize,
     /// How much the region counts: its share of the picture.
@@ -174,12 +174,12 @@ pub(super) struct StyleTerm {
 
 /// The measured targets.
 pub struct Targets {
-    pub(super) content: Vec<ContentTarget>,
+    pub(crate) content: Vec<ContentTarget>,
     /// The content's pixels and the factor of what differs from their edges, where that counts.
-    pub(super) detail: Option<(Value, f32)>,
-    pub(super) style: Vec<StyleTerm>,
+    pub(crate) detail: Option<(Value, f32)>,
+    pub(crate) style: Vec<StyleTerm>,
     /// By layer and region: the guide, and what makes moments over all pixels means over the region.
-    pub(super) guides: BTreeMap<(String, usize), (Value, f32)>,
+    pub(crate) guides: BTreeMap<(String, usize), (Value, f32)>,
 }
 
 /// The style pictures of a job.
@@ -239,7 +239,7 @@ impl Targets {
     }
 
     /// Stand-ins for the targets of a picture of that size and so many masks, to plan with.
-    pub(super) fn placeholders(
+    pub(crate) fn placeholders(
         tape: &mut Tape,
         graph: &Graph,
         settings: &LossSettings,
@@ -332,12 +332,12 @@ impl Targets {
 }
 
 /// What is seen of a picture's style, by layer and region.
-pub(super) type Seen = BTreeMap<(String, usize), Statistics>;
+pub(crate) type Seen = BTreeMap<(String, usize), Statistics>;
 
 impl Targets {
     /// Records the style loss of a picture with these moments, a scalar: the weighted mean over the layers of the
     /// regions' terms, each by its share of the picture.
-    pub(super) fn record_style(&self, tape: &mut Tape, seen: &Seen) -> Result<Var> {
+    pub(crate) fn record_style(&self, tape: &mut Tape, seen: &Seen) -> Result<Var> {
         // Every region has the same layers.
         let first = self.style.first().map(|term| term.region);
         let layers = self.style.iter().filter(|term| Some(term.region) == first);
@@ -376,7 +376,7 @@ impl ContentTarget {
 }
 
 /// Σ weight · term / Σ weight, or a constant 0 where no layer counts.
-pub(super) fn weighted_mean(tape: &mut Tape, terms: Vec<(f32, Var)>) -> Result<Var> {
+pub(crate) fn weighted_mean(tape: &mut Tape, terms: Vec<(f32, Var)>) -> Result<Var> {
     let sum: f32 = terms.iter().map(|(weight, _)| weight).sum();
     if terms.is_empty() {
         return Ok(tape.frozen(&Frozen::scalar(0.0)));
@@ -415,11 +415,11 @@ async fn measure_content(
 }
 
 /// A picture's moments.
-pub(super) type ByLayer = BTreeMap<String, Moments>;
+pub(crate) type ByLayer = BTreeMap<String, Moments>;
 
 /// The targets of every layer and region, of styles with these moments; `own` are those of the content in every
 /// region, where its style is to be kept in part.
-pub(super) async fn blend(
+pub(crate) async fn blend(
     gpu: &Gpu,
     settings: &LossSettings,
     styles: &Styles<'_>,

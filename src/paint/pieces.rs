@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Program};
+use crate::gpu::{Gpu, Program, Tensor};
 use crate::optim::{Adam, Descent, Optimizer, State};
+use crate::shape::Shape;
 use crate::tape::Tape;
-use crate::tensor::{Shape, Tensor};
 
 /// The name of the averaged picture in an optimiser's state, and of the picture itself.
 const AVERAGE: &str = "average";
 const PICTURE: &str = "x";
 
 /// A picture and what moves it.
-pub(super) struct Pieces {
+pub(crate) struct Pieces {
     gpu: Gpu,
     optimizer: Optimizer,
     x: Tensor,

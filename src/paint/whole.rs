@@ -1,15 +1,15 @@
 //! A painter whose picture lies on the GPU: a program recorded once, replayed until the picture is done.
 
-use super::course::{Course, Frame, Watch};
-use super::loss::{Styles, Targets};
-use super::loss_scale;
-use super::painter::{Event, Job, NOTHING_TO_DO, Verdict};
-use super::ring::Ring;
-use super::start::Carried;
+use crate::loss::targets::{Styles, Targets};
+use crate::paint::course::{Course, Frame, Watch};
+use crate::paint::painter::{Event, Job, NOTHING_TO_DO, Verdict};
+use crate::paint::ring::Ring;
+use crate::paint::start::Carried;
+use crate::tape::loss_scale;
 use web_time::Instant;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Program, Timing};
+use crate::gpu::{Gpu, Program, Submission, Timing};
 use crate::nets::Graph;
 use crate::optim::{Descent, Method, Optimizer};
 use crate::tape::Tape;
@@ -18,7 +18,7 @@ use crate::tape::Tape;
 /// for two; shorter ones overlap with the host's work.
 const LONG_STEP_SECONDS: f64 = 0.1;
 
-pub(super) struct Whole {
+pub(crate) struct Whole {
     gpu: Gpu,
     pub program: Program,
     pub optimizer: Optimizer,
@@ -115,11 +115,7 @@ impl Whole {
         course.tell(&rows, watch).map(drop)
     }
 
-    async fn finish_step(
-        &mut self,
-        submission: wgpu::SubmissionIndex,
-        course: &mut Course,
-    ) -> Result<()> {
+    async fn finish_step(&mut self, submission: Submission, course: &mut Course) -> Result<()> {
         self.gpu.finished(submission).await?;
         self.count_step(course);
         Ok(())

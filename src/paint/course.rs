@@ -1,9 +1,9 @@
 //! How far a painter has come: what does not depend on where its picture lies.
 
-use super::flat::Flat;
-use super::painter::{Event, Verdict};
-use super::ring::LossRow;
-use super::start::Carried;
+use crate::paint::flat::Flat;
+use crate::paint::painter::{Event, Verdict};
+use crate::paint::ring::LossRow;
+use crate::paint::start::Carried;
 use web_time::Instant;
 
 use crate::error::{Error, Result};
@@ -14,10 +14,10 @@ use crate::picture::{Depth, Metadata, Picture};
 const FLAT_EVERY: u64 = 10;
 
 /// What is told about the steps.
-pub(super) type Watch<'a> = &'a mut dyn FnMut(Event<'_>) -> Verdict;
+pub(crate) type Watch<'a> = &'a mut dyn FnMut(Event<'_>) -> Verdict;
 
 /// Steps, seconds and whether the loss still falls.
-pub(super) struct Course {
+pub(crate) struct Course {
     /// Steps taken, those of the painters before included, and the seconds of those.
     pub steps: u64,
     seconds_before: f64,
@@ -69,7 +69,7 @@ impl Course {
 }
 
 /// What the result has from the content.
-pub(super) struct Frame {
+pub(crate) struct Frame {
     pub size: (u32, u32),
     alpha: Option<Vec<f32>>,
     pub depth: Depth,

@@ -7,13 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
-use super::loss::Losses;
 use crate::error::Result;
-use crate::gpu::device::Download;
-use crate::gpu::{Gpu, KernelId, Shader, Value};
-use crate::shader;
+use crate::gpu::shader;
+use crate::gpu::{Download, Gpu, KernelId, Shader, Tensor, Value};
+use crate::loss::targets::Losses;
 use crate::tape::Tape;
-use crate::tensor::Tensor;
 
 /// The shader.
 pub static SHADER: Shader = shader!("trace");
@@ -44,7 +42,7 @@ pub struct LossRow {
     pub seconds: f64,
 }
 
-pub(super) struct Ring {
+pub(crate) struct Ring {
     rows: Tensor,
     /// When each step was done, from the first one whose row has not been handed out.
     done_at: VecDeque<f64>,
@@ -110,7 +108,7 @@ impl Ring {
             }
             self.asked = self.done;
             self.last_batch = Some(Instant::now());
-            self.batch = Some(gpu.download(&self.rows.memory.buffer, self.rows.shape.bytes()));
+            self.batch = Some(gpu.download(&self.rows.memory, self.rows.shape.bytes()));
             if !all {
                 break;
             }

@@ -5,12 +5,12 @@
 //! and with G = F·Fᵀ/(HW), both mean(((G − A)/C)²) (Gram matrices over CHW) and mean((G − A)²)/C² (weights over C²)
 //! are ‖G − A‖²/C⁴. Programs on pictures in 0..255 have other step sizes, and weights for sums over pixels.
 
-use super::loss::{LayerWeight, LossSettings};
-use super::scales::Scales;
-use super::style::{Normalization, StyleLoss};
 use crate::error::{Error, Result};
+use crate::loss::style::{Normalization, StyleLoss};
+use crate::loss::targets::{LayerWeight, LossSettings};
 use crate::nets::{Padding, Pool};
 use crate::ops::Variation;
+use crate::session::scales::Scales;
 
 /// A program's settings.
 #[derive(Clone, Debug)]

@@ -7,10 +7,10 @@
 //! picture, so a run that is resumed takes the same steps.
 
 use crate::error::Result;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
-use crate::shader;
+use crate::gpu::shader;
+use crate::gpu::{Frozen, KernelId, Recorder, Shader, Value};
+use crate::shape::{Precision, Shape};
 use crate::tape::{Tape, Var};
-use crate::tensor::{Frozen, Precision, Shape};
 
 /// The shader.
 pub static SHADER: Shader = shader!("loss_scale");
@@ -21,7 +21,7 @@ static UNDO: KernelId = KernelId::new(&SHADER, "undo");
 const POWER: f64 = 13.0;
 
 /// What gradients are multiplied by on their way through the network.
-pub(super) struct LossScale {
+pub(crate) struct LossScale {
     /// The factor, a scalar: where the way back starts.
     pub seed: Value,
     /// Its inverse; `None` where the factor is always 1.

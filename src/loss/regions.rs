@@ -145,7 +145,7 @@ impl Regions {
     }
 
     /// A region's share of the picture.
-    pub(super) fn share(&self, region: usize) -> f32 {
+    pub(crate) fn share(&self, region: usize) -> f32 {
         self.content.get(region).map_or(1.0, |mask| {
             let sum: f64 = mask.plane.iter().map(|value| f64::from(*value)).sum();
             (sum / mask.plane.len() as f64) as f32
@@ -162,10 +162,10 @@ impl Regions {
 }
 
 /// A picture's guides: how much the pixels of its layers count in each region. Empty where all count.
-pub(super) struct Guides(BTreeMap<(String, usize), Guide>);
+pub(crate) struct Guides(BTreeMap<(String, usize), Guide>);
 
 /// How much the pixels of a layer count.
-pub(super) struct Guide {
+pub(crate) struct Guide {
     /// 1×H×W.
     pub shape: [usize; 3],
     /// The square roots of the weights.

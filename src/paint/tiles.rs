@@ -1,20 +1,20 @@
 //! A painter whose picture lies on the host.
 
-use super::course::{Course, Frame, Watch};
-use super::grid::Grid;
-use super::loss::Styles;
-use super::painter::{Event, Job, Verdict};
-use super::pieces::Pieces;
-use super::ring::LossRow;
-use super::start::Carried;
-use super::tiled::{Tiled, TiledTargets};
+use crate::loss::targets::Styles;
+use crate::paint::course::{Course, Frame, Watch};
+use crate::paint::painter::{Event, Job, Verdict};
+use crate::paint::pieces::Pieces;
+use crate::paint::ring::LossRow;
+use crate::paint::start::Carried;
+use crate::tiles::grid::Grid;
+use crate::tiles::tiled::{Tiled, TiledTargets};
 use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::nets::Graph;
 
-pub(super) struct Tiles {
+pub(crate) struct Tiles {
     pub tiled: Tiled,
     pub pieces: Pieces,
     gradient: Vec<f32>,

@@ -12,9 +12,9 @@ use safetensors::{Dtype, serialize};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::start::Carried;
 use crate::error::{Error, Result};
 use crate::optim::State;
+use crate::paint::start::Carried;
 use crate::picture::{Depth, Picture};
 
 const VERSION: u32 = 1;

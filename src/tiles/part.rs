@@ -4,22 +4,22 @@
 
 use std::collections::BTreeMap;
 
-use super::detail;
-use super::grid::{Grid, Span};
-use super::loss::{LayerWeight, LossSettings, weighted_mean};
-use super::loss_scale::LossScale;
-use super::regions::{Guide, Guides};
-use super::style::{self, Order, Statistics, StyleLoss};
 use crate::error::Result;
-use crate::gpu::{Gpu, Pass, Value};
+use crate::gpu::{Gpu, Pass, Tensor, Value};
+use crate::loss::detail;
+use crate::loss::regions::{Guide, Guides};
+use crate::loss::style::{self, Order, Statistics, StyleLoss};
+use crate::loss::targets::{LayerWeight, LossSettings, weighted_mean};
 use crate::nets::Graph;
-use crate::ops::{self, scale::scaled};
+use crate::ops;
+use crate::tape::inplace::scaled;
+use crate::tape::loss_scale::LossScale;
 use crate::tape::{Tape, Var};
-use crate::tensor::Tensor;
+use crate::tiles::grid::{Grid, Span};
 
 /// What changes from tile to tile: the pixels, and how much they count in every map that a loss reads. Pixels that
 /// are not the tile's own do not count.
-pub(super) struct Inputs {
+pub(crate) struct Inputs {
     pub picture: Tensor,
     /// At the content layers, and at the style layers in every region.
     content: BTreeMap<String, (u32, Tensor)>,
@@ -29,7 +29,7 @@ pub(super) struct Inputs {
 
 /// Layers that are read in parts.
 #[derive(Clone, Copy)]
-pub(super) struct Taps<'a> {
+pub(crate) struct Taps<'a> {
     pub content: &'a [&'a str],
     pub style: &'a [&'a str],
     /// Number of regions.
@@ -126,7 +126,7 @@ fn own_part(
 }
 
 /// A tile as a recording sees it.
-pub(super) struct Vars {
+pub(crate) struct Vars {
     pub picture: Var,
     content: BTreeMap<String, Var>,
     style: BTreeMap<(String, usize), Var>,
@@ -164,7 +164,7 @@ impl Vars {
 }
 
 /// A tile's pixels.
-pub(super) fn cut(grid: &Grid, (column, row): (&Span, &Span), rgb: &[f32]) -> Vec<f32> {
+pub(crate) fn cut(grid: &Grid, (column, row): (&Span, &Span), rgb: &[f32]) -> Vec<f32> {
     let ((width, height), (tile_width, tile_height)) = (grid.size, grid.tile);
     let mut pixels = Vec::with_capacity(3 * tile_width * tile_height);
     for line in 0..3 * tile_height {
@@ -175,7 +175,7 @@ pub(super) fn cut(grid: &Grid, (column, row): (&Span, &Span), rgb: &[f32]) -> Ve
 }
 
 /// Adds a tile's gradient to the whole picture's.
-pub(super) fn paste(
+pub(crate) fn paste(
     grid: &Grid,
     (column, row): (&Span, &Span),
     gradient: &[f32],
@@ -190,13 +190,13 @@ pub(super) fn paste(
 }
 
 /// Pixels of the whole picture's map at a tap.
-pub(super) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> Result<usize> {
+pub(crate) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> Result<usize> {
     let (_, pools) = graph.at(tap)?;
     Ok((grid.size.0 >> pools) * (grid.size.1 >> pools))
 }
 
 /// The moments of a tile in every region, over the tile's pixels.
-pub(super) fn moments_of_part(
+pub(crate) fn moments_of_part(
     tape: &mut Tape,
     loss: StyleLoss,
     vars: &Vars,
@@ -211,7 +211,7 @@ pub(super) fn moments_of_part(
 }
 
 /// The factor that makes a tile's moments its share of the whole's.
-pub(super) fn share_factor(
+pub(crate) fn share_factor(
     graph: &Graph,
     grid: &Grid,
     (tap, region): (&str, usize),
@@ -224,10 +224,10 @@ pub(super) fn share_factor(
 }
 
 /// A moment of a style layer in a region.
-pub(super) type Key = (String, usize, Order);
+pub(crate) type Key = (String, usize, Order);
 
 /// What a part records.
-pub(super) struct Part {
+pub(crate) struct Part {
     /// The part's moments, each with the factor that makes it a share of the whole's.
     pub moments: BTreeMap<Key, (Var, f32)>,
     /// The part's share of the content loss, a scalar.
@@ -304,7 +304,7 @@ impl Part {
 }
 
 /// Where the shares of the parts are added up, and what comes back for the style.
-pub(super) struct Whole {
+pub(crate) struct Whole {
     /// The moments of the whole picture, and the gradients to them.
     pub moments: BTreeMap<Key, (Value, Option<Value>)>,
     /// The content loss.
@@ -352,7 +352,7 @@ impl Part {
 }
 
 /// Records `to` += factor · share.
-pub(super) fn add_to(
+pub(crate) fn add_to(
     tape: &mut Tape,
     pass: Pass,
     (share, factor): (Var, f32),

@@ -1,13 +1,13 @@
 //! The step loop, wherever the picture lies.
 
-use super::course::{Course, Frame};
-use super::loss::LossSettings;
-use super::memory::Layout;
-use super::regions::Regions;
-use super::ring::LossRow;
-use super::start::{Carried, Start};
-use super::tiles::Tiles;
-use super::whole::Whole;
+use crate::loss::regions::Regions;
+use crate::loss::targets::LossSettings;
+use crate::paint::Layout;
+use crate::paint::course::{Course, Frame};
+use crate::paint::ring::LossRow;
+use crate::paint::start::{Carried, Start};
+use crate::paint::tiles::Tiles;
+use crate::paint::whole::Whole;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Timing};
@@ -15,7 +15,7 @@ use crate::nets::Graph;
 use crate::optim::Descent;
 use crate::picture::Picture;
 
-pub(super) const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
+pub(crate) const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
      --tv-weight must be above 0, and a layer's weight too";
 
 /// All that a picture is made from. Pictures come in the sizes they are used at and in the content's colour space
@@ -41,7 +41,7 @@ pub struct Job<'a> {
 impl Job<'_> {
     /// How the picture is moved at this strength. Adam's steps are as long as the learning rate however small the
     /// gradient is: where little is asked for, long ones would only shake the picture.
-    pub(super) fn descent(&self) -> Descent {
+    pub(crate) fn descent(&self) -> Descent {
         let weaker = |lr| self.loss.strength * lr;
         let (lr, in_tiles) = (weaker(self.descent.lr), self.descent.in_tiles.map(weaker));
         Descent { lr, in_tiles, ..self.descent }

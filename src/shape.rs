@@ -1,17 +1,13 @@
-//! Shapes, and numbers on either side of the bus: [`Tensor`] lives on the GPU, [`Frozen`] on the
-//! host until a kernel wants it.
+//! The ground that every room stands on: extents ([`Shape`]) and how numbers are stored ([`Precision`]).
 //!
-//! Kernels compute in `f32`; feature maps and their gradients may be stored as `f16` ([`Precision`]). Feature maps are
+//! Kernels compute in `f32`; feature maps and their gradients may be stored as `f16`. Feature maps are
 //! planar C×H×W without padding between rows or channels,
 //! convolution weights O×I×K×K, Gram matrices C×C, losses a single number with the empty shape.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory};
 
 /// How numbers are stored. Kernels compute with `f32` whatever it is; only cooperative matrices take factors of `f16`, with
 /// sums of `f32`.
@@ -120,84 +116,5 @@ impl fmt::Display for Shape {
 impl fmt::Debug for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// A tensor in GPU memory. Cloning shares the memory.
-#[derive(Clone)]
-pub struct Tensor {
-    pub(crate) shape: Shape,
-    pub(crate) precision: Precision,
-    pub(crate) memory: Arc<Memory>,
-}
-
-impl Tensor {
-    /// Its shape.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    /// How its numbers are stored.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-}
-
-/// Numbers that no gradient changes: network weights, factors, targets. They stay on the host until
-/// a kernel binds them, and each kernel may ask for them in its own packing; what was packed once
-/// is shared by every program on the same device.
-pub struct Frozen {
-    shape: Shape,
-    data: Vec<f32>,
-    packed: Mutex<HashMap<String, Arc<Memory>>>,
-}
-
-impl Frozen {
-    /// Takes numbers in row-major order.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when the count does not fit the shape.
-    pub fn new(shape: impl Into<Shape>, data: Vec<f32>) -> Result<Arc<Self>> {
-        let shape = shape.into();
-        if shape.elements() != data.len() {
-            return Err(Error::Shape {
-                op: "frozen",
-                what: format!("{} numbers do not fill a tensor of shape {shape}", data.len()),
-            });
-        }
-        Ok(Arc::new(Frozen { shape, data, packed: Mutex::default() }))
-    }
-
-    /// A single number.
-    pub fn scalar(value: f32) -> Arc<Self> {
-        Arc::new(Frozen { shape: Shape::scalar(), data: vec![value], packed: Mutex::default() })
-    }
-
-    /// Its shape.
-    pub fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    /// Its numbers, row-major.
-    pub fn data(&self) -> &[f32] {
-        &self.data
-    }
-
-    /// The GPU memory that holds `pack(data)`, made at the first call under this `packing` name.
-    pub(crate) fn upload(
-        &self,
-        gpu: &Gpu,
-        packing: &str,
-        pack: impl FnOnce(&[f32]) -> Vec<f32>,
-    ) -> Result<Arc<Memory>> {
-        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(memory) = packed.get(packing).filter(|m| m.belongs_to(gpu)) {
-            return Ok(memory.clone());
-        }
-        let numbers = pack(&self.data);
-        let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
-        gpu.fill(&memory, &numbers);
-        packed.insert(packing.to_string(), memory.clone());
-        Ok(memory)
     }
 }

@@ -4,17 +4,17 @@
 //! pixel to the next; over the content's own it is dimensionless: 0 where every edge stands as it was, 1 where all are
 //! gone. What changes slowly, such as the colour of a wall, is free.
 
-use super::loss::LossSettings;
-use super::tiled::Pixels;
 use crate::error::Result;
+use crate::loss::targets::LossSettings;
 use crate::ops::{self, Variation};
 use crate::tape::{Tape, Var};
+use crate::tiles::tiled::Pixels;
 
 /// A content without edges is taken to have these: as large as rounding to 8 bits makes.
 const LEAST: f64 = 1e-5;
 
 /// The factor of [`whole`] and [`part`] in the loss of this content: the weight over the content's own variation.
-pub(super) fn weight(settings: &LossSettings, content: Pixels<'_>) -> f32 {
+pub(crate) fn weight(settings: &LossSettings, content: Pixels<'_>) -> f32 {
     match settings.detail_weight {
         0.0 => 0.0,
         weight => (f64::from(weight) / variation(content).max(LEAST)) as f32,
@@ -37,13 +37,13 @@ fn variation(((width, height), rgb): Pixels<'_>) -> f64 {
 }
 
 /// Records the variation of what differs from the content.
-pub(super) fn whole(tape: &mut Tape, picture: Var, content: Var) -> Result<Var> {
+pub(crate) fn whole(tape: &mut Tape, picture: Var, content: Var) -> Result<Var> {
     let apart = ops::weighted_sum(tape, &[(1.0, picture), (-1.0, content)])?;
     ops::total_variation(tape, apart, Variation::Squares)
 }
 
 /// Records a part's share of that; `frame` and `of` are those of [`ops::partial_variation`].
-pub(super) fn part(
+pub(crate) fn part(
     tape: &mut Tape,
     [picture, content]: [Var; 2],
     frame: Var,

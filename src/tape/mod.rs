@@ -13,85 +13,22 @@
 //! Frozen inputs have no gradient and cost nothing; nodes that the result does not depend on are
 //! skipped.
 
+pub(crate) mod inplace;
+pub mod loss_scale;
+mod op;
+
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Plan, Program, Recorder, Value};
-use crate::ops::relu;
-use crate::ops::scale::scaled;
-use crate::tensor::{Frozen, Precision, Shape, Tensor};
+use crate::gpu::{Frozen, Gpu, Plan, Program, Recorder, Tensor, Value};
+use crate::shape::{Precision, Shape};
+use crate::tape::inplace::scaled;
+
+pub use op::{Backward, Gradient, Op};
 
 /// A value on the tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var(usize);
-
-/// Where a backward dispatch puts a gradient.
-#[derive(Clone)]
-pub struct Gradient {
-    /// The gradient's memory, of the input's shape.
-    pub value: Value,
-    /// Add to what is there (`+=`) instead of replacing it (`=`).
-    pub accumulate: bool,
-    /// What is there in the end counts only where the input is above 0; for operations that say they mask.
-    pub mask: bool,
-}
-
-/// What an operation's backward pass gets.
-pub struct Backward<'a> {
-    /// The inputs.
-    pub x: &'a [Value],
-    /// The output.
-    pub y: &'a Value,
-    /// The output's gradient, masked where the operation is rectified; may be overwritten.
-    pub dy: &'a Value,
-    /// For every input, where its gradient goes; `None` for frozen ones. An input that occurs twice
-    /// is served in this order.
-    pub dx: &'a [Option<Gradient>],
-}
-
-/// A differentiable operation. One value of the type is one use of it, with its settings.
-pub trait Op {
-    /// The field's name for it, as in its file's name.
-    fn name(&self) -> &'static str;
-
-    /// The output's shape.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when the inputs do not fit.
-    fn shape(&self, inputs: &[&Shape]) -> Result<Shape>;
-
-    /// How many of its first inputs are maps, which may be stored as f16, all alike; the others are f32.
-    fn maps(&self) -> usize {
-        0
-    }
-
-    /// How the output is stored, for inputs that are stored so: sums and matrices as f32, maps like their first input.
-    fn precision(&self, _inputs: &[Precision]) -> Precision {
-        Precision::F32
-    }
-
-    /// Whether the output is max(·, 0) of something.
-    fn rectified(&self) -> bool {
-        false
-    }
-
-    /// Whether [`Op::backward`] heeds [`Gradient::mask`].
-    fn masks(&self) -> bool {
-        false
-    }
-
-    /// Records the dispatches that compute `y` from `x`.
-    ///
-    /// # Errors
-    /// When a kernel does not compile or a buffer is too large.
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()>;
-
-    /// Records the dispatches that compute the gradients asked for.
-    ///
-    /// # Errors
-    /// As [`Op::forward`].
-    fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()>;
-}
 
 struct Node {
     value: Value,
@@ -281,7 +218,7 @@ impl Tape {
             let Some(dy) = gradients[at].take() else { continue };
             self.recorder.scope = source.scope.clone();
             if source.op.rectified() && !masked[at] {
-                relu::mask(&mut self.recorder, &node.value, &dy)?;
+                inplace::mask(&mut self.recorder, &node.value, &dy)?;
             }
             let mut x = Vec::with_capacity(source.inputs.len());
             let mut dx = Vec::with_capacity(source.inputs.len());

@@ -4,24 +4,24 @@
 
 use std::collections::BTreeMap;
 
-use super::detail;
-use super::grid::Grid;
-use super::loss::{
+use crate::error::{Error, Result};
+use crate::gpu::{Frozen, Gpu, Pass, Plan, Program, Tensor, Value};
+use crate::loss::detail;
+use crate::loss::regions::Guides;
+use crate::loss::style::{Moments, Normalization, Statistics, StyleLoss};
+use crate::loss::targets::{
     ByLayer, LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend, taps,
 };
-use super::loss_scale::LossScale;
-use super::part::{
-    Inputs, Key, Part, Taps, Whole, add_to, cut, moments_of_part, paste, pixels_of, share_factor,
-};
-use super::regions::Guides;
-use super::style::{Moments, Normalization, Statistics, StyleLoss};
-use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pass, Plan, Program, Value};
 use crate::nets::Graph;
 use crate::ops::{self, guide, statistics};
 use crate::picture::Picture;
+use crate::shape::{Precision, Shape};
 use crate::tape::Tape;
-use crate::tensor::{Frozen, Precision, Shape, Tensor};
+use crate::tape::loss_scale::LossScale;
+use crate::tiles::grid::Grid;
+use crate::tiles::part::{
+    Inputs, Key, Part, Taps, Whole, add_to, cut, moments_of_part, paste, pixels_of, share_factor,
+};
 
 /// The targets of a picture that is looked at in parts.
 pub struct TiledTargets {
@@ -131,13 +131,13 @@ async fn content_scales(
 }
 
 /// A picture's size, and its pixels, 3×H×W.
-pub(super) type Pixels<'a> = ((u32, u32), &'a [f32]);
+pub(crate) type Pixels<'a> = ((u32, u32), &'a [f32]);
 
 /// The targets of all styles. The pixels of the content are read where its own style counts.
 ///
 /// # Errors
 /// As [`Targets::measure`].
-pub(super) async fn style_terms(
+pub(crate) async fn style_terms(
     gpu: &Gpu,
     graph: &Graph,
     settings: &LossSettings,
@@ -368,7 +368,7 @@ impl Tiled {
         let part = Part::record(&mut tape, graph, scene, seen, &targets.scales, own)?;
         let gradient = part
             .follow(&mut tape, whole, self.weights, (&vars, own))?
-            .ok_or(Error::Usage(super::painter::NOTHING_TO_DO.into()))?;
+            .ok_or(Error::Usage(crate::paint::painter::NOTHING_TO_DO.into()))?;
         let gradient = tape.keep(gradient)?;
         Ok(TileProgram { program: tape.finish()?, inputs, content, gradient })
     }

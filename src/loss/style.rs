@@ -19,10 +19,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Value};
+use crate::gpu::{Frozen, Gpu, Tensor, Value};
 use crate::ops::{self, statistics};
+use crate::shape::Shape;
 use crate::tape::{Tape, Var};
-use crate::tensor::{Frozen, Shape, Tensor};
 
 /// By what styles are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,21 +159,21 @@ pub fn measure_guided(
 
 /// First and second moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
+pub(crate) enum Order {
     First,
     Second,
 }
 
 impl Statistics {
     /// Records a multiple of the moments.
-    pub(super) fn scaled(self, tape: &mut Tape, factor: f32) -> Result<Self> {
+    pub(crate) fn scaled(self, tape: &mut Tape, factor: f32) -> Result<Self> {
         let gram = ops::scale(tape, self.gram, factor)?;
         let mean = self.mean.map(|mean| ops::scale(tape, mean, factor)).transpose()?;
         Ok(Statistics { gram, mean })
     }
 
     /// The moments that there are.
-    pub(super) fn parts(&self) -> impl Iterator<Item = (Order, Var)> + use<> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Order, Var)> + use<> {
         let mean = self.mean.map(|mean| (Order::First, mean));
         [(Order::Second, self.gram)].into_iter().chain(mean)
     }
@@ -201,13 +201,13 @@ impl Statistics {
 
 impl Moments {
     /// Those of a layer with so many channels, to add up.
-    pub(super) fn zeros(gpu: &Gpu, channels: usize, loss: StyleLoss) -> Result<Self> {
+    pub(crate) fn zeros(gpu: &Gpu, channels: usize, loss: StyleLoss) -> Result<Self> {
         let mean = loss.needs_mean().then(|| gpu.zeros([channels])).transpose()?;
         Ok(Moments { gram: gpu.zeros([channels, channels])?, mean })
     }
 
     /// In the order of [`Statistics::parts`].
-    pub(super) fn parts(&self) -> impl Iterator<Item = &Tensor> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Tensor> {
         [&self.gram].into_iter().chain(&self.mean)
     }
 }
@@ -326,7 +326,7 @@ impl StyleTarget {
     }
 
     /// A stand-in for the target of a layer with so many channels, to plan with.
-    pub(super) fn placeholder(tape: &mut Tape, loss: StyleLoss, channels: usize) -> Self {
+    pub(crate) fn placeholder(tape: &mut Tape, loss: StyleLoss, channels: usize) -> Self {
         let mut value = |shape: Shape| tape.recorder().placeholder(shape);
         let mut goal =
             |shape: Shape| Goal { value: value(shape), denominator: value(Shape::scalar()) };
