@@ -1,6 +1,8 @@
 //! The program as a user meets it: commands, files, messages, exit codes.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,15 +11,9 @@ use std::time::Duration;
 use impasto::picture::{Depth, Format, Metadata, Picture};
 
 fn impasto() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
+    let mut command = program::impasto();
     // tests/tune.rs has the tuner.
     command.arg("--no-tune");
-    // The device that the other tests run on.
-    for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")] {
-        if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
-            command.arg(flag).arg(value);
-        }
-    }
     command
 }
 
@@ -494,7 +490,7 @@ fn folders_that_are_missing_or_closed() {
         let closed = std::fs::Permissions::from_mode(0o555);
         std::fs::set_permissions(studio.path("closed"), closed).expect("closed");
         if std::fs::write(studio.path("closed/probe"), b"").is_ok() {
-            eprintln!("skipped the read-only folder: this user may write anywhere");
+            common::skipped("the read-only folder: this user may write anywhere");
         } else {
             fails(&studio.stylize(&["-o", "closed/out.png"]), 1, &["closed"]);
         }
