@@ -257,7 +257,9 @@ impl Gpu {
         {
             let _ = submission;
             let (send, done) = futures_channel::oneshot::channel();
-            self.0.queue.on_submitted_work_done(move || drop(send.send(())));
+            self.0.queue.on_submitted_work_done(move || {
+                let _ = send.send(());
+            });
             let _ = done.await;
         }
         self.check()
