@@ -27,6 +27,7 @@ mod progress;
 mod run;
 mod scene;
 mod settings;
+mod software;
 mod stylize;
 mod task;
 mod tune;
@@ -91,6 +92,7 @@ impl Common {
     fn open_gpu(&self) -> Result<Gpu> {
         let choice = Choice { adapter: self.adapter.clone(), backend: self.backend };
         let gpu = pollster::block_on(Gpu::open(&choice))?;
+        software::tell(self, gpu.report());
         self.say(|| {
             let report = gpu.report();
             let backend = report.backend.map_or("other".into(), |b| b.to_string());

@@ -1,6 +1,7 @@
 //! What the test binaries share: devices, seeded numbers, comparison.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+use std::io::Write;
 use std::sync::OnceLock;
 
 use impasto::gpu::{Choice, Gpu};
@@ -23,7 +24,14 @@ pub fn gpu() -> &'static Gpu {
     GPU.get_or_init(|| {
         let gpu = pollster::block_on(Gpu::open(&choice())).expect("a GPU or a software driver");
         let report = gpu.report();
-        eprintln!("testing on {} ({:?}, {})", report.name, report.backend, report.driver);
+        let backend = report.backend.map_or("other".into(), |backend| backend.to_string());
+        // Not with `eprintln!`, which is kept back where a test passes: .ci/run reads it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "testing on {backend}: {}, driver {}",
+            report.name,
+            report.driver
+        );
         gpu
     })
 }
