@@ -4,24 +4,34 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A machine as the script sees it: what `impasto devices` lists before and after an installation, and whether
 /// that works.
-struct Machine(tempfile::TempDir);
+struct Machine {
+    folder: tempfile::TempDir,
+    _one: MutexGuard<'static, ()>,
+}
+
+/// One machine at a time: a program that is being written can't be started, and a process that another test starts
+/// just then takes the open file along.
+static ONE: Mutex<()> = Mutex::new(());
 
 /// What `impasto devices --json` prints of adapters, each with its API and whether it is a software driver's.
 fn listed(adapters: &[(&str, bool)]) -> String {
-    let adapter = |(backend, software): &(&str, bool)| serde_json::json!({ "backend": backend, "name": "A", "software": software });
-    let adapters: Vec<_> = adapters.iter().map(adapter).collect();
+    let adapter =
+        |(backend, software)| serde_json::json!({ "backend": backend, "software": software });
+    let adapters: Vec<_> = adapters.iter().copied().map(adapter).collect();
     serde_json::to_string_pretty(&adapters).expect("JSON")
 }
 
 impl Machine {
     fn new(before: Option<&str>, after: Option<&str>, installs: bool) -> Self {
-        let machine = Machine(tempfile::tempdir().expect("a folder"));
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let machine = Machine { folder: tempfile::tempdir().expect("a folder"), _one };
         let list = |name, adapters: Option<&str>| {
             if let Some(adapters) = adapters {
-                std::fs::write(machine.0.path().join(name), adapters).expect("written");
+                std::fs::write(machine.folder.path().join(name), adapters).expect("written");
             }
         };
         list("now", before);
@@ -37,7 +47,7 @@ impl Machine {
     }
 
     fn program(&self, name: &str, script: &str) {
-        let path = self.0.path().join(name);
+        let path = self.folder.path().join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
         let all = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&path, all).expect("executable");
@@ -46,7 +56,7 @@ impl Machine {
     /// Runs the script; its exit code, what it said, and what apt-get was told.
     fn run(&self, flags: &[&str]) -> (i32, String, String) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/driver.sh");
-        let here = self.0.path();
+        let here = self.folder.path();
         let path = format!("{}:/usr/bin:/bin", here.display());
         let mut command = Command::new("sh");
         command.arg(script).arg(here.join("impasto")).args(flags);
