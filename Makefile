@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a fresh machine needs besides Rust, make and a C linker:
-# both install a software Vulkan driver where no driver is found.
+# both install Mesa's software Vulkan driver where no driver is found, or software OpenGL alone.
 
 RELEASE = target/release/impasto
 DEBUG = target/debug/impasto

@@ -20,6 +20,7 @@ mod order;
 mod output;
 mod progress;
 mod remembered;
+mod software;
 mod task;
 mod watch;
 

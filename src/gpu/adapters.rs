@@ -97,6 +97,8 @@ pub struct AdapterReport {
     /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
     #[serde(rename = "type")]
     pub kind: &'static str,
+    /// The processor does the work: a driver without a GPU.
+    pub software: bool,
     /// The driver and its version.
     pub driver: String,
     /// Largest buffer, in bytes.
@@ -165,6 +167,7 @@ fn describe(adapter: &wgpu::Adapter, index: usize) -> AdapterReport {
             wgpu::DeviceType::Cpu => "cpu",
             wgpu::DeviceType::Other => "other",
         },
+        software: info.device_type == wgpu::DeviceType::Cpu,
         driver: [info.driver.as_str(), info.driver_info.as_str()]
             .iter()
             .filter(|s| !s.is_empty())

@@ -136,7 +136,7 @@ impl Gpu {
 
     /// A software driver: memory is system memory, and a dispatch costs processor time.
     pub fn is_cpu(&self) -> bool {
-        self.0.report.kind == "cpu"
+        self.0.report.software
     }
 
     /// A software driver whose subgroups are workgroups of 8: lanes can hand numbers to each other, which

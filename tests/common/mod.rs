@@ -26,7 +26,14 @@ pub fn gpu() -> &'static Gpu {
     GPU.get_or_init(|| {
         let gpu = pollster::block_on(Gpu::open(&choice())).expect("a GPU or a software driver");
         let report = gpu.report();
-        eprintln!("testing on {} ({:?}, {})", report.name, report.backend, report.driver);
+        let backend = report.backend.map_or("other".into(), |backend| backend.to_string());
+        // Not with `eprintln!`, which is kept back where a test passes: .ci/run reads it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "testing on {backend}: {}, driver {}",
+            report.name,
+            report.driver
+        );
         gpu
     })
 }

@@ -55,9 +55,10 @@ fn describe(report: &AdapterReport) -> String {
         (true, true) => format!("of {least}"),
         (true, false) => format!("of {least} to {most}"),
     };
+    let software = if report.software { ", a software driver" } else { "" };
     let yes = |there| if there { "yes" } else { "no" };
     let mut lines = vec![
-        format!("{}  {}", report.index, report.name),
+        format!("{}  {}{software}", report.index, report.name),
         format!("   {backend}, {}, driver {}", report.kind, report.driver),
         format!(
             "   buffers up to {} MB, {} MB bound at once; workgroups of {} with {} KiB",

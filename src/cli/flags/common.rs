@@ -5,6 +5,8 @@ use impasto::gpu::{Backend, Choice, Gpu};
 use impasto::shape::Precision;
 use impasto::{Error, Result};
 
+use crate::cli::software;
+
 /// Flags of every command.
 #[derive(Args, Clone)]
 pub struct Common {
@@ -40,6 +42,9 @@ impl Common {
     /// When there is none like it.
     pub fn open_gpu(&self) -> Result<Gpu> {
         let gpu = pollster::block_on(Gpu::open(&self.choice()))?;
+        if !self.quiet {
+            software::tell(gpu.report(), self.adapter.is_some() || self.backend.is_some());
+        }
         self.say(|| {
             let report = gpu.report();
             let backend = report.backend.map_or("other".into(), |b| b.to_string());
