@@ -1,5 +1,6 @@
 //! What `-v` and `-vv` say.
 
+use crate::cli::output::note;
 use impasto::Result;
 use impasto::gpu::Plan;
 use impasto::nets::Network;

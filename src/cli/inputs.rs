@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::file;
 use super::flags::Record;
+use crate::cli::output::note;
 
 /// Reads files and remembers their hashes.
 #[derive(Default)]

@@ -1,14 +1,6 @@
 //! The command line: raw arguments → checked settings → the library. Only this part of the crate
 //! prints, reads files and waits.
 
-/// Prints a line on standard error. Nobody reading it is no reason to stop: `eprintln!` would panic.
-macro_rules! note {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), $($line)*);
-    }};
-}
-
 mod checkpoint;
 mod commands;
 mod describe;
@@ -32,7 +24,7 @@ use impasto::{Error, Result};
 
 use commands::{bench, demo, devices, stylize, tune};
 use flags::{Common, preset};
-use output::told;
+use output::{note, told};
 
 /// Paints a photograph in the style of a painting, on any GPU.
 #[derive(Parser)]

@@ -4,6 +4,15 @@ use std::path::{Path, PathBuf};
 
 use impasto::{Error, Result};
 
+/// Prints a line on standard error. Nobody reading it is no reason to stop: `eprintln!` would panic.
+macro_rules! note {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+pub(crate) use note;
+
 /// Prints a line on standard output.
 pub fn say(text: &str) -> Result<()> {
     use std::io::Write;

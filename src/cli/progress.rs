@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::flags::Common;
+use crate::cli::output::note;
 use impasto::paint::LossRow;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 

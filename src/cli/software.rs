@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Once;
 
+use crate::cli::output::note;
 use impasto::gpu::{AdapterReport, Backend};
 
 /// PCI's number for NVIDIA, whose driver no distribution installs by itself.

@@ -9,6 +9,7 @@ use super::checkpoint::{Kept, Origin};
 use super::file;
 use super::flags::{Common, Flags, Look, MemoryArgs, Outputs, Record, StylizeArgs, resolve};
 use super::inputs::Inputs;
+use crate::cli::output::note;
 
 /// A command with all that it means.
 pub struct Task {

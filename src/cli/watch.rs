@@ -11,7 +11,7 @@ use super::checkpoint::Keeper;
 use super::flags::Common;
 use super::interrupt::Interrupt;
 use super::order::{Order, json_lines};
-use super::output::told;
+use super::output::{note, told};
 use super::progress::{Progress, Work};
 use super::{describe, file, remembered};
 

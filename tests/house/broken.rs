@@ -128,8 +128,8 @@ fn arrows_upwards_are_found() {
         ("picture.rs", "pub struct P;"),
     ];
     let tree = tree(&files);
-    let gpu = "src/gpu/kernel.rs:2: gpu may not use ops (src/ops/mod.rs)";
-    let tape = "src/tape/mod.rs:2: tape may not use picture (src/picture.rs)";
+    let gpu = "src/gpu/kernel.rs:2: gpu may not use ops";
+    let tape = "src/tape/mod.rs:2: tape may not use picture";
     assert_eq!(rules::rooms(&tree), [gpu, tape]);
     assert_eq!(rules::room_alone(&tree, "gpu"), [gpu]);
     assert_eq!(rules::room_alone(&tree, "tape"), [tape]);
@@ -145,7 +145,7 @@ fn nobody_needs_the_root_and_new_rooms_are_asked_about() {
     let found = rules::rooms(&tree(&files));
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("src/attic: no such room"), "{found:?}");
-    assert_eq!(found[1], "src/gpu.rs:1: gpu may not use lib (src/lib.rs)");
+    assert_eq!(found[1], "src/gpu.rs:1: gpu may not use lib");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn the_binary_sees_the_library_by_its_name() {
         ("main.rs", "mod cli;\nfn main() { cli::main() }"),
         ("cli/mod.rs", "use impasto::Session;\nuse impasto::tape::Tape;\npub fn main() {}"),
     ];
-    let found = ["src/cli/mod.rs:2: cli may not use tape (src/tape.rs)"];
+    let found = ["src/cli/mod.rs:2: cli may not use tape"];
     assert_eq!(rules::rooms(&tree(&files)), found);
 }
 

@@ -23,7 +23,11 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         &["error", "shape", "gpu", "picture", "tape", "optim", "ops", "nets", "loss", "tiles"],
     ),
     ("plan", &["error", "shape", "gpu", "tape", "optim", "nets", "loss", "tiles", "paint"]),
-    ("session", &["error", "gpu", "picture", "optim", "tune", "nets", "loss", "paint", "plan"]),
+    ("demo", &["error", "gpu", "picture"]),
+    (
+        "session",
+        &["error", "shape", "gpu", "picture", "optim", "tune", "nets", "loss", "paint", "plan"],
+    ),
     (
         "bench",
         &[
@@ -35,7 +39,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "error", "shape", "gpu", "picture", "optim", "tune", "nets", "loss", "paint", "plan",
-            "session", "bench",
+            "session", "bench", "demo",
         ],
     ),
     ("main", &["cli"]),
@@ -74,11 +78,11 @@ pub fn rooms(tree: &Tree) -> Vec<String> {
         .into_iter()
         .map(|room| format!("src/{room}: no such room in tests/house/rules.rs"))
         .collect();
-    for ((from, to), at) in &tree.arrows {
-        let (lower, upper) = (room(to), room(from));
+    for ((from, lower), at) in &tree.words {
+        let upper = room(from);
         let free = upper == lower || upper == "lib";
-        if !free && !table.get(upper).is_some_and(|below| below.contains(&lower)) {
-            found.push(format!("{at}: {upper} may not use {lower} (src/{to})"));
+        if !free && !table.get(upper).is_some_and(|below| below.contains(&lower.as_str())) {
+            found.push(format!("{at}: {upper} may not use {lower}"));
         }
     }
     found
@@ -86,10 +90,9 @@ pub fn rooms(tree: &Tree) -> Vec<String> {
 
 /// What one room uses and may not.
 pub fn room_alone(tree: &Tree, name: &str) -> Vec<String> {
-    let own: BTreeMap<_, _> =
-        tree.arrows.iter().filter(|((from, _), _)| room(from) == name).collect();
-    let arrows = own.into_iter().map(|(arrow, at)| (arrow.clone(), at.clone())).collect();
-    rooms(&Tree { arrows, ..Tree::default() })
+    let own = tree.words.iter().filter(|((from, _), _)| room(from) == name);
+    let words = own.map(|(word, at)| (word.clone(), at.clone())).collect();
+    rooms(&Tree { words, ..Tree::default() })
 }
 
 /// `wgpu` outside of `src/gpu`, be it through a re-export.

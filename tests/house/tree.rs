@@ -11,6 +11,7 @@ use std::path::Path;
 use syn::Item;
 
 use crate::names::{self, Names};
+use crate::rules::room;
 
 /// The name by which the binary calls the library.
 const LIBRARY: &str = "impasto";
@@ -39,6 +40,8 @@ pub struct Tree {
     pub files: BTreeSet<File>,
     /// Which file uses which, with the first place where it does.
     pub arrows: BTreeMap<(File, File), At>,
+    /// Which file uses which room, by the name that it says: what a room re-exports is its own word.
+    pub words: BTreeMap<(File, String), At>,
     /// What is named of other crates, re-exports followed: `["wgpu", "Limits"]`.
     pub outside: BTreeSet<(At, Vec<String>)>,
     /// String literals.
@@ -295,6 +298,23 @@ impl Crates<'_> {
             .collect()
     }
 
+    /// The room that a path names, or the import that it goes through; `None` for what is near.
+    fn said_room(&self, module: Module, path: &[String]) -> Option<String> {
+        match path {
+            [first, second, ..] if first == "crate" || first == LIBRARY => Some(second.clone()),
+            [first, ..] => {
+                let entries = self.scopes[module].entries.get(first)?;
+                entries.iter().find_map(|entry| match entry {
+                    Entry::Import(import) if import.first() != Some(first) => {
+                        self.said_room(module, import)
+                    }
+                    _ => None,
+                })
+            }
+            [] => None,
+        }
+    }
+
     /// Whether all that a file has lies below a module.
     fn is_below(&self, file: &str, module: Module) -> bool {
         let above =
@@ -308,10 +328,16 @@ impl Crates<'_> {
         for (module, scope) in self.scopes.iter().enumerate() {
             tree.files.insert(scope.file.clone());
             let at = |line: usize| At { file: scope.file.clone(), line };
-            let mut note = |line: usize, target: Target, shown: bool| match target {
+            let mut note = |line: usize, target: Target, shown: bool, path: &[String]| match target
+            {
                 Target::Item(file) => {
                     // Who re-exports a child's item doesn't use it.
                     if file != scope.file && !(shown && self.is_below(&file, module)) {
+                        let said = self.said_room(module, path);
+                        let word = said.unwrap_or_else(|| room(&file).to_owned());
+                        let first =
+                            tree.words.entry((scope.file.clone(), word)).or_insert(at(line));
+                        *first = first.clone().min(at(line));
                         let first =
                             tree.arrows.entry((scope.file.clone(), file)).or_insert(at(line));
                         *first = first.clone().min(at(line));
@@ -324,7 +350,7 @@ impl Crates<'_> {
             for names in &scope.names {
                 for (line, path) in &names.paths {
                     for target in self.follow(module, path, false, &mut BTreeSet::new()) {
-                        note(*line, target, false);
+                        note(*line, target, false, path);
                     }
                 }
                 for import in &names.imports {
@@ -335,9 +361,10 @@ impl Crates<'_> {
                                     import.line,
                                     Target::Item(self.scopes[other].file.clone()),
                                     import.shown,
+                                    &import.path,
                                 );
                             }
-                            (target, _) => note(import.line, target, import.shown),
+                            (target, _) => note(import.line, target, import.shown, &import.path),
                         }
                     }
                 }

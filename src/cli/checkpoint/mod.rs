@@ -15,6 +15,7 @@ use super::file;
 use super::flags::{Common, Outputs, Record};
 use super::order::Order;
 use super::order::json_lines;
+use crate::cli::output::note;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

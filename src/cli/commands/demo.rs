@@ -14,6 +14,7 @@ use impasto::{Error, Result, demo, nets};
 
 use crate::cli::flags::{Common, MemoryArgs};
 use crate::cli::order::Order;
+use crate::cli::output::note;
 use crate::cli::{describe, file, watch};
 
 /// Arguments of `impasto demo`.

@@ -19,7 +19,7 @@ use crate::cli::checkpoint::Keeper;
 use crate::cli::flags::{Common, Look, Outputs, Record, StylizeArgs};
 use crate::cli::inputs::Inputs;
 use crate::cli::order::Order;
-use crate::cli::output::{beside, say, told};
+use crate::cli::output::{beside, note, say, told};
 use crate::cli::task::Task;
 use crate::cli::{describe, file, watch};
 

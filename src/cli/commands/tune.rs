@@ -11,7 +11,7 @@ use pollster::block_on;
 
 use super::bench;
 use crate::cli::flags::Common;
-use crate::cli::output::say;
+use crate::cli::output::{note, say};
 use crate::cli::remembered;
 
 /// Arguments of `impasto tune`.

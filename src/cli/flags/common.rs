@@ -5,6 +5,7 @@ use impasto::gpu::{Backend, Choice, Gpu};
 use impasto::shape::Precision;
 use impasto::{Error, Result};
 
+use crate::cli::output::note;
 use crate::cli::software;
 
 /// Flags of every command.

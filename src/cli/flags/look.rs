@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use impasto::Result;
-use impasto::loss::{LossSettings, Normalization, StyleLoss};
+use impasto::loss::{LossSettings, Normalization, StyleLoss, Variation};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
-use impasto::ops::Variation;
 use impasto::session::{Preserve, Scales};
 use impasto::shape::Precision;
 
