@@ -32,6 +32,8 @@ pub enum Knob {
     Style,
     /// The parts of the styles that count.
     StyleMask,
+    /// The long side of the styles.
+    StyleSize,
     /// The factor of the style loss.
     StyleWeight,
     /// The longest side of a tile.
@@ -42,7 +44,7 @@ pub enum Knob {
 
 impl Knob {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Adapter,
         Self::Checkpoint,
         Self::ContentWeight,
@@ -55,6 +57,7 @@ impl Knob {
         Self::Size,
         Self::Style,
         Self::StyleMask,
+        Self::StyleSize,
         Self::StyleWeight,
         Self::Tile,
         Self::TvWeight,
@@ -75,6 +78,7 @@ impl Knob {
             Self::Size => "size",
             Self::Style => "style",
             Self::StyleMask => "style-mask",
+            Self::StyleSize => "style-size",
             Self::StyleWeight => "style-weight",
             Self::Tile => "tile",
             Self::TvWeight => "tv-weight",

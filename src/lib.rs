@@ -47,6 +47,7 @@ pub mod optim;
 pub mod paint;
 pub mod picture;
 pub mod plan;
+pub mod random;
 pub mod session;
 pub mod shape;
 pub mod tape;

@@ -95,3 +95,22 @@ fn failed(error: Error) -> ExitCode {
     note!("error: {}", told(&error));
     ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use impasto::error::Knob;
+
+    use super::Cli;
+
+    /// What the library calls a setting is a flag of that name.
+    #[test]
+    fn every_knob_is_a_flag() {
+        let cli = Cli::command();
+        let stylize = cli.find_subcommand("stylize").expect("a command");
+        for knob in Knob::ALL {
+            let mut flags = cli.get_arguments().chain(stylize.get_arguments());
+            assert!(flags.any(|flag| flag.get_long() == Some(knob.name())), "{knob}");
+        }
+    }
+}

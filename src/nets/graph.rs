@@ -8,8 +8,8 @@ use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu};
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
-use crate::picture::fitted_size;
 use crate::shape::Precision;
+use crate::shape::fitted_size;
 use crate::tape::{Tape, Var};
 
 /// How the network halves its maps.

@@ -3,7 +3,7 @@
 //! A *depth* is a number of rows of [`Network::layers`], counted from the picture.
 
 use super::{Conv, Layer, Network, Padding};
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 
 impl Layer {
     /// The name under which the losses read what follows this layer's ReLU; pools have none.
@@ -99,7 +99,9 @@ impl Network {
         Err(self.error(format!(
             "a picture of {width}×{height} px is too small for {deepest}: the picture is halved \
              {pools} times on the way{why}, so both sides must be at least {least} px; take a \
-             larger --size or --style-size, or shallower layers"
+             larger {} or {}, or shallower layers",
+            Knob::Size,
+            Knob::StyleSize
         )))
     }
 

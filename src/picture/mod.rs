@@ -22,11 +22,11 @@ mod resize;
 mod tiff;
 mod xmp;
 
+pub use crate::shape::fitted_size;
 pub use colour::match_colours;
 pub use decode::{MAX_PIXELS, MAX_SIDE, probe, settings};
 pub use encode::Format;
 pub use metadata::Metadata;
 pub use planes::{Depth, Picture};
 use refusal::refuse;
-pub use resize::fitted_size;
 pub(crate) use resize::resized_plane;

@@ -301,7 +301,15 @@ impl Crates<'_> {
     /// The room that a path names, or the import that it goes through; `None` for what is near.
     fn said_room(&self, module: Module, path: &[String]) -> Option<String> {
         match path {
-            [first, second, ..] if first == "crate" || first == LIBRARY => Some(second.clone()),
+            [first, second, ..] if first == "crate" || first == LIBRARY => {
+                let root = match self.library {
+                    Some(library) if first == LIBRARY => library,
+                    _ => self.scopes[module].root,
+                };
+                let entries = self.scopes[root].entries.get(second)?;
+                let is_room = entries.iter().any(|entry| matches!(entry, Entry::Module(_)));
+                is_room.then(|| second.clone())
+            }
             [first, ..] => {
                 let entries = self.scopes[module].entries.get(first)?;
                 entries.iter().find_map(|entry| match entry {
