@@ -31,19 +31,16 @@ fn rooms_use_rooms_below() {
 }
 
 #[test]
-#[ignore = "until the rooms have moved"]
 fn the_gpu_knows_nothing_above() {
     none("src/gpu uses nothing above it", &rules::room_alone(&TREE, "gpu"));
 }
 
 #[test]
-#[ignore = "until the rooms have moved"]
 fn the_tape_knows_nothing_above() {
     none("src/tape uses nothing above it", &rules::room_alone(&TREE, "tape"));
 }
 
 #[test]
-#[ignore = "until the rooms have moved"]
 fn only_the_gpu_names_wgpu() {
     none("wgpu is named in src/gpu only", &rules::wgpu(&TREE));
 }
