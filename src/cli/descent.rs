@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use clap::Args;
-use impasto::optim::{Adam, Descent, Lbfgs, Method};
-use impasto::paint::Layout;
+use impasto::optim::{Adam, Lbfgs, Method};
+use impasto::paint::{Descent, Layout};
 use impasto::{Error, Result};
 
 /// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).
@@ -93,7 +93,7 @@ impl DescentArgs {
         let (method, lr, in_tiles) = match self.optimizer {
             Name::Auto => (Method::Lbfgs { history }, of_lbfgs, Some(of_adam)),
             Name::Lbfgs => (Method::Lbfgs { history }, of_lbfgs, None),
-            Name::Adam => (Method::Adam, of_adam, None),
+            Name::Adam => (Method::ADAM, of_adam, None),
         };
         Ok(Descent { method, lr, average: self.average, flat: self.stop_when_flat, in_tiles })
     }

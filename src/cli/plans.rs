@@ -4,7 +4,7 @@ use impasto::Result;
 use impasto::gpu::Gpu;
 use impasto::loss::LossSettings;
 use impasto::nets::Graph;
-use impasto::optim::Descent;
+use impasto::paint::Descent;
 use impasto::plan;
 use impasto::plan::MemoryPlan;
 use impasto::session::scales;

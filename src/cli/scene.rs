@@ -123,7 +123,8 @@ mod tests {
     use super::*;
     use impasto::loss::LossSettings;
     use impasto::nets::Network;
-    use impasto::optim::{Descent, Method};
+    use impasto::optim::Method;
+    use impasto::paint::Descent;
     use impasto::picture::Depth;
 
     use crate::cli::memory::MemoryArgs;

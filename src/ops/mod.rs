@@ -45,6 +45,7 @@ pub use total_variation::{Variation, partial_variation, total_variation};
 pub use weighted_sum::weighted_sum;
 
 use crate::gpu::Shader;
+pub(crate) use crate::gpu::shares;
 use crate::ops::reference::Reference;
 use crate::shape::Shape;
 
@@ -117,11 +118,4 @@ fn awkward_maps() -> Vec<Shape> {
     [[1, 1, 1], [3, 1, 7], [5, 9, 1], [2, 2, 3], [4, 13, 5], [3, 16, 16], [1, 3, 127]]
         .map(Shape::from)
         .to_vec()
-}
-
-/// How a sum over `count` elements is split: elements of a share, and number of shares. Shares stay
-/// long enough to be worth a workgroup and few enough for one workgroup to add them up.
-pub(crate) fn shares(count: usize) -> (usize, usize) {
-    let share = count.div_ceil(1024).max(4096).next_multiple_of(256);
-    (share, count.div_ceil(share))
 }
