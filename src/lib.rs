@@ -10,10 +10,9 @@
 //! ```no_run
 //! use impasto::gpu::{Choice, Gpu};
 //! use impasto::nets::{Graph, default_network};
-//! use impasto::optim::Descent;
 //! use impasto::picture::{Format, Picture};
 //! use impasto::loss::{LossSettings, Regions};
-//! use impasto::paint::{Job, Layout, Painter, Start, Verdict};
+//! use impasto::paint::{Descent, Job, Layout, Painter, Start, Verdict};
 //!
 //! # async fn paint(photograph: &[u8], painting: &[u8]) -> impasto::Result<Vec<u8>> {
 //! let gpu = Gpu::open(&Choice::default()).await?;

@@ -325,7 +325,7 @@ fn a_checkpoint_keeps_every_bit() {
     // Whatever tensors an optimiser has.
     let tensors = [("clock", 3), ("mean", 18), ("history 0", 36), ("none", 0)];
     let tensors = tensors.map(|(name, count)| (name.to_owned(), numbers(count))).into();
-    let state = State { steps: u64::MAX, size: (3, 2), tensors };
+    let state = State { steps: u64::MAX, tensors };
     let carried = Carried { picture, state, seconds: 0.1 };
     let notes =
         "\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\"".into();

@@ -13,6 +13,7 @@ mod memory;
 pub mod program;
 pub mod recorder;
 mod recording;
+mod shares;
 mod tensor;
 
 pub use adapters::{AdapterReport, Backend, Choice};
@@ -24,4 +25,5 @@ pub use memory::Memory;
 pub use program::{Plan, Program, Timing};
 pub use recorder::{Call, Recorder};
 pub use recording::{Pass, Value};
+pub(crate) use shares::shares;
 pub use tensor::{Frozen, Tensor};

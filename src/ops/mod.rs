@@ -27,10 +27,10 @@ pub mod statistics;
 pub mod total_variation;
 pub mod weighted_sum;
 
+pub(crate) use crate::gpu::shares;
 pub use add::add;
 pub use avg_pool::avg_pool;
 use case::awkward_maps;
-pub(crate) use case::shares;
 pub use case::{Case, Entry};
 pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};

@@ -2,17 +2,16 @@
 
 use crate::loss::regions::Regions;
 use crate::loss::targets::LossSettings;
-use crate::paint::Layout;
 use crate::paint::course::{Course, Frame};
 use crate::paint::ring::LossRow;
 use crate::paint::start::{Carried, Start};
 use crate::paint::tiles::Tiles;
 use crate::paint::whole::Whole;
+use crate::paint::{Descent, Layout};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Timing};
 use crate::nets::Graph;
-use crate::optim::Descent;
 use crate::picture::Picture;
 
 /// All that a picture is made from. Pictures come in the sizes they are used at and in the content's colour space
@@ -172,8 +171,8 @@ impl Painter {
         let (size, steps) = (self.frame.size, self.course.steps);
         let picture = Picture::from_planes(size, self.rgb().await?, None, self.frame.depth)?;
         let state = match &self.place {
-            Place::Gpu(whole) => whole.optimizer.state(&self.gpu, size, steps).await?,
-            Place::Host(tiles) => tiles.pieces.state(size, steps),
+            Place::Gpu(whole) => whole.optimizer.state(&self.gpu, steps).await?,
+            Place::Host(tiles) => tiles.pieces.state(steps),
         };
         Ok(Carried { picture, state, seconds: self.course.seconds() })
     }

@@ -2,6 +2,7 @@
 
 use crate::loss::targets::Styles;
 use crate::paint::course::{Course, Frame, Watch};
+use crate::paint::handover;
 use crate::paint::painter::{Event, Job, Verdict};
 use crate::paint::pieces::Pieces;
 use crate::paint::ring::LossRow;
@@ -47,7 +48,8 @@ impl Tiles {
         let tiled = Tiled::new(gpu, graph, settings, scene, (grid, keep))?;
         let picture = job.start.rgb(job.content, settings.strength);
         let gradient = vec![0.0; picture.len()];
-        let before = (size, carried.map(|carried| &carried.state));
+        let before = |carried| handover::state(carried, size, descent.method);
+        let before = carried.map(before).transpose()?;
         let pieces = Pieces::new(gpu, &descent, picture, piece, before)?;
         Ok((Tiles { tiled, pieces, gradient }, target_seconds))
     }

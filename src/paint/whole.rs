@@ -5,13 +5,14 @@ use crate::paint::course::{Course, Frame, Watch};
 use crate::paint::painter::{Event, Job, Verdict};
 use crate::paint::ring::Ring;
 use crate::paint::start::Carried;
+use crate::paint::{Descent, handover};
 use crate::tape::loss_scale;
 use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Program, Submission, Timing};
 use crate::nets::Graph;
-use crate::optim::{Descent, Method, Optimizer};
+use crate::optim::{Method, Optimizer, Variable};
 use crate::tape::Tape;
 
 /// Steps that take longer than this are waited for one by one, so that an interruption never waits
@@ -43,7 +44,6 @@ impl Whole {
         // The content tensor has served; the picture takes its place.
         let picture = content;
         let numbers = job.start.rgb(job.content, job.loss.strength);
-        let before = (job.content.size(), carried.map(|carried| &carried.state));
         let descent = job.descent();
         let descent = match (descent.method, job.layout.history) {
             (Method::Lbfgs { history }, Some(most)) => {
@@ -51,7 +51,11 @@ impl Whole {
             }
             _ => descent,
         };
-        let optimizer = Optimizer::new(gpu, &descent, &picture, &numbers, before)?;
+        let before = |carried| handover::state(carried, job.content.size(), descent.method);
+        let before = carried.map(before).transpose()?;
+        let variable = Variable { name: "", tensor: &picture, start: &numbers };
+        let settings = descent.optimizer();
+        let optimizer = Optimizer::new(gpu, &settings, &[variable], before.as_deref())?;
         let ring = Ring::new(gpu, carried.map_or(0, |carried| carried.state.steps))?;
         let mut tape = Tape::new(gpu);
         let x = tape.variable(&picture);
@@ -61,14 +65,14 @@ impl Whole {
         let gradient = gradient.ok_or_else(nothing_to_move)?;
         let gradient = tape.value(gradient).clone();
         let loss = tape.value(losses.total).clone();
-        optimizer.record(tape.recorder(), &gradient, &loss)?;
+        optimizer.record(tape.recorder(), &[gradient], &loss)?;
         let program = tape.finish()?;
         Ok((Whole { gpu: gpu.clone(), program, optimizer, ring }, target_seconds))
     }
 
     /// The result's colours.
     pub async fn rgb(&self) -> Result<Vec<f32>> {
-        self.gpu.read(self.optimizer.result()).await
+        self.gpu.read(self.optimizer.result(0)).await
     }
 
     pub async fn paint(

@@ -152,7 +152,7 @@ fn read(bytes: &[u8]) -> Result<Checkpoint, String> {
     }
     let depth = if head.sixteen_bits { Depth::Sixteen } else { Depth::Eight };
     let picture = Picture::from_planes(head.size, picture, None, depth);
-    let state = State { steps: head.steps, size: head.size, tensors };
+    let state = State { steps: head.steps, tensors };
     let picture = picture.map_err(|e| e.to_string())?;
     let carried = Carried { picture, state, seconds: head.seconds };
     Ok(Checkpoint { carried, notes: text(NOTES)?, log })

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::loss::LossSettings;
 use crate::nets::{Graph, Network};
-use crate::optim::Descent;
+use crate::paint::Descent;
 use crate::paint::Layout;
 use crate::plan::{self, MemoryPlan};
 

@@ -68,8 +68,8 @@ impl Canvas for Counter {
     }
 
     async fn carried(&self) -> Result<Carried> {
-        let (steps, size, tensors) = (self.steps, self.size, BTreeMap::new());
-        let state = OptimizerState { steps, size, tensors };
+        let (steps, tensors) = (self.steps, BTreeMap::new());
+        let state = OptimizerState { steps, tensors };
         Ok(Carried { picture: grey(self.size), state, seconds: 0.0 })
     }
 }

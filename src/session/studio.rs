@@ -181,7 +181,8 @@ mod tests {
     use super::*;
     use crate::loss::{LossSettings, Regions};
     use crate::nets::Network;
-    use crate::optim::{Descent, Method};
+    use crate::optim::Method;
+    use crate::paint::Descent;
     use crate::picture::Depth;
     use crate::session::Finish;
 

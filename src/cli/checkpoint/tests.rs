@@ -7,7 +7,7 @@ use clap::Parser;
 use impasto::gpu::Gpu;
 use impasto::loss::{LossSettings, Regions};
 use impasto::nets::{Graph, Network};
-use impasto::optim::Descent;
+use impasto::paint::Descent;
 use impasto::picture::{Depth, Format, Picture};
 use impasto::session::{Begin, Finish, Planner, Scene, Session};
 

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use impasto::gpu::Gpu;
 use impasto::loss::{LayerWeight, LossSettings, Mask, Regions};
 use impasto::nets::{Graph, Network, NetworkSpec};
-use impasto::optim::Descent;
-use impasto::paint::Start;
+use impasto::paint::{Descent, Start};
 use impasto::picture::{Format, MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
 use impasto::session::{
     self, Begin, Finish, Planner, Preserve, Preset, Scales, Scene, Session, Standing,

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use clap::Args;
-use impasto::optim::{Adam, Descent, Lbfgs, Method};
+use impasto::optim::{Adam, Lbfgs, Method};
+use impasto::paint::Descent;
 use impasto::{Error, Result};
 
 /// More are no use: the pictures of a hundred steps ago say little about the loss here.
@@ -82,7 +83,7 @@ impl DescentArgs {
         let (method, lr, in_tiles) = match self.optimizer {
             Name::Auto => (Method::Lbfgs { history }, of_lbfgs, Some(of_adam)),
             Name::Lbfgs => (Method::Lbfgs { history }, of_lbfgs, None),
-            Name::Adam => (Method::Adam, of_adam, None),
+            Name::Adam => (Method::ADAM, of_adam, None),
         };
         Ok(Descent { method, lr, average: self.average, flat: self.stop_when_flat, in_tiles })
     }
