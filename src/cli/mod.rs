@@ -10,6 +10,7 @@ mod inputs;
 mod interrupt;
 mod order;
 mod output;
+mod pictures;
 mod progress;
 mod remembered;
 mod software;

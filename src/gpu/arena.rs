@@ -57,6 +57,37 @@ fn pack_in(
 ) -> Layout {
     let mut layout = Layout { places: vec![None; lifetimes.len()], bytes: Vec::new() };
     let mut tenants: Vec<Vec<usize>> = Vec::new();
+    for (i, lifetime) in queue(order, lifetimes) {
+        let clash = |j: &usize| together.contains(&(i.min(*j), i.max(*j)));
+        let room = |slot: &usize| -> Option<Place> {
+            if lifetime.alone || tenants[*slot].iter().any(clash) {
+                return None;
+            }
+            let others = tenants[*slot]
+                .iter()
+                .filter_map(|j| Some((lifetimes[*j].as_ref()?, layout.places[*j]?.offset)));
+            let offset = gap(lifetime, others, alignment)?;
+            (offset + lifetime.bytes <= layout.bytes[*slot])
+                .then_some(Place { slot: *slot, offset })
+        };
+        let mut slots: Vec<usize> = (0..tenants.len()).collect();
+        slots.sort_by_key(|slot| layout.bytes[*slot]);
+        if order % 2 == 1 {
+            slots.reverse();
+        }
+        let place = slots.iter().find_map(room).unwrap_or_else(|| {
+            tenants.push(Vec::new());
+            layout.bytes.push(lifetime.bytes);
+            Place { slot: tenants.len() - 1, offset: 0 }
+        });
+        tenants[place.slot].push(i);
+        layout.places[i] = Some(place);
+    }
+    layout
+}
+
+/// The temporaries in the order in which they are placed.
+fn queue(order: usize, lifetimes: &[Option<Lifetime>]) -> Vec<(usize, &Lifetime)> {
     let mut queue: Vec<(usize, &Lifetime)> =
         lifetimes.iter().enumerate().filter_map(|(i, l)| Some((i, l.as_ref()?))).collect();
     // Tensors are placeholders in a plan and nothing in a program: without them both count alike, and try the same
@@ -76,51 +107,36 @@ fn pack_in(
         seed => number[i].wrapping_mul(0x9e37_79b1).wrapping_mul(2 * seed + 1) >> 7 & 0xffff,
     };
     queue.sort_by_key(|(i, l)| (std::cmp::Reverse(l.bytes), rank(*i, l), *i));
-    for (i, lifetime) in queue {
-        let room = |slot: &usize| -> Option<Place> {
-            let clash = |j: &usize| together.contains(&(i.min(*j), i.max(*j)));
-            if lifetime.alone || tenants[*slot].iter().any(clash) {
-                return None;
-            }
-            let mut taken = Vec::new();
-            for j in &tenants[*slot] {
-                let (Some(other), Some(place)) = (&lifetimes[*j], layout.places[*j]) else {
-                    continue;
-                };
-                if other.alone {
-                    return None;
-                }
-                let apart = other.used.end() < lifetime.used.start()
-                    || lifetime.used.end() < other.used.start();
-                if !apart {
-                    taken.push((place.offset, place.offset + other.bytes));
-                }
-            }
-            taken.sort_unstable();
-            let mut offset = 0;
-            for (start, end) in taken {
-                if offset + lifetime.bytes <= start {
-                    break;
-                }
-                offset = offset.max(end.next_multiple_of(alignment));
-            }
-            (offset + lifetime.bytes <= layout.bytes[*slot])
-                .then_some(Place { slot: *slot, offset })
-        };
-        let mut slots: Vec<usize> = (0..tenants.len()).collect();
-        slots.sort_by_key(|slot| layout.bytes[*slot]);
-        if order % 2 == 1 {
-            slots.reverse();
+    queue
+}
+
+/// The first offset at which a temporary fits between the others of a buffer, each with its own offset; `None` where
+/// one of them must be alone.
+fn gap<'l>(
+    lifetime: &Lifetime,
+    others: impl Iterator<Item = (&'l Lifetime, u64)>,
+    alignment: u64,
+) -> Option<u64> {
+    let mut taken = Vec::new();
+    for (other, offset) in others {
+        if other.alone {
+            return None;
         }
-        let place = slots.iter().find_map(room).unwrap_or_else(|| {
-            tenants.push(Vec::new());
-            layout.bytes.push(lifetime.bytes);
-            Place { slot: tenants.len() - 1, offset: 0 }
-        });
-        tenants[place.slot].push(i);
-        layout.places[i] = Some(place);
+        let apart =
+            other.used.end() < lifetime.used.start() || lifetime.used.end() < other.used.start();
+        if !apart {
+            taken.push((offset, offset + other.bytes));
+        }
     }
-    layout
+    taken.sort_unstable();
+    let mut offset = 0;
+    for (start, end) in taken {
+        if offset + lifetime.bytes <= start {
+            break;
+        }
+        offset = offset.max(end.next_multiple_of(alignment));
+    }
+    Some(offset)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The flags of `impasto stylize` that shape pixels, and which values they take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use impasto::Result;
 use impasto::loss::{LossSettings, Normalization, StyleLoss, Variation};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
-use impasto::session::{Preserve, Scales};
+use impasto::session::{Preserve, Preset, Scales};
 use impasto::shape::Precision;
 
 use super::descent::DescentArgs;
@@ -125,6 +125,24 @@ pub struct Look {
     pub preprocess: Option<Preprocess>,
     #[command(flatten)]
     pub descent: DescentArgs,
+}
+
+impl Look {
+    /// The picture to start from, where it is a file.
+    pub fn init_file(&self) -> Option<&Path> {
+        match self.init.as_str() {
+            "content" | "noise" | "style" => None,
+            file => Some(Path::new(file)),
+        }
+    }
+
+    /// The preset that was named.
+    ///
+    /// # Errors
+    /// [`impasto::Error::Usage`] when there is none of that name.
+    pub fn preset(&self) -> Result<Option<&'static Preset>> {
+        self.preset.as_deref().map(Preset::named).transpose()
+    }
 }
 
 /// Above this, squared gradients leave the range of f32 and the optimiser stands still.

@@ -1,5 +1,6 @@
 //! Raw arguments → checked settings.
 
+mod checked;
 mod common;
 mod descent;
 mod look;
@@ -9,6 +10,7 @@ pub mod preset;
 mod settings;
 mod stylize;
 
+pub use checked::Settings;
 pub use common::Common;
 pub use look::Look;
 pub use memory::MemoryArgs;
