@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Knob {
     /// The adapter.
     Adapter,
+    /// The API through which it is reached.
+    Backend,
     /// The file that keeps a run's state.
     Checkpoint,
     /// The factor of the content loss.
@@ -44,8 +46,9 @@ pub enum Knob {
 
 impl Knob {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Adapter,
+        Self::Backend,
         Self::Checkpoint,
         Self::ContentWeight,
         Self::Lr,
@@ -67,6 +70,7 @@ impl Knob {
     pub fn name(self) -> &'static str {
         match self {
             Self::Adapter => "adapter",
+            Self::Backend => "backend",
             Self::Checkpoint => "checkpoint",
             Self::ContentWeight => "content-weight",
             Self::Lr => "lr",

@@ -302,11 +302,11 @@ pub(crate) async fn choose(choice: &Choice) -> Result<Candidate> {
     let mut meant: Vec<_> = found.into_iter().filter(matches).collect();
     meant.sort_by_key(|c| (c.report.unusable.is_some(), rank(&c.report)));
     let Some(best) = meant.into_iter().next() else {
-        let named = choice.adapter.as_ref().map_or(String::new(), |name| format!(" `{name}`"));
-        let through = choice.backend.map_or(String::new(), |backend| format!(" through {backend}"));
-        return Err(Error::NoAdapter(format!(
-            "there is no adapter{named}{through}; there are:\n{listing}"
-        )));
+        let adapter = choice.adapter.as_ref().map(|name| format!("{} {name}", Knob::Adapter));
+        let backend = choice.backend.map(|backend| format!("{} {backend}", Knob::Backend));
+        let asked: Vec<String> = adapter.into_iter().chain(backend).collect();
+        let asked = asked.join(" ");
+        return Err(Error::NoAdapter(format!("{asked}: no such adapter; there are:\n{listing}")));
     };
     if let Some(why) = &best.report.unusable {
         let name = &best.report.name;
