@@ -228,12 +228,10 @@ impl Work<'_> {
             (Op::Conv2d, "broadcast") => &["conv2d_broadcast."],
             (Op::Conv2d, "tiled") => &["conv2d_tiled."],
             (Op::Conv2d, "cooperative") => &["conv2d_cooperative."],
-            (Op::Conv2d, "uniform") => &["conv2d_uniform.", "conv2d_uniform_any."],
+            (Op::Conv2d, "uniform") => &["conv2d_uniform."],
             (Op::Conv2d, _) => &["winograd."],
             (Op::Gram, "tiled") => &["gram.partial_products", "product."],
-            (Op::Gram, _) => {
-                &["gram_split.", "product_uniform.", "product_uniform_any.", "product_broadcast."]
-            }
+            (Op::Gram, _) => &["gram_split.", "product_uniform.", "product_broadcast."],
         };
         program.labels().any(|label| shaders.iter().any(|shader| label.contains(shader)))
     }

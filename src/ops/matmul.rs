@@ -20,7 +20,6 @@ pub const ENTRY: Entry = Entry {
         &SHADER,
         &product::TILED,
         &product::UNIFORM,
-        &product::UNIFORM_ANY,
         &product::BROADCAST,
     ],
     cases,

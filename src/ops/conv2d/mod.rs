@@ -33,7 +33,6 @@ pub const ENTRY: Entry = Entry {
     shaders: &[
         &baseline::SHADER,
         &uniform::SHADER,
-        &uniform::ANY_WIDTH,
         &broadcast::SHADER,
         &tiled::SHADER,
         &winograd::SHADER,

@@ -25,7 +25,6 @@ pub const ENTRY: Entry = Entry {
         &forward::SPLIT,
         &product::TILED,
         &product::UNIFORM,
-        &product::UNIFORM_ANY,
         &product::BROADCAST,
     ],
     cases,
