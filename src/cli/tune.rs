@@ -1,6 +1,5 @@
 //! The tuner's choices between runs, and `impasto tune`.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -44,7 +43,7 @@ pub fn run(common: &Common, args: &TuneArgs) -> Result<ExitCode> {
     let graph = Graph::new(network)?.with_precision(args.precision);
     for size in &args.size {
         graph.check_fits(&gpu, (*size, *size), "--size")?;
-        for class in tune::classes(&graph, (*size, *size)) {
+        for class in graph.classes((*size, *size)) {
             block_on(tune::tune(&gpu, class))?;
             say(&format!("{class}: {}", tune::chosen(&gpu, &class).unwrap_or_default()))?;
         }
@@ -66,7 +65,7 @@ pub fn prepare(common: &Common, gpu: &Gpu, graph: &Graph, size: (u32, u32)) -> R
         return Ok(());
     }
     load(common, gpu);
-    let mut classes = tune::classes(graph, size);
+    let mut classes = graph.classes(size);
     classes.retain(|class| tune::is_open(gpu, class));
     if classes.is_empty() {
         return Ok(());
@@ -112,7 +111,5 @@ fn save(gpu: &Gpu) -> Option<PathBuf> {
 
 /// The device's file in the user's cache folder.
 fn path(gpu: &Gpu) -> Option<PathBuf> {
-    let mut hasher = DefaultHasher::new();
-    tune::device(gpu).hash(&mut hasher);
-    Some(dirs::cache_dir()?.join("impasto").join(format!("kernels-{:016x}.json", hasher.finish())))
+    Some(dirs::cache_dir()?.join("impasto").join(tune::file_name(gpu)))
 }
