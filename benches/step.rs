@@ -4,9 +4,9 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use impasto::Result;
-use impasto::bench::numbers;
 use impasto::gpu::{Choice, Frozen, Gpu, Program};
 use impasto::loss::{LayerWeight, LossSettings, Regions};
+use impasto::measure::numbers;
 use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
 use impasto::paint::{Descent, Job, Layout, Painter, Start, Verdict};

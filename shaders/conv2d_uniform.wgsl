@@ -2,8 +2,8 @@
 //
 //   y[o, r, c] = act( [y[o, r, c]] + [bias[o]] + sum over i, ky, kx of w[o, i, ky, kx] * x[i, r+ky-1, c+kx-1] )
 //
-// x, y: planar C x H x W, f32, rows without padding. W must be a multiple of 4, and both bindings
-//   16-byte aligned (any other width: conv2d_uniform_any.wgsl). `x` and `x4` are the same buffer.
+// x, y: planar C x H x W, f32, rows without padding. `x` and `x4` are the same buffer. convolve_aligned, with ALIGNED:
+//   W is a multiple of 4 and the bindings 16-byte aligned; convolve, without: any W >= 1, at about half the speed.
 // weight: a window of at most 64 KiB of the packed weights, at a 256-byte aligned offset:
 //   [block of 8 output channels][input channel of this dispatch][output channel of 8][ky] -> (kx0, kx1, kx2, 0).
 // One invocation: 8 x 4 pixels x 8 output channels, from a 10 x 6 patch in registers.
@@ -37,19 +37,63 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x4: array<Stored4>;
 @group(0) @binding(3) var<uniform> weight: array<vec4f, 4096>;
 @group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored>;
+@group(0) @binding(6) var<storage, read_write> y4: array<Stored4>;
+
+override ALIGNED: bool = true;
 
 // Ten pixels of one row: columns -1 | 0..3 | 4..7 | 8 of the tile.
 struct Row { left: f32, a: vec4f, b: vec4f, right: f32 }
 // Four rows of eight sums.
 struct Tile { a0: vec4f, b0: vec4f, a1: vec4f, b1: vec4f, a2: vec4f, b2: vec4f, a3: vec4f, b3: vec4f }
+// Eight output channels'.
+struct Block { a: Tile, b: Tile, c: Tile, d: Tile, e: Tile, f: Tile, g: Tile, h: Tile }
+// Where the ten columns are read, and which of them are zero. With ALIGNED, only the first of four counts.
+struct Columns {
+    left: i32, a: vec4i, b: vec4i, right: i32,
+    blank_left: bool, blank_a: vec4<bool>, blank_b: vec4<bool>, blank_right: bool, past: bool,
+}
 
-fn load(base: i32, column: vec4i, blank: bool, blank_left: bool, blank_right: bool, past: bool) -> Row {
-    let left = select(f32(x[base + column.x]), 0.0, blank | blank_left);
-    let right = select(f32(x[base + column.w]), 0.0, blank | blank_right);
-    let a = select(vec4f(x4[(base + column.y) >> 2u]), vec4f(0.0), blank);
-    let b = select(vec4f(x4[(base + column.z) >> 2u]), vec4f(0.0), blank);
-    return Row(left, a, select(b, vec4f(right), past), right);
+fn sources(i: i32, n: i32) -> vec4i {
+    return vec4i(
+        source(i, n, params.padding), source(i + 1, n, params.padding), source(i + 2, n, params.padding), source(i + 3, n, params.padding),
+    );
+}
+
+fn outsides(i: i32, n: i32) -> vec4<bool> {
+    return vec4<bool>(
+        outside(i, n, params.padding), outside(i + 1, n, params.padding), outside(i + 2, n, params.padding), outside(i + 3, n, params.padding),
+    );
+}
+
+fn columns(x0: i32) -> Columns {
+    let w = params.width;
+    let end = min(x0 + 8, w);
+    let blank_left = outside(x0 - 1, w, params.padding);
+    let blank_right = outside(end, w, params.padding);
+    return Columns(
+        source(x0 - 1, w, params.padding), sources(x0, w), sources(x0 + 4, w), source(end, w, params.padding),
+        blank_left, outsides(x0, w), outsides(x0 + 4, w), blank_right, x0 + 4 >= w,
+    );
+}
+
+fn four(at: i32, c: vec4i) -> vec4f {
+    return vec4f(f32(x[at + c.x]), f32(x[at + c.y]), f32(x[at + c.z]), f32(x[at + c.w]));
+}
+
+fn load(base: i32, row: i32, c: Columns) -> Row {
+    let at = base + source(row, params.height, params.padding) * params.width;
+    let blank = outside(row, params.height, params.padding);
+    let left = select(f32(x[at + c.left]), 0.0, blank | c.blank_left);
+    let right = select(f32(x[at + c.right]), 0.0, blank | c.blank_right);
+    if ALIGNED {
+        let a = select(vec4f(x4[(at + c.a.x) >> 2u]), vec4f(0.0), blank);
+        let b = select(vec4f(x4[(at + min(c.b.x, params.width - 4)) >> 2u]), vec4f(0.0), blank);
+        return Row(left, a, select(b, vec4f(right), c.past), right);
+    }
+    let a = select(four(at, c.a), vec4f(0.0), c.blank_a | vec4<bool>(blank));
+    let b = select(four(at, c.b), vec4f(0.0), c.blank_b | vec4<bool>(blank));
+    return Row(left, a, b, right);
 }
 
 fn left_half(sum: vec4f, p: Row, w: vec4f) -> vec4f {
@@ -81,88 +125,142 @@ fn taps(t: Tile, at: u32, p: Row, q: Row, r: Row, s: Row, u: Row, v: Row) -> Til
     );
 }
 
-fn store(at: i32, live: bool, accumulate: bool, sum: vec4f, b: f32) {
+fn sums(id: vec3u, x0: i32, y0: i32) -> Block {
+    let plane = params.height * params.width;
+    let c = columns(x0);
+    var base = i32(params.first_in) * plane;
+    var at = id.y * params.chunk * 24u;
+    var s = Block();
+    for (var i = 0u; i < params.chunk + id.z; i++) {
+        let p = load(base, y0 - 1, c);
+        let q = load(base, y0, c);
+        let r = load(base, y0 + 1, c);
+        let t = load(base, y0 + 2, c);
+        let u = load(base, y0 + 3, c);
+        let v = load(base, y0 + 4, c);
+        s.a = taps(s.a, at, p, q, r, t, u, v);
+        s.b = taps(s.b, at + 3u, p, q, r, t, u, v);
+        s.c = taps(s.c, at + 6u, p, q, r, t, u, v);
+        s.d = taps(s.d, at + 9u, p, q, r, t, u, v);
+        s.e = taps(s.e, at + 12u, p, q, r, t, u, v);
+        s.f = taps(s.f, at + 15u, p, q, r, t, u, v);
+        s.g = taps(s.g, at + 18u, p, q, r, t, u, v);
+        s.h = taps(s.h, at + 21u, p, q, r, t, u, v);
+        base += plane;
+        at += 24u;
+    }
+    return s;
+}
+
+fn bias_of(channel: u32, steer: u32) -> f32 {
+    var b = 0.0;
+    if params.add_bias + steer != 0u {
+        b = bias[channel];
+    }
+    return b;
+}
+
+fn store_quad_aligned(at: i32, live: bool, accumulate: bool, sum: vec4f) {
     if live {
-        var s = sum + b;
+        var s = sum;
         if accumulate {
-            s += vec4f(y[at]);
+            s += vec4f(y4[at]);
         }
-        y[at] = Stored4(select(s, max(s, vec4f(0.0)), params.relu != 0u));
+        y4[at] = Stored4(select(s, max(s, vec4f(0.0)), params.relu != 0u));
     }
 }
 
-fn store_tile(channel: u32, steer: u32, x0: i32, y0: i32, t: Tile) {
+fn store_aligned(channel: u32, steer: u32, x0: i32, y0: i32, t: Tile) {
     if channel < params.out_channels {
         let accumulate = params.accumulate + steer != 0u;
-        var b = 0.0;
-        if params.add_bias + steer != 0u {
-            b = bias[channel];
-        }
+        let b = bias_of(channel, steer);
         let row = params.width / 4;
         let at = (i32(channel) * params.height + y0) * row + x0 / 4;
         let wide = x0 + 4 < params.width;
         let rows = params.height - y0;
-        store(at, true, accumulate, t.a0, b);
-        store(at + 1, wide, accumulate, t.b0, b);
-        store(at + row, rows > 1, accumulate, t.a1, b);
-        store(at + row + 1, rows > 1 && wide, accumulate, t.b1, b);
-        store(at + 2 * row, rows > 2, accumulate, t.a2, b);
-        store(at + 2 * row + 1, rows > 2 && wide, accumulate, t.b2, b);
-        store(at + 3 * row, rows > 3, accumulate, t.a3, b);
-        store(at + 3 * row + 1, rows > 3 && wide, accumulate, t.b3, b);
+        store_quad_aligned(at, true, accumulate, t.a0 + b);
+        store_quad_aligned(at + 1, wide, accumulate, t.b0 + b);
+        store_quad_aligned(at + row, rows > 1, accumulate, t.a1 + b);
+        store_quad_aligned(at + row + 1, rows > 1 && wide, accumulate, t.b1 + b);
+        store_quad_aligned(at + 2 * row, rows > 2, accumulate, t.a2 + b);
+        store_quad_aligned(at + 2 * row + 1, rows > 2 && wide, accumulate, t.b2 + b);
+        store_quad_aligned(at + 3 * row, rows > 3, accumulate, t.a3 + b);
+        store_quad_aligned(at + 3 * row + 1, rows > 3 && wide, accumulate, t.b3 + b);
+    }
+}
+
+fn store_number(at: i32, live: bool, accumulate: bool, sum: f32) {
+    if live {
+        var s = sum;
+        if accumulate {
+            s += f32(y[at]);
+        }
+        y[at] = Stored(select(s, max(s, 0.0), params.relu != 0u));
+    }
+}
+
+fn store_quad(at: i32, live: bool, accumulate: bool, n: i32, s: vec4f) {
+    store_number(at, live && n > 0, accumulate, s.x);
+    store_number(at + 1, live && n > 1, accumulate, s.y);
+    store_number(at + 2, live && n > 2, accumulate, s.z);
+    store_number(at + 3, live && n > 3, accumulate, s.w);
+}
+
+fn store(channel: u32, steer: u32, x0: i32, y0: i32, t: Tile) {
+    if channel < params.out_channels {
+        let accumulate = params.accumulate + steer != 0u;
+        let b = bias_of(channel, steer);
+        let w = params.width;
+        let at = (i32(channel) * params.height + y0) * w + x0;
+        let n = w - x0;
+        let rows = params.height - y0;
+        store_quad(at, true, accumulate, n, t.a0 + b);
+        store_quad(at + 4, true, accumulate, n - 4, t.b0 + b);
+        store_quad(at + w, rows > 1, accumulate, n, t.a1 + b);
+        store_quad(at + w + 4, rows > 1, accumulate, n - 4, t.b1 + b);
+        store_quad(at + 2 * w, rows > 2, accumulate, n, t.a2 + b);
+        store_quad(at + 2 * w + 4, rows > 2, accumulate, n - 4, t.b2 + b);
+        store_quad(at + 3 * w, rows > 3, accumulate, n, t.a3 + b);
+        store_quad(at + 3 * w + 4, rows > 3, accumulate, n - 4, t.b3 + b);
+    }
+}
+
+// The column and the row where an invocation's tile begins.
+fn corner(id: vec3u) -> vec2i {
+    let tile = min(id.x, params.tiles - 1u);
+    return vec2i(i32(tile % params.tiles_x) * 8, i32(tile / params.tiles_x) * 4);
+}
+
+@compute @workgroup_size(8)
+fn convolve_aligned(@builtin(global_invocation_id) id: vec3u) {
+    let at = corner(id);
+    let s = sums(id, at.x, at.y);
+    if id.x < params.tiles {
+        let o = params.first_out + id.y * 8u;
+        store_aligned(o, id.z, at.x, at.y, s.a);
+        store_aligned(o + 1u, id.z, at.x, at.y, s.b);
+        store_aligned(o + 2u, id.z, at.x, at.y, s.c);
+        store_aligned(o + 3u, id.z, at.x, at.y, s.d);
+        store_aligned(o + 4u, id.z, at.x, at.y, s.e);
+        store_aligned(o + 5u, id.z, at.x, at.y, s.f);
+        store_aligned(o + 6u, id.z, at.x, at.y, s.g);
+        store_aligned(o + 7u, id.z, at.x, at.y, s.h);
     }
 }
 
 @compute @workgroup_size(8)
 fn convolve(@builtin(global_invocation_id) id: vec3u) {
-    let tile = min(id.x, params.tiles - 1u);
-    let x0 = i32(tile % params.tiles_x) * 8;
-    let y0 = i32(tile / params.tiles_x) * 4;
-    let w = params.width;
-    let h = params.height;
-    let past = x0 + 4 >= w;
-    let end = min(x0 + 8, w);
-    let column = vec4i(source(x0 - 1, w, params.padding), x0, min(x0 + 4, w - 4), source(end, w, params.padding));
-    let blank_left = outside(x0 - 1, w, params.padding);
-    let blank_right = outside(end, w, params.padding);
-
-    var base = i32(params.first_in) * h * w;
-    var at = id.y * params.chunk * 24u;
-    var t0 = Tile();
-    var t1 = Tile();
-    var t2 = Tile();
-    var t3 = Tile();
-    var t4 = Tile();
-    var t5 = Tile();
-    var t6 = Tile();
-    var t7 = Tile();
-    for (var i = 0u; i < params.chunk + id.z; i++) {
-        let p = load(base + source(y0 - 1, h, params.padding) * w, column, outside(y0 - 1, h, params.padding), blank_left, blank_right, past);
-        let q = load(base + source(y0, h, params.padding) * w, column, outside(y0, h, params.padding), blank_left, blank_right, past);
-        let r = load(base + source(y0 + 1, h, params.padding) * w, column, outside(y0 + 1, h, params.padding), blank_left, blank_right, past);
-        let s = load(base + source(y0 + 2, h, params.padding) * w, column, outside(y0 + 2, h, params.padding), blank_left, blank_right, past);
-        let u = load(base + source(y0 + 3, h, params.padding) * w, column, outside(y0 + 3, h, params.padding), blank_left, blank_right, past);
-        let v = load(base + source(y0 + 4, h, params.padding) * w, column, outside(y0 + 4, h, params.padding), blank_left, blank_right, past);
-        t0 = taps(t0, at, p, q, r, s, u, v);
-        t1 = taps(t1, at + 3u, p, q, r, s, u, v);
-        t2 = taps(t2, at + 6u, p, q, r, s, u, v);
-        t3 = taps(t3, at + 9u, p, q, r, s, u, v);
-        t4 = taps(t4, at + 12u, p, q, r, s, u, v);
-        t5 = taps(t5, at + 15u, p, q, r, s, u, v);
-        t6 = taps(t6, at + 18u, p, q, r, s, u, v);
-        t7 = taps(t7, at + 21u, p, q, r, s, u, v);
-        base += h * w;
-        at += 24u;
-    }
+    let at = corner(id);
+    let s = sums(id, at.x, at.y);
     if id.x < params.tiles {
         let o = params.first_out + id.y * 8u;
-        store_tile(o, id.z, x0, y0, t0);
-        store_tile(o + 1u, id.z, x0, y0, t1);
-        store_tile(o + 2u, id.z, x0, y0, t2);
-        store_tile(o + 3u, id.z, x0, y0, t3);
-        store_tile(o + 4u, id.z, x0, y0, t4);
-        store_tile(o + 5u, id.z, x0, y0, t5);
-        store_tile(o + 6u, id.z, x0, y0, t6);
-        store_tile(o + 7u, id.z, x0, y0, t7);
+        store(o, id.z, at.x, at.y, s.a);
+        store(o + 1u, id.z, at.x, at.y, s.b);
+        store(o + 2u, id.z, at.x, at.y, s.c);
+        store(o + 3u, id.z, at.x, at.y, s.d);
+        store(o + 4u, id.z, at.x, at.y, s.e);
+        store(o + 5u, id.z, at.x, at.y, s.f);
+        store(o + 6u, id.z, at.x, at.y, s.g);
+        store(o + 7u, id.z, at.x, at.y, s.h);
     }
 }

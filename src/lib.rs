@@ -48,6 +48,7 @@ pub mod demo;
 pub mod error;
 pub mod gpu;
 pub mod loss;
+pub mod measure;
 pub mod nets;
 pub mod ops;
 pub mod optim;

@@ -5,17 +5,17 @@
 //! how: results agree to rounding, and the same choices give the same bits.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::bench::{numbers, record, timed};
 use crate::error::{Error, Result};
-use crate::gpu::{Frozen, Gpu, Program, Tensor};
-use crate::nets::Graph;
+use crate::gpu::kernel::COMMON;
+use crate::gpu::{Gpu, Program, Shader, Tensor};
+use crate::measure::{record, timed};
+use crate::ops::Case;
 pub use crate::ops::conv2d::Class;
-use crate::ops::conv2d::{Conv2d, Variant, conv2d};
-use crate::shape::Precision;
+use crate::ops::conv2d::{self, Conv2d, Variant};
 
 /// Seconds for which a variant is replayed; the fastest replay counts.
 const BUDGET: f64 = 0.1;
@@ -42,11 +42,28 @@ pub fn device(gpu: &Gpu) -> String {
     format!("{} | {} | {backend}", report.name, report.driver)
 }
 
-/// What choices are valid for: the device, and the text of all shaders.
+/// The name of the file that keeps a device's choices.
+pub fn file_name(gpu: &Gpu) -> String {
+    format!("kernels-{}.json", digest([device(gpu).as_str()]))
+}
+
+/// What choices are valid for: the device, and the text of everything that a convolution may run.
 fn key(gpu: &Gpu) -> String {
-    let mut hasher = DefaultHasher::new();
-    crate::shaders().iter().for_each(|shader| shader.text(Precision::F32).hash(&mut hasher));
-    format!("{} | {:016x}", device(gpu), hasher.finish())
+    format!("{} | {}", device(gpu), kernels(conv2d::ENTRY.shaders, COMMON))
+}
+
+/// The digest of shaders in the order of their names, and of what they share.
+fn kernels(shaders: &[&Shader], common: &str) -> String {
+    let mut shaders = shaders.to_vec();
+    shaders.sort_by_key(|shader| shader.name);
+    digest(shaders.iter().map(|shader| shader.source).chain([common]))
+}
+
+/// The first 16 hexadecimal digits of the SHA-256 of texts, one after the other.
+fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hasher = Sha256::new();
+    texts.into_iter().for_each(|text| hasher.update(text));
+    hasher.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The choices in use on a device, as text to be kept.
@@ -63,23 +80,6 @@ pub fn use_json(gpu: &Gpu, text: &str) -> bool {
     let Some(choices) = choices else { return false };
     gpu.choices().extend(choices.variants);
     true
-}
-
-/// The classes of a network's layers, for pictures of that width and height.
-pub fn classes(graph: &Graph, (width, height): (u32, u32)) -> Vec<Class> {
-    let (mut size, mut classes) = ([height as usize, width as usize], BTreeMap::new());
-    for layer in graph.convolutions() {
-        let Some([o, c]) = layer else {
-            size = size.map(|extent| extent / 2);
-            continue;
-        };
-        for (inputs, outputs, transposed) in [(c, o, false), (o, c, true)] {
-            let precision = graph.precision();
-            let class = Class { inputs, outputs, transposed, precision, size };
-            classes.entry(class.to_string()).or_insert(class);
-        }
-    }
-    classes.into_values().collect()
 }
 
 /// The variant that was chosen for a class.
@@ -162,15 +162,30 @@ fn pass(gpu: &Gpu, class: Class, variant: Option<Variant>) -> Result<(Program, T
     let Class { inputs, outputs, transposed, precision, size: [h, w] } = class;
     // The layer's own channels: the gradient goes from its outputs to its inputs.
     let (c, o) = if transposed { (outputs, inputs) } else { (inputs, outputs) };
-    record(gpu, ([c, h, w], precision), transposed, |tape, x| {
-        let weight = tape.frozen(&Frozen::new([o, c, 3, 3], numbers(o * c * 9))?);
-        conv2d(tape, x, weight, None, Conv2d { variant, ..Conv2d::default() })
-    })
+    let shapes = vec![[c, h, w].into(), [o, c, 3, 3].into(), [o].into()];
+    let case = Case::new(Conv2d { variant, ..Conv2d::default() }, shapes, "");
+    let case = case.frozen(&[1]).with(2, vec![0.0; o]);
+    record(gpu, &case, precision, transposed.then_some(0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_digest_is_specified() {
+        // printf abc | sha256sum
+        assert_eq!(digest(["a", "", "bc"]), "ba7816bf8f01cfea");
+        let shader = Shader::new;
+        let (first, second) = (shader("conv2d", "1"), shader("winograd", "2"));
+        let all = kernels(&[&second, &first], "3");
+        // printf 123 | sha256sum
+        assert_eq!(all, "a665a45920422f9d");
+        for changed in [shader("conv2d", "0"), shader("conv2d", "11")] {
+            assert_ne!(kernels(&[&changed, &second], "3"), all);
+        }
+        assert_ne!(kernels(&[&first, &second], "4"), all);
+    }
 
     #[test]
     fn what_is_no_number_is_near_nothing() {

@@ -7,9 +7,13 @@ mod program;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
+use std::slice;
 
-use impasto::bench::kernels::{Direction, KernelRow};
-use impasto::bench::{Report, Row, compare};
+use impasto::bench::kernels::measure;
+use impasto::bench::peak::Ceilings;
+use impasto::bench::{Direction, KernelRow, Report, Row, compare};
+use impasto::nets::Network;
+use impasto::ops::CATALOGUE;
 use impasto::ops::conv2d::Variant;
 use impasto::shape::Precision;
 
@@ -79,7 +83,16 @@ fn every_variant_is_checked_and_one_is_chosen() {
         let measured = rows.iter().filter(|r| r.op == "conv2d" && r.direction == direction);
         let measured: BTreeSet<&str> = measured.map(|row| row.variant.as_str()).collect();
         assert_eq!(measured, there, "{direction:?}");
+    }
+    for direction in Direction::ALL {
         for (op, layer) in [("conv2d", "conv1_1"), ("conv2d", "conv4_4"), ("gram", "conv3_1")] {
+            if direction == Direction::Weight {
+                let same = |r: &&&KernelRow| r.op == op && r.direction == direction;
+                let count =
+                    rows.iter().filter(same).filter(|r| r.layer == layer && r.chosen).count();
+                assert_eq!(count, usize::from(op == "conv2d"), "{op} {layer}");
+                continue;
+            }
             let same = rows.iter().filter(|r| (r.op.as_str(), r.layer.as_str()) == (op, layer));
             let same: Vec<_> = same.filter(|r| r.direction == direction).collect();
             assert!(same.len() > 1, "{op} {layer} {direction:?}: {same:?}");
@@ -87,8 +100,31 @@ fn every_variant_is_checked_and_one_is_chosen() {
         }
     }
     let page = std::fs::read_to_string(folder.path().join("k.html")).expect("a page");
-    assert_eq!(page.matches("<svg").count(), 3);
+    assert_eq!(page.matches("<svg").count(), 4);
     assert!(page.contains("conv4_4") && !page.contains("src=") && !page.contains("NaN"));
+}
+
+#[test]
+fn every_operation_can_be_benched() {
+    // The ceilings do not matter here.
+    let (flops, bandwidth, dispatch) = (1e9, 1e9, 1e-6);
+    let ceilings = Ceilings { flops, half_flops: None, matrix_flops: None, bandwidth, dispatch };
+    let network = Network::random(16, 0, Some("relu3_1")).expect("a network");
+    for entry in CATALOGUE {
+        let of = (24, Precision::F32);
+        let (ops, mut watch) = (slice::from_ref(&entry), |_: &KernelRow| {});
+        let bench = measure(common::gpu(), &ceilings, &network, ops, of, &mut watch);
+        let rows = pollster::block_on(bench).expect("rows");
+        for row in &rows {
+            assert_eq!(row.op, entry.name);
+            assert!(row.error < 1e-5 && row.median_us > 0.0 && row.gflops > 0.0, "{row:?}");
+        }
+        for direction in Direction::ALL {
+            let there = rows.iter().any(|row| row.direction == direction && row.chosen);
+            let weights = direction == Direction::Weight;
+            assert_eq!(there, !weights || entry.name == "conv2d", "{} {direction:?}", entry.name);
+        }
+    }
 }
 
 #[test]

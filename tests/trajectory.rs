@@ -211,7 +211,7 @@ fn the_first_gradient_is_the_references() {
             graph = graph.with_precision(precision);
             let gpu = pollster::block_on(Gpu::open(&common::choice())).expect("a GPU");
             for size in [pair.content.size(), pair.style.size()] {
-                let classes = tune::classes(&graph, size);
+                let classes = graph.classes(size);
                 variant.iter().for_each(|v| classes.iter().for_each(|c| tune::choose(&gpu, c, *v)));
             }
             let gradient = pollster::block_on(first_gradient(&gpu, &graph, &pair));

@@ -7,6 +7,7 @@ mod program;
 use std::path::{Path, PathBuf};
 
 use impasto::picture::{Depth, Format, Picture};
+use sha2::{Digest, Sha256};
 
 /// A folder with a picture and a cache of its own.
 struct Home(tempfile::TempDir);
@@ -77,6 +78,29 @@ fn choices_are_measured_once_and_remembered() {
     assert!(first == second, "the same choices gave other bytes");
     // Another size has other classes.
     assert!(home.paint(&cache, " --size 96").0);
+}
+
+#[test]
+fn a_choice_is_tied_to_the_shaders_of_convolutions_and_no_others() {
+    let home = Home::new();
+    home.paint(&home.path("cache"), "");
+    let text = std::fs::read_to_string(home.remembered()).expect("choices");
+    let choices: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let key = choices["key"].as_str().expect("a key");
+
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/");
+    let files = std::fs::read_dir(folder).expect("the shaders");
+    let mut names: Vec<String> =
+        files.map(|file| file.expect("a file").file_name().into_string().expect("text")).collect();
+    names.retain(|name| ["conv2d", "product", "winograd"].iter().any(|of| name.starts_with(of)));
+    names.sort_by_key(|name| name.trim_end_matches(".wgsl").to_string());
+    names.push("common.wgsl".into());
+    let mut hasher = Sha256::new();
+    names.iter().for_each(|name| {
+        hasher.update(std::fs::read(Path::new(folder).join(name)).expect("a shader"));
+    });
+    let digest: String = hasher.finalize()[..8].iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(key.rsplit(" | ").next(), Some(digest.as_str()), "{key}: {names:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Report, Row};
+use super::rows::{Report, Row};
 
 /// A row that both reports have.
 #[derive(Clone, Debug)]
@@ -42,9 +42,8 @@ fn measured(row: &Row) -> Vec<(String, f64, bool)> {
         }
         Row::Kernels(row) => {
             let [c, o, h, w] = row.shape;
-            let direction = format!("{:?}", row.direction).to_lowercase();
             let (op, layer, variant) = (&row.op, &row.layer, &row.variant);
-            let precision = &row.precision;
+            let (direction, precision) = (row.direction.name(), &row.precision);
             let name =
                 format!("{op} {layer} {c}→{o} {h}×{w} {direction} {variant} {precision} [µs]");
             vec![(name, row.median_us, false)]

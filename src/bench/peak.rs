@@ -1,12 +1,12 @@
 //! Ceilings of an adapter: how fast it multiplies and adds, moves memory and starts a dispatch.
 
-use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
-use super::{Report, Row, median, numbers, timed};
+use super::rows::{PeakRow, Report, Row};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
+use crate::measure::{median, numbers, timed};
 use crate::ops::cast;
 use crate::shape::Precision;
 use crate::tape::Tape;
@@ -23,19 +23,6 @@ const ROUND_FLOPS: u64 = 256;
 const LONG_ENOUGH: f64 = 0.03;
 /// Dispatches in a row whose cost is measured.
 const DISPATCHES: usize = 500;
-
-/// One ceiling.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PeakRow {
-    /// `multiply-add`, `cooperative matrix`, `bandwidth` or `dispatch`.
-    pub name: String,
-    /// `f32`, `f16`, or `f16→f32` for f16 factors and f32 sums.
-    pub precision: String,
-    /// The median of several runs.
-    pub value: f64,
-    /// `GFLOP/s`, `GB/s` (read and written together) or `µs`.
-    pub unit: String,
-}
 
 /// The ceilings that rooflines need.
 #[derive(Clone, Copy, Debug)]

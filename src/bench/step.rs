@@ -1,12 +1,12 @@
 //! Whole steps: forward, losses, gradient to the picture, Adam.
 
-use serde::{Deserialize, Serialize};
 use web_time::Instant;
 
-use super::{median, numbers};
+use super::rows::StepRow;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::loss::{LayerWeight, LossSettings, Regions};
+use crate::measure::{median, numbers};
 use crate::nets::{Graph, Network, NetworkSpec};
 use crate::paint::{Descent, Job, Layout, Painter, Start, Verdict};
 use crate::picture::{Depth, Picture};
@@ -17,28 +17,6 @@ use crate::tape::Tape;
 const LAP: f64 = 0.25;
 /// Laps that are measured.
 const LAPS: usize = 7;
-
-/// A step at one size.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct StepRow {
-    /// The picture is so many px wide and high.
-    pub size: u32,
-    /// As the command line names it.
-    pub network: String,
-    /// How maps and their gradients are stored: `f32` or `f16`.
-    pub precision: String,
-    /// Median of the laps.
-    pub seconds_per_step: f64,
-    /// The fastest and the slowest lap's.
-    pub spread: [f64; 2],
-    /// The network's forward pass alone, without losses: the median.
-    pub forward_seconds: f64,
-    /// What direct convolutions would compute, forward and to the picture, over the time: losses and
-    /// the optimiser take time but do not count.
-    pub effective_gflops: f64,
-    /// All buffers that live while it steps.
-    pub buffer_bytes: u64,
-}
 
 /// The losses that are timed: style at relu1_1 … relu5_1 and content at relu4_2 for the random VGG-19, which
 /// has these layers (Gatys et al. 2016), the defaults for any other network.

@@ -1,11 +1,13 @@
 //! A network on the tape.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Conv, Layer, Network};
 use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu};
+use crate::ops::conv2d::Class;
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
 use crate::shape::Precision;
@@ -229,15 +231,24 @@ impl Graph {
         (gpu.report().max_binding_bytes as f64 / bytes).sqrt() as usize
     }
 
-    /// Output and input channels of every 3×3 convolution; `None` where a pool halves the map.
-    pub(crate) fn convolutions(&self) -> impl Iterator<Item = Option<[usize; 2]>> {
-        self.rows.iter().map(|row| match row {
-            Row::Conv { weights, .. } => {
-                let dims = weights.weight.shape().dims();
-                Some([dims[0], dims[1]])
+    /// What the tuner chooses variants for: the classes of its 3×3 convolutions' passes, over pictures of that width and
+    /// height.
+    pub fn classes(&self, (width, height): (u32, u32)) -> Vec<Class> {
+        let (mut size, mut classes) = ([height as usize, width as usize], BTreeMap::new());
+        for row in &self.rows {
+            let Row::Conv { weights, .. } = row else {
+                size = size.map(|extent| extent / 2);
+                continue;
+            };
+            let dims = weights.weight.shape().dims();
+            for transposed in [false, true] {
+                let [inputs, outputs] =
+                    if transposed { [dims[0], dims[1]] } else { [dims[1], dims[0]] };
+                let class = Class { inputs, outputs, transposed, precision: self.precision, size };
+                classes.entry(class.to_string()).or_insert(class);
             }
-            Row::Pool { .. } => None,
-        })
+        }
+        classes.into_values().collect()
     }
 
     /// Bytes of the largest map of a picture of that size, and its layer.

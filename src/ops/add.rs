@@ -1,7 +1,7 @@
 //! `add`: the sum of two tensors of one shape.
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps};
+use super::{Bench, Case, Entry, Site, awkward_maps};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -13,7 +13,8 @@ static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "add", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "add", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// y = a + b.
 ///
@@ -76,6 +77,10 @@ impl Reference for Add {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_maps(Add, 2)
 }
 
 fn cases() -> Vec<Case> {

@@ -2,7 +2,7 @@
 
 use super::pool::{self, Windows};
 use super::reference::{Array, Reference};
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -14,7 +14,8 @@ static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "avg_pool", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "avg_pool", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// The mean of each `window`×`window` square, `stride` pixels apart; squares that pass the edge are
 /// left out. C×H×W → C×((H − window)/stride + 1)×((W − window)/stride + 1).
@@ -74,6 +75,10 @@ impl Reference for AvgPool {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_maps(AvgPool(Windows { window: 2, stride: 2 }), 1)
 }
 
 fn cases() -> Vec<Case> {

@@ -1,7 +1,7 @@
 //! `channel_mean`: the mean of every channel, the first moment of a feature map.
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps};
+use super::{Bench, Case, Entry, Site, awkward_maps};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
@@ -17,7 +17,8 @@ static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 const SHARE: usize = 8192;
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "channel_mean", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "channel_mean", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// μ = Σ F / N over the N = H·W pixels of every channel. C×H×W → C.
 ///
@@ -89,6 +90,10 @@ impl Reference for ChannelMean {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_maps(ChannelMean, 1)
 }
 
 fn cases() -> Vec<Case> {

@@ -2,7 +2,7 @@
 
 use super::deviation::channels;
 use super::reference::{Array, Reference};
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
@@ -15,7 +15,8 @@ static BACKWARD_GRAM: KernelId = KernelId::new(&SHADER, "backward_gram");
 static BACKWARD_MEAN: KernelId = KernelId::new(&SHADER, "backward_mean");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "covariance", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "covariance", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// Σ = scale · (G − μμᵀ) + epsilon · I. G C×C, μ C → C×C.
 ///
@@ -90,6 +91,10 @@ impl Reference for Covariance {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_moments(Covariance { scale: 1.7, epsilon: 0.3 }, |c| [[c, c].into(), [c].into()])
 }
 
 fn cases() -> Vec<Case> {

@@ -1,7 +1,7 @@
 //! `deviation`: the standard deviation of every channel, from the raw moments.
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -14,7 +14,8 @@ static BACKWARD_GRAM: KernelId = KernelId::new(&SHADER, "backward_gram");
 static BACKWARD_MEAN: KernelId = KernelId::new(&SHADER, "backward_mean");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "deviation", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "deviation", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// σᵢ = √(max(Gᵢᵢ − μᵢ², 0) + epsilon). G C×C, μ C → C. A variance that rounding made negative counts as 0
 /// and has no gradient.
@@ -97,6 +98,10 @@ impl Reference for Deviation {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_moments(Deviation { epsilon: 0.1 }, |c| [[c, c].into(), [c].into()])
 }
 
 fn cases() -> Vec<Case> {

@@ -10,7 +10,7 @@ use super::channel_mean::ChannelMean;
 use super::gram::Gram;
 use super::reference::{Array, Reference};
 use super::squared_error::SquaredError;
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -22,7 +22,8 @@ static RUN: KernelId = KernelId::new(&SHADER, "run");
 static SPREAD: KernelId = KernelId::new(&SHADER, "spread");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "guide", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "guide", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// [`gram`](super::gram()) of guide·x. C×H×W and 1×H×W → C×C, still over H·W.
 ///
@@ -154,6 +155,14 @@ impl<T: Reference + Clone + 'static> Reference for Guided<T> {
         dx
     }
 
+    fn reference_at(&self, x: &[Array], at: &[usize]) -> Vec<f64> {
+        self.inner.reference_at(&self.seen(x), at)
+    }
+
+    fn flops(&self, inputs: &[Shape]) -> u64 {
+        self.inner.flops(inputs)
+    }
+
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
@@ -218,6 +227,12 @@ impl Reference for GuidedMean {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    let mut case = site.on_maps(Guided { inner: Gram { variant: None }, maps: 1 }, 1)?;
+    case.inputs.push([1, site.size[0], site.size[1]].into());
+    Some(case.frozen(&[1]))
 }
 
 fn cases() -> Vec<Case> {

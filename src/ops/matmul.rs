@@ -2,7 +2,7 @@
 
 use super::product::{self, Product};
 use super::reference::{Array, Reference};
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -16,14 +16,9 @@ static TRANSPOSE: KernelId = KernelId::new(&SHADER, "transpose");
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
     name: "matmul",
-    shaders: &[
-        &SHADER,
-        &product::TILED,
-        &product::UNIFORM,
-        &product::UNIFORM_ANY,
-        &product::BROADCAST,
-    ],
+    shaders: &[&SHADER, &product::TILED, &product::UNIFORM, &product::BROADCAST],
     cases,
+    bench: Bench::plain(bench),
 };
 
 /// A·B. I×K, K×J → I×J.
@@ -171,9 +166,17 @@ impl Reference for Matmul {
         vec![dy.times(&x[1].turned()), x[0].turned().times(dy)]
     }
 
+    fn flops(&self, inputs: &[Shape]) -> u64 {
+        2 * (inputs[0].elements() * inputs[1].dims()[1]) as u64
+    }
+
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_moments(Matmul, |c| [[c, c].into(), [c, c].into()])
 }
 
 fn cases() -> Vec<Case> {

@@ -2,7 +2,7 @@
 
 use super::pool::{self, Windows};
 use super::reference::{Array, Reference};
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -17,7 +17,8 @@ static BACKWARD_QUADS: KernelId = KernelId::new(&SHADER, "backward_quads");
 static BACKWARD_2X2: KernelId = KernelId::new(&SHADER, "backward_2x2");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "max_pool", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "max_pool", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// The largest value of each `window`×`window` square, `stride` pixels apart; squares that pass the
 /// edge are left out. C×H×W → C×((H − window)/stride + 1)×((W − window)/stride + 1).
@@ -130,6 +131,10 @@ impl Reference for MaxPool {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_maps(MaxPool(Windows { window: 2, stride: 2 }), 1)
 }
 
 fn cases() -> Vec<Case> {

@@ -31,7 +31,7 @@ pub(crate) use crate::gpu::shares;
 pub use add::add;
 pub use avg_pool::avg_pool;
 use case::awkward_maps;
-pub use case::{Case, Entry};
+pub use case::{Bench, Case, Entry, Site};
 pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};
 pub use covariance::covariance;

@@ -1,7 +1,7 @@
 //! `normalize`: a factor and an offset for each channel, and the channels' order.
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps};
+use super::{Bench, Case, Entry, Site, awkward_maps};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Frozen, KernelId, Recorder, Shader, Value};
@@ -13,7 +13,8 @@ static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "normalize", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "normalize", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// One channel of the result: which channel of the input it is, times what, plus what.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -116,6 +117,13 @@ impl Reference for Normalize {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    let channel = |from| Channel { from, scale: 2.0, offset: -0.5 };
+    let normalize =
+        Normalize { channels: [0, 1, 2].map(channel).into(), precision: Precision::F32 };
+    Some(Case::new(normalize, vec![site.picture()?], ""))
 }
 
 fn cases() -> Vec<Case> {

@@ -10,14 +10,15 @@ use crate::tape::inplace;
 pub(super) static TILED: Shader = shader!("product");
 /// For software drivers, with the matrix from a uniform window.
 pub(super) static UNIFORM: Shader = shader!("product_uniform");
-/// Maps with any number of pixels are not aligned to vec4.
-pub(super) static UNIFORM_ANY: Shader = shader!("product_uniform_any");
 /// As [`UNIFORM`], where lanes can hand pixels to each other.
 pub(super) static BROADCAST: Shader = shader!("product_broadcast");
 static MULTIPLY_BROADCAST: KernelId = KernelId::new(&BROADCAST, "multiply");
 static MULTIPLY_TILED: KernelId = KernelId::new(&TILED, "multiply");
-static MULTIPLY_UNIFORM: KernelId = KernelId::new(&UNIFORM, "multiply");
-static MULTIPLY_UNIFORM_ANY: KernelId = KernelId::new(&UNIFORM_ANY, "multiply");
+static MULTIPLY_UNIFORM_ALIGNED: KernelId =
+    KernelId { shader: &UNIFORM, entry: "multiply_aligned", constants: &[("ALIGNED", 1.0)] };
+/// Maps with any number of pixels are not aligned to vec4.
+static MULTIPLY_UNIFORM: KernelId =
+    KernelId { shader: &UNIFORM, entry: "multiply", constants: &[("ALIGNED", 0.0)] };
 
 /// Numbers of a uniform window: 64 KiB.
 const WINDOW: usize = 16_384;
@@ -64,7 +65,7 @@ pub(super) fn place(row: usize, column: usize, columns: usize) -> usize {
 /// Whether the uniform kernels take a matrix with so many columns and a map of so many pixels: a
 /// window must hold a whole block, and the grid does not fold.
 pub(super) fn fits(columns: usize, pixels: usize) -> bool {
-    BLOCK * columns.next_multiple_of(4) <= WINDOW && pixels <= RUN / 2 * 65_535
+    BLOCK * columns.next_multiple_of(4) <= WINDOW && pixels <= RUN * 65_535
 }
 
 impl Product<'_> {
@@ -111,48 +112,43 @@ impl Product<'_> {
         let [_, _, c, n] = self.extents();
         let call = recorder.kernel(&MULTIPLY_BROADCAST).bind("m", self.matrix);
         let call = call.bind_optional("gate", self.mask, self.x);
-        let call =
-            self.prepared(call).set("mask", self.mask.is_some()).flops(flops(blocks * BLOCK, c, n));
-        call.groups([runs as u32, blocks as u32, 1])
+        let call = self.prepared(call.bind("y", self.y), 4).set("mask", self.mask.is_some());
+        call.flops(flops(blocks * BLOCK, c, n)).groups([runs as u32, blocks as u32, 1])
     }
 
     fn uniform(&self, recorder: &mut Recorder) -> Result<()> {
         let [batches, o, c, n] = self.extents();
-        let (kernel, run) =
-            if n % 4 == 0 { (&MULTIPLY_UNIFORM, RUN) } else { (&MULTIPLY_UNIFORM_ANY, RUN / 2) };
         let block = BLOCK * c.next_multiple_of(4);
         let (all, together) = (batches * o.div_ceil(BLOCK), WINDOW / block);
         for first in (0..all).step_by(together) {
             let some = together.min(all - first);
             let (offset, bytes) = (4 * (first * block) as u64, 4 * WINDOW as u64);
-            let call = recorder.kernel(kernel).bind_window("m", self.matrix, offset, bytes);
-            let call = self.prepared(call).set("first", first).flops(flops(some * BLOCK, c, n));
-            call.groups([n.div_ceil(run) as u32, some as u32, 1])?;
+            let call = match n % 4 {
+                0 => recorder.kernel(&MULTIPLY_UNIFORM_ALIGNED).bind("y4", self.y),
+                _ => recorder.kernel(&MULTIPLY_UNIFORM).bind("y", self.y),
+            };
+            let call = call.bind("x4", self.x).bind_window("m", self.matrix, offset, bytes);
+            let call = self.prepared(call, 1).set("first", first).flops(flops(some * BLOCK, c, n));
+            call.groups([n.div_ceil(RUN) as u32, some as u32, 1])?;
         }
         Ok(())
     }
 
-    /// Everything but the matrix.
-    fn prepared<'r>(&self, call: Call<'r>) -> Call<'r> {
+    /// Everything but the matrix and y; with strides in units of so many numbers.
+    fn prepared<'r>(&self, call: Call<'r>, unit: usize) -> Call<'r> {
         let [_, o, c, n] = self.extents();
-        let call =
-            call.bind("x", self.x).bind("y", self.y).bind_optional("bias", self.bias, self.x);
+        let call = call.bind("x", self.x).bind_optional("bias", self.bias, self.x);
         let call = call.set("in_channels", c).set("out_channels", o).set("pixels", n);
         let call = call.set("accumulate", self.accumulate);
         let call = call.set("add_bias", self.bias.is_some()).set("relu", self.relu);
-        let blocks = o.div_ceil(BLOCK);
-        match n % 4 {
-            0 if self.x.shape().dims().len() == 4 => strides(call, blocks, [RUN, RUN * c, RUN * o]),
-            0 => strides(call, blocks, [n, RUN, RUN]),
-            _ => call,
-        }
+        // From channel to channel, and from run to run of x and of y.
+        let [row, run_in, run_out] = match self.x.shape().dims().len() {
+            4 => [RUN, RUN * c, RUN * o],
+            _ => [n, RUN, RUN],
+        };
+        let call = call.set("row", row / unit).set("run_in", run_in / unit);
+        call.set("run_out", run_out / unit).set("blocks", o.div_ceil(BLOCK))
     }
-}
-
-/// From channel to channel, and from run to run of x and of y, in numbers.
-fn strides(call: Call<'_>, blocks: usize, [row, run_in, run_out]: [usize; 3]) -> Call<'_> {
-    let call = call.set("row", row / 4).set("run_in", run_in / 4).set("run_out", run_out / 4);
-    call.set("blocks", blocks)
 }
 
 /// Multiplications and additions.

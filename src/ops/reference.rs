@@ -56,6 +56,31 @@ pub trait Reference: Op {
     /// The gradient of every input, frozen or not, for the upstream gradient `dy`.
     fn reference_backward(&self, x: &[Array], dy: &Array) -> Vec<Array>;
 
+    /// Some elements of the output, by row-major index. Operations whose loops take long on a network's maps compute
+    /// only these.
+    fn reference_at(&self, x: &[Array], at: &[usize]) -> Vec<f64> {
+        let y = self.reference(x);
+        at.iter().map(|at| y.data[*at]).collect()
+    }
+
+    /// Some elements of one input's gradient, in the same way.
+    fn reference_backward_at(
+        &self,
+        x: &[Array],
+        dy: &Array,
+        input: usize,
+        at: &[usize],
+    ) -> Vec<f64> {
+        let dx = &self.reference_backward(x, dy)[input];
+        at.iter().map(|at| dx.data[*at]).collect()
+    }
+
+    /// Multiplications and additions of the direct computation, forward or of one gradient: one for every number of the
+    /// first input, unless the operation says otherwise.
+    fn flops(&self, inputs: &[Shape]) -> u64 {
+        inputs[0].elements() as u64
+    }
+
     /// A copy, to be recorded.
     fn boxed(&self) -> Box<dyn Op>;
 }

@@ -1,7 +1,7 @@
 //! `relu`: max(x, 0).
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps};
+use super::{Bench, Case, Entry, Site, awkward_maps};
 use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Value};
 use crate::shape::{Precision, Shape};
@@ -12,7 +12,8 @@ static FORWARD: KernelId = KernelId::new(&RELU, "forward");
 static BACKWARD: KernelId = KernelId::new(&RELU, "backward");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "relu", shaders: &[&RELU], cases };
+pub const ENTRY: Entry =
+    Entry { name: "relu", shaders: &[&RELU], cases, bench: Bench::plain(bench) };
 
 /// y = max(x, 0), any shape.
 ///
@@ -69,6 +70,10 @@ impl Reference for Relu {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_maps(Relu, 1)
 }
 
 fn cases() -> Vec<Case> {

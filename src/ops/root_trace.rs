@@ -8,7 +8,7 @@
 use super::matmul::{Left, extents};
 use super::reference::{Array, Reference};
 use super::statistics::square_norm;
-use super::{Case, Entry, shares};
+use super::{Bench, Case, Entry, Site, shares};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
@@ -24,7 +24,8 @@ static ROOT: KernelId = KernelId::new(&SHADER, "root");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 
 /// The catalogue's row. Its products are those of `matmul`.
-pub const ENTRY: Entry = Entry { name: "root_trace", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "root_trace", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// Steps of the iteration. In f32 more of them would amplify the rounding of M: what should be 0 and is −1e-7 of
 /// the norm grows by 2.25 a step and leaves the iteration's range after 20.
@@ -177,9 +178,23 @@ impl Reference for RootTrace {
         vec![d.turned().zip(&a, |d, a| dy.data[0] / norm.sqrt() * (d + a * rest))]
     }
 
+    /// Of its matrix products, which are all forward.
+    fn flops(&self, inputs: &[Shape]) -> u64 {
+        let products = 4 * self.steps as u64 - 3;
+        2 * products * (inputs[0].elements() * inputs[0].dims()[0]) as u64
+    }
+
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+/// Of a matrix that has a root: the diagonal outweighs the rest.
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    let case = site.on_moments(RootTrace { steps: STEPS }, |c| [[c, c].into()])?;
+    let c = site.shape[0];
+    let number = |at: usize| if at / c == at % c { 1.0 } else { 0.5 / c as f32 };
+    Some(Case { given: vec![(0, (0..c * c).map(number).collect())], ..case })
 }
 
 /// Any matrix will do for a few steps, which are polynomials; `tests/ops/root_trace.rs` has whole roots.

@@ -1,7 +1,7 @@
 //! `scale`: a constant times a tensor, and `cast`, the same numbers stored otherwise.
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps};
+use super::{Bench, Case, Entry, Site, awkward_maps};
 use crate::error::Result;
 use crate::gpu::{Recorder, Value};
 use crate::shape::{Precision, Shape};
@@ -9,7 +9,8 @@ use crate::tape::inplace::{SCALE, scaled};
 use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "scale", shaders: &[&SCALE], cases };
+pub const ENTRY: Entry =
+    Entry { name: "scale", shaders: &[&SCALE], cases, bench: Bench::plain(bench) };
 
 /// y = factor · x.
 ///
@@ -77,6 +78,10 @@ impl Reference for Scale {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_maps(Scale { factor: -1.7, precision: None }, 1)
 }
 
 fn cases() -> Vec<Case> {

@@ -1,7 +1,7 @@
 //! `squared_error`: Σ (x − target)², absolute or relative to a number that belongs to the target.
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, shares};
+use super::{Bench, Case, Entry, Site, shares};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
@@ -14,7 +14,8 @@ static FINISH: KernelId = KernelId::new(&SHADER, "finish");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "squared_error", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "squared_error", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// The least denominator of a relative error: a flat target has variance 0, and must not give NaN.
 pub const FLOOR: f32 = 1e-12;
@@ -123,6 +124,12 @@ impl Reference for SquaredError {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    let mut case = site.on_maps(SquaredError { factor: 1.0 }, 2)?;
+    case.inputs.push(Shape::scalar());
+    Some(case.with(2, vec![1.0]))
 }
 
 fn cases() -> Vec<Case> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps, shares};
+use super::{Bench, Case, Entry, Site, awkward_maps, shares};
 use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
@@ -15,7 +15,8 @@ static SHADER: Shader = shader!("total_variation");
 static FINISH: KernelId = KernelId::new(&SHADER, "finish");
 
 /// The catalogue's row.
-pub const ENTRY: Entry = Entry { name: "total_variation", shaders: &[&SHADER], cases };
+pub const ENTRY: Entry =
+    Entry { name: "total_variation", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
 /// What is summed over the differences across and down of neighbours in a row and in a column, over all channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,6 +247,13 @@ impl Reference for TotalVariation {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    let picture = site.picture()?;
+    let frame = whole(site.size[0], site.size[1]).to_vec();
+    let variation = TotalVariation { kind: Variation::Squares, of: None };
+    Some(Case::new(variation, vec![picture, [8].into()], "").with(1, frame))
 }
 
 fn cases() -> Vec<Case> {

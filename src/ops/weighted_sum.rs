@@ -1,7 +1,7 @@
 //! `weighted_sum`: Σ wᵢ·xᵢ over tensors of one shape, with constant weights.
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site};
 use crate::error::{Error, Result};
 use crate::gpu::{Recorder, Value};
 use crate::shape::Shape;
@@ -9,7 +9,8 @@ use crate::tape::inplace::{SCALE, scaled};
 use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 /// The catalogue's row. Its kernel is that of `scale`, which can add.
-pub const ENTRY: Entry = Entry { name: "weighted_sum", shaders: &[&SCALE], cases };
+pub const ENTRY: Entry =
+    Entry { name: "weighted_sum", shaders: &[&SCALE], cases, bench: Bench::plain(bench) };
 
 /// y = Σ weight · x over `terms`, at least one.
 ///
@@ -67,6 +68,10 @@ impl Reference for WeightedSum {
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
+    site.on_maps(WeightedSum(vec![0.5, -2.0, 3.0]), 3)
 }
 
 fn cases() -> Vec<Case> {

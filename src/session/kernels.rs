@@ -36,7 +36,7 @@ pub async fn choose(
         {
             watcher.tell(Event::StaleKernels)?;
         }
-        let mut classes = tune::classes(graph, size);
+        let mut classes = graph.classes(size);
         classes.retain(|class| tune::is_open(gpu, class));
         if !classes.is_empty() {
             let adapter = &gpu.report().name;

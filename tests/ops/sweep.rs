@@ -216,6 +216,34 @@ fn bounds_checks_change_no_bit() {
 }
 
 #[test]
+fn samples_are_elements_of_the_whole() {
+    each_case(|case, numbers| {
+        // The loops are the same at every size.
+        if numbers.upstream.len() > LARGEST_DIFFERENCE / 10 {
+            return Ok(());
+        }
+        let x = numbers.arrays(case);
+        let dy = Array::from_fn(case.op.reference(&x).shape, |i| f64::from(numbers.upstream[i]));
+        let close = |all: &Array, some: &dyn Fn(&[usize]) -> Vec<f64>| {
+            let count = all.data.len();
+            let at: Vec<usize> = (0..count).step_by(count / 7 + 1).chain([count - 1]).collect();
+            let near = |(at, v): (&usize, &f64)| (all.data[*at] - v).abs() < 1e-9 * (1.0 + v.abs());
+            let some = some(&at);
+            some.len() == at.len() && at.iter().zip(&some).all(near)
+        };
+        if !close(&case.op.reference(&x), &|at| case.op.reference_at(&x, at)) {
+            return Err("output".into());
+        }
+        for (i, dx) in case.op.reference_backward(&x, &dy).iter().enumerate() {
+            if !close(dx, &|at| case.op.reference_backward_at(&x, &dy, i, at)) {
+                return Err(format!("gradient of input {i}"));
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn references_match_finite_differences() {
     each_case(|case, numbers| {
         // The loops are the same at every size, and a large map has a ReLU's kink everywhere.

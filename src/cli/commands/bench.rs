@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use impasto::bench::compare::{compare, read};
-use impasto::bench::kernels::{self, KernelRow, Op};
 use impasto::bench::peak::Ceilings;
-use impasto::bench::{Report, Row, report, step};
+use impasto::bench::{KernelRow, Report, Row, kernels, report, step};
 use impasto::gpu::Gpu;
 use impasto::nets::{Network, NetworkSpec, default_network};
+use impasto::ops::Entry;
 use impasto::shape::Precision;
 use impasto::{Error, Result};
 use pollster::block_on;
@@ -46,9 +47,9 @@ struct PeakArgs {
 
 #[derive(Args)]
 struct KernelsArgs {
-    /// Only this operation: conv2d or gram
-    #[arg(long, value_parser = op)]
-    op: Option<Op>,
+    /// Only this operation of the catalogue, conv2d and gram if left out
+    #[arg(long, value_name = "NAME", value_parser = op())]
+    op: Option<&'static Entry>,
     /// Pictures of N×N px
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=16384))]
     size: u32,
@@ -93,9 +94,11 @@ struct CompareArgs {
     b: PathBuf,
 }
 
-fn op(name: &str) -> std::result::Result<Op, String> {
-    let known = Op::ALL.into_iter().find(|op| op.name() == name);
-    known.ok_or_else(|| format!("choose one of {}", Op::ALL.map(Op::name).join(", ")))
+/// An operation by its name.
+fn op() -> impl TypedValueParser<Value = &'static Entry> {
+    let named = |name: String| kernels::ops().into_iter().find(|op| op.name == name);
+    let names = kernels::ops().into_iter().map(|op| op.name);
+    PossibleValuesParser::new(names).try_map(move |name| named(name).ok_or("it is unknown"))
 }
 
 /// Runs the command.
@@ -139,14 +142,16 @@ fn kernels(common: &Common, args: &KernelsArgs) -> Result<()> {
         ceilings.bandwidth / 1e9,
         1e6 * ceilings.dispatch
     ))?;
-    say(
-        "op      layer     shape               direction  variant         µs   ± %  GFLOP/s    GB/s  ceiling    error",
-    )?;
-    let ops = args.op.map_or(Op::ALL.to_vec(), |op| vec![op]);
+    let ops = args.op.map_or_else(kernels::usual, |op| vec![op]);
+    let width = ops.iter().map(|op| op.name.len()).fold(7, usize::max);
+    say(&format!(
+        "{:<width$} layer     shape               direction  variant         µs   ± %  GFLOP/s    GB/s  ceiling    error",
+        "op"
+    ))?;
     let mut told = Ok(());
     let mut watch = |row: &KernelRow| {
         if told.is_ok() {
-            told = say(&describe(row));
+            told = say(&describe(row, width));
         }
     };
     let of = (args.size, args.precision);
@@ -159,15 +164,16 @@ fn kernels(common: &Common, args: &KernelsArgs) -> Result<()> {
     write_json(args.json.as_deref(), &report)
 }
 
-fn describe(row: &KernelRow) -> String {
+/// A row of the table, whose first column is so wide.
+fn describe(row: &KernelRow, width: usize) -> String {
     let [c, o, h, w] = row.shape;
     let spread = 50.0 * (row.spread_us[1] - row.spread_us[0]) / row.median_us;
     format!(
-        "{:<7} {:<9} {:<19} {:<10} {:<9} {:>8.0} {:>5.0}  {:>7.1} {:>7.2}  {:>5.0} %  {:.1e}{}",
+        "{:<width$} {:<9} {:<19} {:<10} {:<9} {:>8.0} {:>5.0}  {:>7.1} {:>7.2}  {:>5.0} %  {:.1e}{}",
         row.op,
         row.layer,
         format!("{c}→{o}, {h}×{w}"),
-        format!("{:?}", row.direction).to_lowercase(),
+        row.direction.name(),
         row.variant,
         row.median_us,
         spread,

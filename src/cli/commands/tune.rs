@@ -44,7 +44,7 @@ pub fn run(common: &Common, args: &TuneArgs) -> Result<ExitCode> {
     let graph = Graph::new(network)?.with_precision(args.precision);
     for size in &args.size {
         graph.check_fits(&gpu, (*size, *size))?;
-        for class in tune::classes(&graph, (*size, *size)) {
+        for class in graph.classes((*size, *size)) {
             block_on(tune::tune(&gpu, class))?;
             say(&format!("{class}: {}", tune::chosen(&gpu, &class).unwrap_or_default()))?;
         }

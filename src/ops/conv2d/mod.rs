@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use fast::Class;
 
-use super::{Case, Entry};
+use super::{Bench, Case, Entry, Site, product};
 use crate::error::{Error, Result};
 use crate::gpu::{Frozen, Gpu, Recorder, Value};
 use crate::shape::{Precision, Shape};
@@ -33,13 +33,27 @@ pub const ENTRY: Entry = Entry {
     shaders: &[
         &baseline::SHADER,
         &uniform::SHADER,
-        &uniform::ANY_WIDTH,
         &broadcast::SHADER,
         &tiled::SHADER,
         &winograd::SHADER,
         &cooperative::SHADER,
+        &product::TILED,
+        &product::UNIFORM,
+        &product::BROADCAST,
     ],
     cases: reference::cases,
+    bench: Bench {
+        variants: &[
+            ("broadcast", &["conv2d_broadcast."]),
+            ("uniform", &["conv2d_uniform."]),
+            ("tiled", &["conv2d_tiled."]),
+            ("cooperative", &["conv2d_cooperative."]),
+            ("winograd", &["winograd."]),
+            ("baseline", &["conv2d."]),
+        ],
+        at: reference::bench,
+        weight: Some(1),
+    },
 };
 
 /// What a convolution reads beyond the map's edge.

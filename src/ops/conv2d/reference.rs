@@ -1,6 +1,6 @@
 //! The f64 twin, and the cases for the sweeps.
 
-use super::{Case, Conv2d, Padding, Variant};
+use super::{Case, Conv2d, Extents, Padding, Site, Variant};
 use crate::ops::reference::{Array, Reference};
 use crate::shape::Shape;
 use crate::tape::Op;
@@ -19,6 +19,11 @@ impl Conv2d {
         }
     }
 
+    /// The row (or column) of the padded picture that a window's row shows.
+    fn place(&self, window: usize, row: usize) -> isize {
+        (window * self.stride + row) as isize - self.padding as isize
+    }
+
     /// Visits every product: index into y, w and x.
     fn products(&self, x: &Array, w: &Array, mut visit: impl FnMut(usize, usize, usize)) {
         let Ok(e) = self.extents(&x.shape, &w.shape) else { return };
@@ -27,15 +32,83 @@ impl Conv2d {
             let (out, i, j) = (at / ow / oh, at / ow % oh, at % ow);
             for tap in 0..c * k * k {
                 let (channel, r, s) = (tap / k / k, tap / k % k, tap % k);
-                let place =
-                    |i: usize, r: usize| (i * self.stride + r) as isize - self.padding as isize;
-                let row = self.shown(place(i, r), h);
-                let column = self.shown(place(j, s), width);
+                let row = self.shown(self.place(i, r), h);
+                let column = self.shown(self.place(j, s), width);
                 if let (Some(row), Some(column)) = (row, column) {
                     visit(at, out * c * k * k + tap, (channel * h + row) * width + column);
                 }
             }
         }
+    }
+}
+
+/// A convolution's numbers, of which some results are wanted.
+struct Samples<'a> {
+    conv: &'a Conv2d,
+    extents: Extents,
+    x: &'a [Array],
+}
+
+impl Samples<'_> {
+    /// Which windows show a row (or column) of the map, and in which of theirs: pairs of both.
+    fn shown_in(&self, at: usize, extent: usize, windows: usize) -> Vec<(usize, usize)> {
+        let all = (0..windows).flat_map(|i| (0..self.extents.kernel).map(move |r| (i, r)));
+        all.filter(|(i, r)| self.conv.shown(self.conv.place(*i, *r), extent) == Some(at)).collect()
+    }
+
+    /// What a window's row and column show of a channel.
+    fn pixel(&self, channel: usize, [i, j]: [usize; 2], [r, s]: [usize; 2]) -> f64 {
+        let [_, h, w] = self.extents.input;
+        let row = self.conv.shown(self.conv.place(i, r), h);
+        let column = self.conv.shown(self.conv.place(j, s), w);
+        row.zip(column)
+            .map_or(0.0, |(row, column)| self.x[0].data[(channel * h + row) * w + column])
+    }
+
+    fn weight(&self, out: usize, channel: usize, [r, s]: [usize; 2]) -> f64 {
+        let (c, k) = (self.extents.input[0], self.extents.kernel);
+        self.x[1].data[((out * c + channel) * k + r) * k + s]
+    }
+
+    /// An element of the output, before the ReLU.
+    fn output(&self, at: usize) -> f64 {
+        let ([c, ..], [_, oh, ow], k) =
+            (self.extents.input, self.extents.output, self.extents.kernel);
+        let (out, window) = (at / ow / oh, [at / ow % oh, at % ow]);
+        let product = |tap: usize| {
+            let (channel, place) = (tap / k / k, [tap / k % k, tap % k]);
+            self.weight(out, channel, place) * self.pixel(channel, window, place)
+        };
+        self.x[2].data[out] + (0..c * k * k).map(product).sum::<f64>()
+    }
+
+    /// An element of the input's gradient.
+    fn input_gradient(&self, dy: &Array, at: usize) -> f64 {
+        let ([_, h, w], [o, oh, ow]) = (self.extents.input, self.extents.output);
+        let rows = self.shown_in(at / w % h, h, oh);
+        let columns = self.shown_in(at % w, w, ow);
+        let mut sum = 0.0;
+        for out in 0..o {
+            for (i, r) in &rows {
+                for (j, s) in &columns {
+                    let dy = dy.data[(out * oh + i) * ow + j];
+                    sum += self.weight(out, at / w / h, [*r, *s]) * dy;
+                }
+            }
+        }
+        sum
+    }
+
+    /// An element of the weights' gradient.
+    fn weight_gradient(&self, dy: &Array, at: usize) -> f64 {
+        let ([c, ..], [_, oh, ow], k) =
+            (self.extents.input, self.extents.output, self.extents.kernel);
+        let (out, channel, place) = (at / k / k / c, at / k / k % c, [at / k % k, at % k]);
+        let product = |window: usize| {
+            let dy = dy.data[out * oh * ow + window];
+            dy * self.pixel(channel, [window / ow, window % ow], place)
+        };
+        (0..oh * ow).map(product).sum()
     }
 }
 
@@ -65,9 +138,50 @@ impl Reference for Conv2d {
         dx
     }
 
+    fn reference_at(&self, x: &[Array], at: &[usize]) -> Vec<f64> {
+        let Ok(extents) = self.extents(&x[0].shape, &x[1].shape) else { return Vec::new() };
+        let samples = Samples { conv: self, extents, x };
+        let end = |v: f64| if self.relu { v.max(0.0) } else { v };
+        at.iter().map(|at| end(samples.output(*at))).collect()
+    }
+
+    fn reference_backward_at(
+        &self,
+        x: &[Array],
+        dy: &Array,
+        input: usize,
+        at: &[usize],
+    ) -> Vec<f64> {
+        let Ok(extents) = self.extents(&x[0].shape, &x[1].shape) else { return Vec::new() };
+        let samples = Samples { conv: self, extents, x };
+        // Behind a ReLU every number of the output matters.
+        if self.relu || input > 1 {
+            let dx = &self.reference_backward(x, dy)[input];
+            return at.iter().map(|at| dx.data[*at]).collect();
+        }
+        let one = |at: &usize| match input {
+            0 => samples.input_gradient(dy, *at),
+            _ => samples.weight_gradient(dy, *at),
+        };
+        at.iter().map(one).collect()
+    }
+
+    fn flops(&self, inputs: &[Shape]) -> u64 {
+        self.extents(&inputs[0], &inputs[1]).map_or(0, |extents| extents.flops())
+    }
+
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(*self)
     }
+}
+
+/// A network's own layer, without its bias and its ReLU.
+pub(super) fn bench(site: &Site<'_>, variant: Option<&str>) -> Option<Case> {
+    let [o, c, k, _] = site.shape;
+    let variant = variant.and_then(Variant::from_name);
+    let conv = Conv2d { padding: k / 2, variant, ..Conv2d::default() };
+    let case = case(conv, [c, site.size[0], site.size[1]], o, k, "");
+    Some(case.with(1, site.weight.to_vec()).with(2, vec![0.0; o]))
 }
 
 fn case(conv: Conv2d, input: [usize; 3], out: usize, kernel: usize, note: &str) -> Case {

@@ -9,10 +9,11 @@ use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 
 pub(super) static SHADER: Shader = shader!("conv2d_uniform");
+static CONVOLVE_ALIGNED: KernelId =
+    KernelId { shader: &SHADER, entry: "convolve_aligned", constants: &[("ALIGNED", 1.0)] };
 /// Rows of any width are not aligned to vec4.
-pub(super) static ANY_WIDTH: Shader = shader!("conv2d_uniform_any");
-static CONVOLVE: KernelId = KernelId::new(&SHADER, "convolve");
-static CONVOLVE_ANY_WIDTH: KernelId = KernelId::new(&ANY_WIDTH, "convolve");
+static CONVOLVE: KernelId =
+    KernelId { shader: &SHADER, entry: "convolve", constants: &[("ALIGNED", 0.0)] };
 
 /// vec4 of a window: 64 KiB.
 const WINDOW: usize = 4096;
@@ -62,7 +63,7 @@ fn pieces(pass: &Pass<'_>, blocks_at_least: usize) -> (Vec<Piece>, usize) {
 
 /// Tiles along x, tiles in all, and workgroups, for a map of that size.
 fn grid([h, w]: [usize; 2]) -> [usize; 3] {
-    let tiles_x = w.div_ceil(if w % 4 == 0 { 8 } else { 4 });
+    let tiles_x = w.div_ceil(8);
     let tiles = tiles_x * h.div_ceil(4);
     [tiles_x, tiles, tiles.div_ceil(LANES)]
 }
@@ -74,7 +75,6 @@ pub(super) fn fits(pass: &Pass<'_>) -> bool {
 
 pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
-    let aligned = w % 4 == 0;
     let [tiles_x, tiles, groups] = grid(pass.size());
     let blocks_at_least = WORKGROUPS.div_ceil(groups);
     let (pieces, length) = pieces(pass, blocks_at_least);
@@ -85,10 +85,12 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let weight = Value::owned(pass.weight.shape().clone(), memory);
     for piece in &pieces {
         let (first, last) = (piece.first_in == 0, piece.first_in + piece.chunk == c);
-        let call = recorder.kernel(if aligned { &CONVOLVE } else { &CONVOLVE_ANY_WIDTH });
+        let call = match w % 4 {
+            0 => recorder.kernel(&CONVOLVE_ALIGNED).bind("y4", pass.y),
+            _ => recorder.kernel(&CONVOLVE).bind("y", pass.y),
+        };
         let call =
-            call.bind("x", pass.x).bind_optional("bias", pass.bias, pass.x).bind("y", pass.y);
-        let call = if aligned { call.bind("x4", pass.x) } else { call };
+            call.bind("x", pass.x).bind("x4", pass.x).bind_optional("bias", pass.bias, pass.x);
         let call =
             call.bind_window("weight", &weight, 16 * piece.offset as u64, 16 * WINDOW as u64);
         let call =

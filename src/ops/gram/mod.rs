@@ -8,7 +8,7 @@ mod backward;
 mod forward;
 
 use super::reference::{Array, Reference};
-use super::{Case, Entry, awkward_maps, product};
+use super::{Bench, Case, Entry, Site, awkward_maps, product};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Gpu, Recorder, Shader, Value};
@@ -20,15 +20,16 @@ static SHADER: Shader = shader!("gram");
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
     name: "gram",
-    shaders: &[
-        &SHADER,
-        &forward::SPLIT,
-        &product::TILED,
-        &product::UNIFORM,
-        &product::UNIFORM_ANY,
-        &product::BROADCAST,
-    ],
+    shaders: &[&SHADER, &forward::SPLIT, &product::TILED, &product::UNIFORM, &product::BROADCAST],
     cases,
+    bench: Bench {
+        variants: &[
+            ("uniform", &["gram_split.", "product_uniform.", "product_broadcast."]),
+            ("tiled", &["gram.partial_products", "product."]),
+        ],
+        at: bench,
+        weight: None,
+    },
 };
 
 /// How the sums are computed.
@@ -117,28 +118,56 @@ impl Op for Gram {
 
 impl Reference for Gram {
     fn reference(&self, x: &[Array]) -> Array {
-        let [c, h, w] = x[0].chw();
-        let row = |i: usize| &x[0].data[i * h * w..][..h * w];
-        Array::from_fn([c, c], |at| {
-            let products = row(at / c).iter().zip(row(at % c)).map(|(a, b)| a * b);
-            products.sum::<f64>() / (h * w) as f64
-        })
+        let [c, ..] = x[0].chw();
+        let all: Vec<usize> = (0..c * c).collect();
+        Array { shape: [c, c].into(), data: self.reference_at(x, &all) }
     }
 
     fn reference_backward(&self, x: &[Array], dy: &Array) -> Vec<Array> {
+        let all: Vec<usize> = (0..x[0].data.len()).collect();
+        let data = self.reference_backward_at(x, dy, 0, &all);
+        vec![Array { shape: x[0].shape.clone(), data }]
+    }
+
+    fn reference_at(&self, x: &[Array], at: &[usize]) -> Vec<f64> {
         let [c, h, w] = x[0].chw();
-        let dx = Array::from_fn(x[0].shape.clone(), |at| {
+        let row = |i: usize| &x[0].data[i * h * w..][..h * w];
+        let sum = |at: &usize| {
+            let products = row(at / c).iter().zip(row(at % c)).map(|(a, b)| a * b);
+            products.sum::<f64>() / (h * w) as f64
+        };
+        at.iter().map(sum).collect()
+    }
+
+    fn reference_backward_at(
+        &self,
+        x: &[Array],
+        dy: &Array,
+        _input: usize,
+        at: &[usize],
+    ) -> Vec<f64> {
+        let [c, h, w] = x[0].chw();
+        let sum = |at: &usize| {
             let (i, pixel) = (at / (h * w), at % (h * w));
             let slope = |j: usize| dy.data[i * c + j] + dy.data[j * c + i];
             let term = |j: usize| slope(j) * x[0].data[j * h * w + pixel];
             (0..c).map(term).sum::<f64>() / (h * w) as f64
-        });
-        vec![dx]
+        };
+        at.iter().map(sum).collect()
+    }
+
+    fn flops(&self, inputs: &[Shape]) -> u64 {
+        extents(&inputs[0]).map_or(0, flops)
     }
 
     fn boxed(&self) -> Box<dyn Op> {
         Box::new(self.clone())
     }
+}
+
+fn bench(site: &Site<'_>, variant: Option<&str>) -> Option<Case> {
+    let named = |name| Variant::ALL.into_iter().find(|variant| variant.name() == name);
+    site.on_maps(Gram { variant: variant.and_then(named) }, 1)
 }
 
 fn cases() -> Vec<Case> {
