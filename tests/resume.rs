@@ -272,7 +272,7 @@ fn damaged_checkpoints_and_changed_inputs_are_refused() {
     studio.fails(
         "--resume kept -o out.png",
         1,
-        &["style.png", "kept", "SHA-256", "put that one back"],
+        &["style.png", "kept", "SHA-256", "put the old file back"],
     );
     studio.remove("style.png");
     studio.fails("--resume kept -o out.png", 1, &["style.png", "kept", "put it back"]);

@@ -20,19 +20,18 @@ pub struct DescentArgs {
     /// lbfgs, adam, or auto: lbfgs, but adam in tiles, where the picture does not fit on the GPU with lbfgs
     #[arg(long, value_name = "auto|lbfgs|adam", default_value = "auto")]
     optimizer: Name,
-    /// Step size: about how far a colour, which lies in 0..1, moves in a step of adam, or in the first of lbfgs
+    /// Step size: about how far a colour, from 0 to 1, moves in a step of adam, or in the first step of lbfgs
     /// [default: 0.05, lbfgs 0.01]
     #[arg(long, value_name = "R", value_parser = step_size, allow_negative_numbers = true)]
     lr: Option<f32>,
     /// Pairs of vectors that lbfgs remembers; each takes 24 bytes a pixel [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MOST_HISTORY as i64))]
     history: Option<u32>,
-    /// The result is a running average of the pictures after each step (the newest counts 0.01): smoother, and slower
-    /// to get there
+    /// The result is a running average of the pictures after each step; the newest counts 0.01. It is smoother, and takes
+    /// more steps
     #[arg(long)]
     average: bool,
-    /// Go on to the next scale, or finish, once 20 steps lower the loss by less than this share [0.001 where none is
-    /// given]
+    /// Go on to the next scale, or finish, once 20 steps lower the loss by less than this share [without a value: 0.001]
     #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "0.001",
 value_parser = share)]
     stop_when_flat: Option<f32>,

@@ -46,8 +46,8 @@ impl Inputs {
         {
             if self.strict {
                 let what = format!(
-                    "it is not the file any more that {name} was painted from (its SHA-256 is another): put that one \
-                     back, or start anew without --resume"
+                    "it has changed since {name} was painted from it (its SHA-256 is another): put the old file back, or \
+                     start anew without --resume"
                 );
                 return Err(Error::File { path: shown, what });
             }

@@ -31,7 +31,8 @@ pub struct Look {
     /// Long side of the paintings [default: as the result]; 0 = their own size
     #[arg(long, value_name = "PX")]
     pub style_size: Option<u32>,
-    /// Steps of gradient descent at the last scale; 0 = only the initial picture [default: 60, with adam 100]
+    /// Steps of gradient descent at the last scale; 0 = only the initial picture. More steps are not more style: that
+    /// is --style-weight [default: 60, with adam 100]
     #[arg(long)]
     pub steps: Option<u64>,
     /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from 184 to 256 px), a size to start
@@ -53,10 +54,11 @@ pub struct Look {
     #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT)]
     #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     pub tv_weight: f32,
-    /// What that sums: squares (their means), absolute (values, not their mean) or nine (squares, diagonals too)
+    /// Which differences --tv-weight counts: squares (their mean), absolute (the sum of their values) or nine (squares,
+    /// with those across corners)
     #[arg(long, value_name = "NAME", default_value_t = Variation::Squares, help_heading = "Look")]
     pub tv_kind: Variation,
-    /// How much it keeps the content's fine detail: its edges, as differences between neighbouring pixels
+    /// How much it keeps the content's edges, such as those of faces and letters
     #[arg(long, value_name = "W", default_value_t = 0.0)]
     #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     pub detail: f32,
@@ -75,7 +77,7 @@ pub struct Look {
         help_heading = "Look"
     )]
     pub style_layers: String,
-    /// By what styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
+    /// How styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
     #[arg(long, value_name = "NAME", default_value_t = StyleLoss::Gram, help_heading = "Look")]
     pub style_loss: StyleLoss,
     /// What a layer's losses are divided by: relative (to the target's size) or absolute (as in other programs)
@@ -95,14 +97,14 @@ pub struct Look {
     /// zero, reflect or replicate: how the first convolution sees past the edge [default: as the network's others]
     #[arg(long, value_name = "NAME", help_heading = "Look")]
     pub first_padding: Option<Padding>,
-    /// Paint only where this picture is white; several: each is painted in the style of the same number
+    /// Paint only where this picture is white; of several, each is painted in the --style of the same number
     #[arg(long, value_name = "FILE", help_heading = "Look")]
     pub mask: Vec<PathBuf>,
-    /// Only what is white in this picture counts of a painting; one for each --style, in the same order
+    /// Paint like the part of a painting that is white in this picture; one for each --style, in the same order
     #[arg(long, value_name = "FILE", help_heading = "Look")]
     pub style_mask: Vec<PathBuf>,
-    /// Keep the content's colours: luma paints only light and dark, histogram first gives the paintings the content's
-    /// mean and spread of colours
+    /// Keep the content's colours: luma paints only light and dark; histogram first gives the paintings the mean and the
+    /// spread of the content's colours
     #[arg(
         long,
         value_name = "luma|histogram|none",
@@ -120,7 +122,7 @@ pub struct Look {
     /// Seed of noise and random networks
     #[arg(long, default_value_t = 0, help_heading = "Look")]
     pub seed: u64,
-    /// caffe or torchvision: overrides what the network's file says or its names imply
+    /// caffe, torchvision or none: overrides what the network's file says or its names imply
     #[arg(long, help_heading = "Look")]
     pub preprocess: Option<Preprocess>,
     #[command(flatten)]

@@ -108,7 +108,7 @@ impl Settings {
             if file::same_file(path, &self.output) || self.is_between(outputs, path) {
                 let path = path.display();
                 return Err(Error::Usage(format!(
-                    "{flag} {path}: is a picture's name; choose another"
+                    "{flag} {path}: a picture will have this name; choose another"
                 )));
             }
         }
@@ -117,7 +117,7 @@ impl Settings {
         {
             let path = trace.display();
             return Err(Error::Usage(format!(
-                "--checkpoint {path}: is the trace's name; choose another"
+                "--checkpoint {path}: the trace will have this name; choose another"
             )));
         }
         for (flag, output) in [("-o", Some(self.output.as_path()))].into_iter().chain(own) {
@@ -258,7 +258,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let mask = |path: &PathBuf| {
         let mask = Mask::of(&decode(path)?);
         if mask.plane().iter().all(|share| *share == 0.0) {
-            let what = "nothing in this mask is white".into();
+            let what = "nothing in this mask is white: make white what is to be painted".into();
             return Err(Error::File { path: path.display().to_string(), what });
         }
         Ok(mask)

@@ -108,7 +108,7 @@ impl Kept {
         if sizes.get(scale) != Some(&size) && !(done == 0 && before == Some(&size)) {
             let (w, h) = size;
             let what = format!(
-                "its picture of {w}×{h} px is of no size that this impasto would paint at: go on with the version that \
+                "it was painting at {w}×{h} px, and this impasto would not paint at that size: go on with the version that \
                  wrote it"
             );
             return Err(Error::File { path: name, what });
@@ -164,7 +164,7 @@ impl Keeper {
         if !written && !common.quiet && path.exists() {
             let path = path.display();
             note!(
-                "{path}: an earlier run was kept here; this one begins anew and will replace it (--resume goes on)"
+                "{path}: an earlier run was kept here; --resume goes on with it, this run begins anew and will replace it"
             );
         }
         let due = Due::after(&origin, kept.map_or(0, |kept| kept.carried.state.steps));
