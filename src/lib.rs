@@ -14,6 +14,7 @@
 //! use impasto::picture::{Format, Picture};
 //! use impasto::loss::{LossSettings, Regions};
 //! use impasto::paint::{Job, Layout, Painter, Start, Verdict};
+//! use impasto::tiles::measure::{self, Styles};
 //!
 //! # async fn paint(photograph: &[u8], painting: &[u8]) -> impasto::Result<Vec<u8>> {
 //! let gpu = Gpu::open(&Choice::default()).await?;
@@ -21,7 +22,7 @@
 //! let graph = Graph::new(default_network(None)?.truncated(&loss.taps())?)?;
 //! let content = Picture::decode(photograph, "photograph")?.fitted(512);
 //! let style = Picture::decode(painting, "painting")?.fitted(512);
-//! let styles = [(style, 1.0)];
+//! let styles = measure::styles(&gpu, &graph, &loss, &Styles::of(&[(style, 1.0)])).await?;
 //! let (start, descent, layout) = (Start::Content, Descent::adam(0.02), Layout::default());
 //! let regions = Regions::ALL;
 //! let job = Job { content: &content, styles: &styles, regions, start, loss, descent, layout };

@@ -5,7 +5,7 @@ use clap::Args;
 use impasto::Result;
 use impasto::gpu::Gpu;
 use impasto::plan::MemoryPlan;
-use impasto::plan::Scene;
+use impasto::plan::Request;
 
 /// The share of a GPU's own memory that is used where nothing is said: the desktop needs some, too.
 const SHARE_OF_GPU: f64 = 0.8;
@@ -49,9 +49,14 @@ impl MemoryArgs {
     ///
     /// # Errors
     /// [`impasto::Error::Memory`] when none does.
-    pub fn plan(&self, gpu: &Gpu, scene: &Scene<'_>, budget: Option<u64>) -> Result<MemoryPlan> {
+    pub fn plan(
+        &self,
+        gpu: &Gpu,
+        request: &Request<'_>,
+        budget: Option<u64>,
+    ) -> Result<MemoryPlan> {
         let budget = budget.unwrap_or_else(|| self.budget(gpu));
-        MemoryPlan::choose(gpu, scene, budget, self.tile.map(|tile| tile as usize))
+        MemoryPlan::choose(gpu, request, budget, self.tile.map(|tile| tile as usize))
     }
 }
 

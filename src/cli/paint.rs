@@ -166,13 +166,12 @@ impl Scene<'_> {
             work.run.stands(place.clone());
             let Place { kernels, start, mut layouts, .. } = place;
             let with = (scale, layouts.as_mut_slice(), &work.progress);
-            let mut painter = self.painter(gpu, graph, with, start)?;
+            let (mut painter, targets) = self.painter(gpu, graph, with, start)?;
             let size = self.planner.sizes[scale];
             work.progress.say(common, || plan(&painter, size, gpu.allocated_bytes()));
             if scale == 0 {
                 work.progress.say(common, || {
                     let all = common.launched.elapsed().as_secs_f64();
-                    let targets = painter.target_seconds();
                     format!("ready {all:.2} s after launch, {targets:.2} s of it for targets")
                 });
             }

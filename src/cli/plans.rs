@@ -48,7 +48,9 @@ impl Planner {
         let last = self.sizes.len() - 1;
         let first = self.at(gpu, graph, last, None)?;
         run::prepare(common, gpu, graph, first.layout.seen_size(self.last()), kernels)?;
-        (0..=last).map(|scale| self.at(gpu, graph, scale, None)).collect()
+        // One after the other, as they are painted: weights that one of them packs are there for the next.
+        let dry = gpu.dry();
+        (0..=last).map(|scale| self.at(&dry, graph, scale, None)).collect()
     }
 
     /// How memory is used at a scale, within `budget` bytes where that is given.
@@ -61,7 +63,7 @@ impl Planner {
     ) -> Result<MemoryPlan> {
         let (size, styles) = (self.sizes[scale], self.styles_at(scale).collect::<Vec<_>>());
         let (settings, masks, descent) = (&self.loss, self.masks, self.descent);
-        let scene = plan::Scene { graph, settings, size, styles: &styles, masks, descent };
-        self.memory.plan(gpu, &scene, budget)
+        let request = plan::Request { graph, settings, size, styles: &styles, masks, descent };
+        self.memory.plan(gpu, &request, budget)
     }
 }

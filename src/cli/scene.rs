@@ -5,7 +5,9 @@ use impasto::loss::Regions;
 use impasto::nets::Graph;
 use impasto::paint::{Job, Layout, Painter, Start};
 use impasto::picture::Picture;
+use impasto::tiles::measure::{self, Styles};
 use impasto::{Error, Result};
+use std::time::Instant;
 
 use super::colour::Finish;
 use super::plans::Planner;
@@ -67,14 +69,14 @@ impl Scene<'_> {
         Work(self.planner.sizes.iter().enumerate().map(of).collect())
     }
 
-    /// The painter of a scale. Where the memory is not there after all, the next smaller plan is tried.
+    /// The painter of a scale, and the seconds that its targets took. Where the memory is not there after all, the next smaller plan is tried.
     pub fn painter(
         &self,
         gpu: &Gpu,
         graph: &Graph,
         (scale, layouts, progress): (usize, &mut [Layout], &Progress),
         start: Start,
-    ) -> Result<Painter> {
+    ) -> Result<(Painter, f64)> {
         let size = self.planner.sizes[scale];
         let content = at_size(self.content, size);
         let style =
@@ -82,33 +84,41 @@ impl Scene<'_> {
         let styles: Vec<_> =
             self.styles.iter().zip(self.planner.styles_at(scale)).map(style).collect();
         let regions = self.regions.resized(size, styles.iter().map(|(style, _)| style.size()));
-        let (loss, descent) = (self.planner.loss.clone(), self.planner.descent);
-        let mut job = Job {
-            content: &content,
-            styles: &styles,
-            regions: &regions,
-            start,
-            loss,
-            descent,
-            layout: layouts[scale],
-        };
-        let mut budget = None;
+        let (mut start, mut budget) = (start, None);
         loop {
-            let error = match pollster::block_on(Painter::new(gpu, graph, &job)) {
+            let lap = Instant::now();
+            let (loss, descent, layout) =
+                (self.planner.loss.clone(), self.planner.descent, layouts[scale]);
+            let pictures =
+                Styles { pictures: &styles, regions: &regions, tile: layout.measuring_tile() };
+            let measured = pollster::block_on(measure::styles(gpu, graph, &loss, &pictures));
+            let seconds = lap.elapsed().as_secs_f64();
+            let painter = measured.and_then(|styles| {
+                let (content, styles, regions) = (&content, &styles, &regions);
+                let from = std::mem::replace(&mut start, Start::Content);
+                let job = Job { content, styles, regions, start: from, loss, descent, layout };
+                let painter = pollster::block_on(Painter::new(gpu, graph, &job));
+                start = job.start;
+                painter
+            });
+            let error = match painter {
                 Err(error @ Error::Memory(_)) => error,
-                painter => return painter,
+                painter => {
+                    let painter = painter?;
+                    let seconds = seconds + painter.target_seconds();
+                    return Ok((painter, seconds));
+                }
             };
             // The layout that did not fit may be another run's, before a break.
             let mut plan = self.planner.at(gpu, graph, scale, budget)?;
-            if plan.layout == job.layout {
+            if plan.layout == layout {
                 budget = Some(plan.bytes / 4 * 3);
                 plan = self.planner.at(gpu, graph, scale, budget)?;
             }
-            if plan.layout == job.layout {
+            if plan.layout == layout {
                 return Err(error);
             }
             progress.note(|| format!("{error}; trying {plan}"));
-            job.layout = plan.layout;
             layouts[scale] = plan.layout;
         }
     }

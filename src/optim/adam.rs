@@ -22,7 +22,7 @@ const SQUARE: &str = "square";
 /// The optimiser's settings and its state for one tensor.
 pub struct Adam {
     /// Step size.
-    lr: f32,
+    pub(super) lr: f32,
     clock: Tensor,
     mean: Tensor,
     square: Tensor,

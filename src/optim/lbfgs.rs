@@ -30,7 +30,7 @@ const PRODUCTS: usize = 5;
 
 /// The optimiser's settings and its state for one tensor.
 pub struct Lbfgs {
-    lr: f32,
+    pub(super) lr: f32,
     state: Tensor,
     base: Tensor,
     base_gradient: Tensor,

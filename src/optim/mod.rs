@@ -180,6 +180,29 @@ impl Optimizer {
         }
     }
 
+    /// Takes steps of another size from the next recording on.
+    pub(crate) fn set_rate(&mut self, lr: f32) {
+        match &mut self.running {
+            Running::Adam(adam) => adam.lr = lr,
+            Running::Lbfgs(lbfgs) => lbfgs.lr = lr,
+        }
+    }
+
+    /// From the next recording on the loss is another one, and the step size `lr`. Adam goes on; L-BFGS, whose pairs and
+    /// whose best loss mean nothing any more, starts afresh from its best point after `steps` steps.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub(crate) async fn retarget(&mut self, gpu: &Gpu, lr: f32, steps: u64) -> Result<()> {
+        self.set_rate(lr);
+        if let Running::Lbfgs(lbfgs) = &self.running {
+            let best = gpu.read(lbfgs.best()).await?;
+            gpu.write(&self.x, &best)?;
+            lbfgs.start(gpu, &best, steps)?;
+        }
+        Ok(())
+    }
+
     /// Where the steps have led: x or, with L-BFGS, the best of its trials.
     fn iterate(&self) -> &Tensor {
         match &self.running {

@@ -42,10 +42,7 @@ impl Pieces {
     ) -> Result<Self> {
         let (x, gradient) = (gpu.zeros([piece])?, gpu.zeros([piece])?);
         let optimizer = Optimizer::new(gpu, descent, &x, &vec![0.0; piece], (size, None))?;
-        let mut tape = Tape::new(gpu);
-        let loss = (&gpu.zeros(Shape::scalar())?).into();
-        optimizer.record(tape.recorder(), &(&gradient).into(), &loss)?;
-        let program = tape.finish()?;
+        let program = Self::record(gpu, &optimizer, &gradient)?;
         // Another optimiser may have come so far, where all of the picture was on the GPU.
         let count = |tensor: &Tensor| match tensor.shape().elements() {
             own if own == piece => picture.len(),
@@ -92,6 +89,39 @@ impl Pieces {
             tensors.insert(PICTURE.into(), self.picture.clone());
         }
         State { steps, size, tensors }
+    }
+
+    /// Records the step with another step size; all else stays.
+    ///
+    /// # Errors
+    /// As [`Pieces::new`].
+    pub fn retarget(&mut self, lr: f32) -> Result<()> {
+        self.optimizer.set_rate(lr);
+        self.program = Self::record(&self.gpu, &self.optimizer, &self.gradient)?;
+        Ok(())
+    }
+
+    fn record(gpu: &Gpu, optimizer: &Optimizer, gradient: &Tensor) -> Result<Program> {
+        let mut tape = Tape::new(gpu);
+        let loss = (&gpu.zeros(Shape::scalar())?).into();
+        optimizer.record(tape.recorder(), &gradient.into(), &loss)?;
+        tape.finish()
+    }
+
+    /// Takes the memory that reading a piece takes for a while.
+    pub fn plan_reading(&self) {
+        self.gpu.plan_reading(&self.x);
+    }
+
+    /// Bytes of system memory for what the optimiser knows of so many numbers.
+    pub fn host_bytes(&self, numbers: u64) -> u64 {
+        let piece = self.x.shape().elements();
+        let state = self.optimizer.tensors().into_iter().filter(|(name, _)| name != PICTURE);
+        let of = |(_, tensor): (String, &Tensor)| match tensor.shape().elements() {
+            own if own == piece => 4 * numbers,
+            own => 4 * own as u64,
+        };
+        state.map(of).sum()
     }
 
     /// Moves the picture against `gradient`.

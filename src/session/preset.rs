@@ -6,8 +6,8 @@
 //! are ‖G − A‖²/C⁴. Programs on pictures in 0..255 have other step sizes, and weights for sums over pixels.
 
 use crate::error::{Error, Result};
+use crate::loss::settings::{LayerWeight, LossSettings};
 use crate::loss::style::{Normalization, StyleLoss};
-use crate::loss::targets::{LayerWeight, LossSettings};
 use crate::nets::{Padding, Pool};
 use crate::ops::Variation;
 use crate::session::scales::Scales;

@@ -4,6 +4,10 @@
 use std::sync::OnceLock;
 
 use impasto::gpu::{Choice, Gpu};
+use impasto::loss::{LossSettings, StyleMoments};
+use impasto::nets::Graph;
+use impasto::picture::Picture;
+use impasto::tiles::measure::{self, Styles};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -62,4 +66,15 @@ pub fn shared(test: &str) -> Option<std::path::PathBuf> {
             None
         }
     }
+}
+
+/// What a job takes of style pictures that are looked at whole.
+pub fn measured(
+    gpu: &Gpu,
+    graph: &Graph,
+    loss: &LossSettings,
+    pictures: &[(Picture, f32)],
+) -> Vec<(StyleMoments, f32)> {
+    let pictures = Styles::of(pictures);
+    pollster::block_on(measure::styles(gpu, graph, loss, &pictures)).expect("styles")
 }

@@ -8,9 +8,11 @@ use std::f64::consts::TAU;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::check::Place;
-use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource, Side};
+use super::check::Position;
+use super::network::{Conv, Layer, Network, Pool, Side};
+use super::preprocess::{Preprocess, PreprocessSource};
 use crate::error::{Error, Result};
+use crate::ops::Padding;
 
 /// VGG-19: convolutions and channels of each block (Simonyan & Zisserman 2014, table 1, E).
 const VGG19: [(u32, usize); 5] = [(2, 64), (2, 128), (4, 256), (4, 512), (4, 512)];
@@ -77,7 +79,7 @@ fn table(divisor: usize) -> Vec<Layer> {
         for index in 1..=convs {
             let out_channels = width / divisor;
             layers.push(Layer::Conv {
-                name: Place { block, index }.conv(),
+                name: Position { block, index }.conv(),
                 conv: Conv {
                     weight: Vec::new(),
                     bias: vec![0.0; out_channels],
