@@ -12,6 +12,7 @@ use impasto::ops::{self, Conv2d};
 use impasto::paint::{Descent, Job, Layout, Painter, Start, Verdict};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
+use impasto::tiles::measure::{self, Styles};
 use pollster::block_on;
 
 fn gpu() -> Gpu {
@@ -65,7 +66,10 @@ fn steps(criterion: &mut Criterion) {
         };
         let network = Network::random(1, 0, Some("relu5_1")).expect("a network");
         let graph = Graph::new(network).expect("a graph");
-        let styles = [(picture(7), 1.0)];
+        let pictures = [(picture(7), 1.0)];
+        let pictures = Styles::of(&pictures);
+        let styles = measure::styles(&gpu, &graph, &loss, &pictures);
+        let styles = block_on(styles).expect("styles");
         let content = picture(0);
         let job = Job {
             content: &content,

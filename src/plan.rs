@@ -1,25 +1,25 @@
-//! How a picture is painted within a given memory, decided before any of it is taken: recordings of the step, with
-//! placeholders for the tensors, are laid out but given no memory.
+//! How a picture is painted within a given memory, decided before any of it is taken: the code that paints is run on a
+//! dry device ([`Gpu::dry`]), which counts what would be allocated. So a plan is what painting takes, whatever is
+//! recorded.
 //!
 //! There is no plan between the whole picture and tiles that recomputes activations: tiles do that, and need less
 //! memory for the same time (one more forward pass, and the halos).
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Knob, Result};
-use crate::gpu::{Gpu, Pass, Plan};
-use crate::loss::regions::Guides;
-use crate::loss::targets::{LossSettings, Targets, taps};
+use crate::gpu::{Gpu, Plan};
+use crate::loss::settings::taps;
+use crate::loss::{Aim, LossSettings, Mask, Pixels, Regions, StyleMoments, StyleTargets};
 use crate::nets::Graph;
 use crate::optim::Method;
+use crate::paint::on_gpu::OnGpu;
+use crate::paint::on_host::OnHost;
 use crate::paint::{Descent, Layout, TileLayout};
-use crate::shape::Shape;
-use crate::tape::Tape;
-use crate::tape::inplace::scaled;
-use crate::tape::loss_scale::{self, LossScale};
 use crate::tiles::grid::Grid;
-use crate::tiles::part::{Part, Taps, Vars, Whole, add_to, moments_of_part};
+use crate::tiles::measure;
 
 /// Larger tiles save little, and their dispatches take long.
 const LARGEST_TILE: usize = 4096;
@@ -44,7 +44,8 @@ pub struct MemoryPlan {
 }
 
 /// What is to be painted, as far as memory is concerned.
-pub struct Scene<'a> {
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
     /// The network.
     pub graph: &'a Graph,
     /// The loss.
@@ -59,61 +60,60 @@ pub struct Scene<'a> {
     pub descent: Descent,
 }
 
-impl Scene<'_> {
-    /// Bytes of the optimiser's state for so many numbers.
-    fn state_bytes(&self, numbers: u64) -> u64 {
-        // L-BFGS has three more vectors during a step.
-        let extra = if self.descent.is_by_pieces() { 0 } else { 3 * 4 * numbers };
-        self.descent.bytes(&Shape::from([numbers as usize])) + extra
+/// What runs on a dry device never waits.
+fn at_once<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(Error::Gpu("a dry device waited for a real one".into())),
     }
+}
+
+/// A dry run, or nothing where a buffer is larger than the adapter can bind.
+fn if_it_binds<T>(run: Result<T>) -> Result<Option<T>> {
+    match run {
+        Err(Error::Memory(_)) => Ok(None),
+        run => run.map(Some),
+    }
+}
+
+/// A request on a dry device.
+struct Planning<'a> {
+    dry: Gpu,
+    request: &'a Request<'a>,
+    budget: u64,
+    /// The longest side of tiles in which all styles were measured, the bytes that took at most, and what is left.
+    style_tile: usize,
+    style_bytes: u64,
+    styles: Vec<(StyleMoments, f32)>,
 }
 
 impl MemoryPlan {
     /// The fastest way to paint within `budget` bytes of GPU buffers. With `tile`, tiles of at most so many pixels.
+    /// On a [dry](Gpu::dry) device the weights of the plan stay packed, as they do on a real one that paints by it: plans of
+    /// pictures that are painted one after the other are made on one dry device.
     ///
     /// # Errors
     /// [`Error::Memory`] when nothing fits, with what would.
     pub fn choose(
         gpu: &Gpu,
-        scene: &Scene<'_>,
+        request: &Request<'_>,
         budget: u64,
         tile: Option<usize>,
     ) -> Result<MemoryPlan> {
-        let whole = || match tile {
-            Some(_) => Ok(None),
-            None => fitting(gpu, scene, budget),
+        let planning = Planning::new(gpu, request, budget)?;
+        let whole = match tile {
+            Some(_) => None,
+            None => planning.fitting()?,
         };
-        // Before that the content's targets are there, if they will be.
-        let kept = if whole()?.is_some() { content_bytes(scene)? } else { 0 };
-        let (style_tile, style_bytes) = style_tile(gpu, scene, budget, kept)?;
-        // Once more: recording uploads weights in the packing of whatever kernel is chosen, and all of those count.
-        let mut plan = match whole()? {
-            Some(plan) => plan,
-            None => match scene.descent.by_pieces() {
-                Some(descent) => tiles(gpu, &Scene { descent, ..*scene }, budget, tile)?,
-                None => return Err(only_whole(gpu, scene, budget)?),
-            },
+        let mut plan = match (whole, request.descent.by_pieces()) {
+            (Some(plan), _) => plan,
+            (None, Some(descent)) => planning.tiles(&descent, tile)?,
+            (None, None) => return Err(planning.only_whole()?),
         };
-        plan.layout.style_tile = Some(style_tile);
-        plan.bytes = plan.bytes.max(style_bytes);
+        plan.layout.style_tile = Some(planning.style_tile);
+        plan.bytes = plan.bytes.max(planning.style_bytes);
         Ok(plan)
     }
-}
-
-/// The plan for the whole picture, if it fits; with a shorter history, if only that does.
-fn fitting(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<Option<MemoryPlan>> {
-    let fits = |plan: &MemoryPlan| plan.bytes <= budget;
-    let Method::Lbfgs { history } = scene.descent.method else {
-        return Ok(whole(gpu, scene)?.filter(fits));
-    };
-    for history in std::iter::successors(Some(history), |n| Some(n / 2)).take_while(|n| *n > 0) {
-        let descent = Descent { method: Method::Lbfgs { history }, ..scene.descent };
-        if let Some(mut plan) = whole(gpu, &Scene { descent, ..*scene })?.filter(fits) {
-            plan.layout.history = Some(history);
-            return Ok(Some(plan));
-        }
-    }
-    Ok(None)
 }
 
 /// Side lengths to try, from the largest that could work.
@@ -127,67 +127,215 @@ fn longest((width, height): (u32, u32)) -> usize {
     width.max(height) as usize
 }
 
-/// The plan for the whole picture on the GPU; `None` where the adapter can't bind its largest map.
-fn whole(gpu: &Gpu, scene: &Scene<'_>) -> Result<Option<MemoryPlan>> {
-    let Scene { graph, settings, size, .. } = scene;
-    if graph.check_fits(gpu, *size).is_err() {
-        return Ok(None);
-    }
-    let (width, height) = (size.0 as usize, size.1 as usize);
-    let mut tape = Tape::new(gpu);
-    let picture = tape.placeholder([3, height, width], true);
-    let targets = Targets::placeholders(&mut tape, graph, settings, (*size, scene.masks))?;
-    let losses = targets.record(&mut tape, graph, settings, picture)?;
-    let gradient = loss_scale::gradient(&mut tape, losses.total, picture, graph.precision())?;
-    if let Some(gradient) = gradient {
-        // As the optimiser does.
-        let (from, to) = (tape.value(gradient).clone(), tape.value(picture).clone());
-        scaled(tape.recorder(), &from, 1.0, &to, false)?;
-    }
-    let step = tape.plan();
-    let numbers = 3 * width as u64 * height as u64;
-    // The result is read through a staging buffer.
-    let state = scene.state_bytes(numbers) + 4 * numbers;
-    let bytes = gpu.allocated_bytes() + step.arena_bytes + state + SLACK;
-    Ok(Some(MemoryPlan { layout: Layout::default(), bytes, host_bytes: 0, tiles: None, step }))
+/// What a picture takes that is painted in tiles.
+struct Tiled {
+    /// Bytes of GPU buffers at most, and of those that stay.
+    bytes: u64,
+    live: u64,
+    /// Bytes of system memory for what the optimiser knows.
+    state: u64,
+    step: Plan,
 }
 
-/// The plan with the largest tiles that fit.
-fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, side: Option<usize>) -> Result<MemoryPlan> {
-    let Scene { graph, settings, size, .. } = scene;
-    let reach = graph.reach(&settings.counted_taps());
-    let least = Grid::least(reach);
-    let sides: Vec<usize> = match side {
-        Some(side) => vec![side],
-        None => sides(gpu, graph, longest(*size), least).collect(),
-    };
-    let mut smallest = 0;
-    for most in sides {
-        let grid = Grid::new(*size, most, reach)?;
-        let (step, pieces) = (plan_tile(gpu, scene, &grid)?, pieces_bytes(scene, &grid));
-        if step.largest_bytes > gpu.report().max_binding_bytes {
-            continue;
+impl<'a> Planning<'a> {
+    /// Measures the styles, and the content where its own style counts, in the largest tiles that fit.
+    fn new(gpu: &Gpu, request: &'a Request<'a>, budget: u64) -> Result<Self> {
+        let Request { graph, settings, styles, .. } = request;
+        let dry = gpu.or_dry();
+        let reach = graph.reach(&taps(&LossSettings::counted(&settings.style_layers)));
+        let masks = vec![Mask::planned(request.size); request.masks];
+        let own = settings.keeps_own_style().then_some((request.size, masks));
+        let measured: Vec<_> = styles.iter().map(|size| (*size, Vec::new())).chain(own).collect();
+        let largest = measured.iter().map(|(size, _)| longest(*size)).max().unwrap_or(1);
+        let mut planning =
+            Planning { dry, request, budget, style_tile: 0, style_bytes: 0, styles: Vec::new() };
+        let mut mark = planning.dry.mark();
+        for most in sides(gpu, graph, largest, Grid::least(reach)) {
+            planning.styles.clear();
+            planning.dry.rewind(mark);
+            mark = planning.dry.mark();
+            let run = if_it_binds(at_once(async {
+                let mut kept = Vec::new();
+                for (size, masks) in &measured {
+                    let (dry, seen) = (&planning.dry, (Pixels::planned(*size), masks.as_slice()));
+                    kept.extend(measure::moments(dry, graph, settings, seen, Some(most)).await?);
+                }
+                Ok(kept)
+            }))?;
+            (planning.style_tile, planning.style_bytes) = (most, planning.bytes());
+            let fits = run.is_some() && planning.style_bytes <= budget;
+            // Those of the content are measured again by its painter.
+            let kept = run.into_iter().flatten().take(styles.len());
+            planning.styles = kept.map(|moments| (moments, 1.0)).collect();
+            if fits {
+                break;
+            }
         }
-        let rest = gpu.allocated_bytes() + pieces + SLACK;
-        let of = |programs: usize| rest + programs as u64 * step.arena_bytes;
-        smallest = of(1);
-        if smallest > budget {
-            continue;
-        }
-        let keep = of(grid.count()) <= budget;
-        let numbers = 3 * u64::from(size.0) * u64::from(size.1);
-        return Ok(MemoryPlan {
-            layout: Layout { tiles: Some(TileLayout { most, keep }), ..Layout::default() },
-            bytes: of(if keep { grid.count() } else { 1 }),
-            // The content twice, the picture and its gradient; picture and state once more where the run can go back to.
-            host_bytes: 20 * numbers + 2 * scene.state_bytes(numbers),
-            tiles: Some((grid.count(), grid.tile, grid.overhead())),
-            step,
-        });
+        Ok(planning)
     }
+
+    /// The most bytes since the last mark.
+    fn bytes(&self) -> u64 {
+        self.dry.real_bytes() + self.dry.peak_bytes() + SLACK
+    }
+
+    /// Has the dry device do what `run` does for this picture; nothing where it does not bind.
+    fn run<T>(
+        &self,
+        run: impl AsyncFnOnce(&Aim<'_>, StyleTargets) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let Request { graph, settings, size, masks, .. } = self.request;
+        let masks = vec![Mask::planned(*size); *masks];
+        let regions = Regions { content: masks, style: Vec::new() };
+        let aim = Aim {
+            content: Pixels::planned(*size),
+            styles: &self.styles,
+            regions: &regions,
+            loss: settings,
+            tile: Some(self.style_tile),
+        };
+        if_it_binds(at_once(async {
+            let own = measure::own_moments(&self.dry, graph, &aim).await?;
+            let style = StyleTargets::new(&self.dry, &aim, own.as_deref()).await?;
+            run(&aim, style).await
+        }))
+    }
+
+    /// The plan for the whole picture, if it fits; with a shorter history, if only that does.
+    fn fitting(&self) -> Result<Option<MemoryPlan>> {
+        let fits = |plan: &MemoryPlan| plan.bytes <= self.budget;
+        let descent = self.request.descent;
+        let Method::Lbfgs { history } = descent.method else {
+            return Ok(self.whole(&descent)?.filter(fits));
+        };
+        let halves = std::iter::successors(Some(history), |n| Some(n / 2));
+        for history in halves.take_while(|n| *n > 0) {
+            let descent = Descent { method: Method::Lbfgs { history }, ..descent };
+            if let Some(mut plan) = self.whole(&descent)?.filter(fits) {
+                plan.layout.history = Some(history);
+                return Ok(Some(plan));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The plan for the whole picture on the GPU; `None` where the adapter can't bind its largest map.
+    fn whole(&self, descent: &Descent) -> Result<Option<MemoryPlan>> {
+        let (graph, size, mark) = (self.request.graph, self.request.size, self.dry.mark());
+        if graph.check_fits(&self.dry, size).is_err() {
+            return Ok(None);
+        }
+        let step = self.run(async |aim, style| {
+            let nothing = (&[] as &[f32], None);
+            let (canvas, _) = OnGpu::new(&self.dry, graph, (aim, style), descent, nothing).await?;
+            canvas.plan_reading();
+            Ok(canvas.plan().clone())
+        })?;
+        let (bytes, layout) = (self.bytes(), Layout::default());
+        if step.is_none() || bytes > self.budget {
+            self.dry.rewind(mark);
+        }
+        Ok(step.map(|step| MemoryPlan { layout, bytes, host_bytes: 0, tiles: None, step }))
+    }
+
+    /// A dry run in tiles of a grid, which are at most `most` px long; `kept` is that of
+    /// [`TiledGradient::new`](crate::tiles::gradient::TiledGradient::new).
+    fn tiled(
+        &self,
+        descent: &Descent,
+        (grid, most, kept): (&Grid, usize, Option<usize>),
+    ) -> Result<Option<Tiled>> {
+        let (graph, (width, height)) = (self.request.graph, self.request.size);
+        let (dry, numbers) = (&self.dry, 3 * u64::from(width) * u64::from(height));
+        let mark = dry.mark();
+        let run = self.run(async |aim, style| {
+            let (cut, nothing) = ((grid.clone(), most, kept), (Vec::new(), None));
+            let (canvas, _) = OnHost::new(dry, graph, (aim, &style), descent, cut, nothing).await?;
+            let live = dry.allocated_bytes();
+            canvas.plan_reading();
+            Ok((live, canvas.pieces.host_bytes(numbers), canvas.gradient.plan().clone()))
+        })?;
+        let bytes = self.bytes();
+        if run.is_none() || bytes > self.budget {
+            dry.rewind(mark);
+        }
+        Ok(run.map(|(live, state, step)| Tiled { bytes, live, state, step }))
+    }
+
+    /// The plan with the largest tiles that fit.
+    fn tiles(&self, descent: &Descent, tile: Option<usize>) -> Result<MemoryPlan> {
+        let Request { graph, settings, size, .. } = self.request;
+        let reach = graph.reach(&settings.counted_taps());
+        let least = Grid::least(reach);
+        let sides: Vec<usize> = match tile {
+            Some(side) => vec![side],
+            None => sides(&self.dry, graph, longest(*size), least).collect(),
+        };
+        let mut smallest = 0;
+        for most in sides {
+            let grid = Grid::new(*size, most, reach)?;
+            let Some(one) = self.tiled(descent, (&grid, most, None))? else { continue };
+            smallest = one.bytes;
+            if smallest <= self.budget {
+                return self.in_tiles(descent, (&grid, most), one);
+            }
+        }
+        Err(too_small(tile, (least, smallest), self.budget))
+    }
+
+    /// The plan in the tiles of a grid, where one takes so much.
+    fn in_tiles(
+        &self,
+        descent: &Descent,
+        (grid, most): (&Grid, usize),
+        one: Tiled,
+    ) -> Result<MemoryPlan> {
+        // As many tiles as there are would take long to record; each takes what a second one does.
+        let others = match grid.count() as u64 {
+            1 => Some(0),
+            count => {
+                let two = self.tiled(descent, (grid, most, Some(2)))?;
+                two.map(|two| (count - 1) * two.live.saturating_sub(one.live))
+            }
+        };
+        let all = others.map(|others| one.bytes + others).filter(|all| *all <= self.budget);
+        let (width, height) = self.request.size;
+        Ok(MemoryPlan {
+            layout: Layout {
+                tiles: Some(TileLayout { most, keep: all.is_some() }),
+                ..Layout::default()
+            },
+            bytes: all.unwrap_or(one.bytes),
+            // The content twice, the picture and its gradient; picture and state once more where the run can go back to.
+            host_bytes: 20 * 3 * u64::from(width) * u64::from(height) + 2 * one.state,
+            tiles: Some((grid.count(), grid.tile, grid.overhead())),
+            step: one.step,
+        })
+    }
+
+    /// Why an optimiser that needs the whole picture can't have it.
+    fn only_whole(&self) -> Result<Error> {
+        let (width, height) = self.request.size;
+        let need = match self.whole(&self.request.descent)? {
+            Some(plan) => format!("{} MB", plan.bytes.div_ceil(1_000_000)),
+            None => "more than the adapter can bind".into(),
+        };
+        Ok(Error::Memory(format!(
+            "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and {} allows {} MB: \
+             take {} auto or adam, which work in tiles, or a smaller {}",
+            Knob::Memory,
+            self.budget / 1_000_000,
+            Knob::Optimizer,
+            Knob::Size
+        )))
+    }
+}
+
+/// That no tiles fit: those of `tile` px, or any down to the least, the smallest of which need so many bytes.
+fn too_small(side: Option<usize>, (least, smallest): (usize, u64), budget: u64) -> Error {
     let (need, allowed) = (smallest.div_ceil(1_000_000), budget / 1_000_000);
     let (memory, tile) = (Knob::Memory, Knob::Tile);
-    Err(Error::Memory(match side {
+    Error::Memory(match side {
         Some(side) if need > 0 => format!(
             "tiles of {side} px need {need} MB, and {memory} allows {allowed} MB: take a smaller {tile}, or leave it out"
         ),
@@ -197,122 +345,7 @@ fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, side: Option<usize>) -> Resu
         None => format!(
             "not even tiles of {least} px fit: they need {need} MB, and {memory} allows {allowed} MB"
         ),
-    }))
-}
-
-/// What both passes over a tile take.
-fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
-    let Scene { graph, settings, .. } = scene;
-    let mut tape = Tape::new(gpu);
-    let (content, style) = settings.counted_layers();
-    let regions = scene.masks.max(1);
-    let taps = Taps { content: &taps(&content), style: &taps(&style), regions };
-    let vars = Vars::placeholders(&mut tape, graph, grid, taps)?;
-    let (width, height) = grid.tile;
-    let content = tape.placeholder([3, height, width], false);
-    let mut scales = Vec::new();
-    for layer in LossSettings::counted(&settings.content_layers) {
-        scales.push((layer, tape.recorder().placeholder(Shape::scalar())));
-    }
-    let (own, guides) = (Pass::Second, Guides::all());
-    let [of_content, of_style, of_variation] = settings.weights();
-    let weights = [of_content, of_style, of_variation, settings.detail_weight];
-    let part =
-        Part::record(&mut tape, graph, (grid, settings, &guides), (&vars, content), &scales, own)?;
-    let mut moments = BTreeMap::new();
-    for (key, (moment, _)) in &part.moments {
-        let shape = tape.shape(*moment).clone();
-        let recorder = tape.recorder();
-        let pair = (recorder.placeholder(shape.clone()), Some(recorder.placeholder(shape)));
-        moments.insert(key.clone(), pair);
-    }
-    let mut sum = || tape.recorder().placeholder(Shape::scalar());
-    let (content, variation, detail) = (sum(), sum(), sum());
-    let scale = LossScale::placeholder(tape.recorder(), graph.precision());
-    let whole = Whole { moments, content, variation, detail, scale };
-    if let Some(gradient) = part.follow(&mut tape, &whole, weights, (&vars, own))? {
-        let (from, to) =
-            (tape.value(gradient).clone(), tape.recorder().placeholder([3, height, width]));
-        scaled(tape.recorder(), &from, 1.0, &to, false)?;
-    }
-    Ok(tape.plan())
-}
-
-/// The optimiser's pieces, which are as large as a tile, and what tiles and pieces are read through.
-fn pieces_bytes(scene: &Scene<'_>, grid: &Grid) -> u64 {
-    let numbers = 3 * grid.tile.0 as u64 * grid.tile.1 as u64;
-    3 * 4 * numbers + scene.state_bytes(numbers)
-}
-
-/// The longest side of tiles in which all styles can be measured, and the bytes that takes beside `kept`.
-fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64, kept: u64) -> Result<(usize, u64)> {
-    let Scene { graph, settings, styles, .. } = scene;
-    let layers = LossSettings::counted(&settings.style_layers);
-    let taps = taps(&layers);
-    let reach = graph.reach(&taps);
-    let own = settings.keeps_own_style().then_some(scene.size);
-    let measured: Vec<_> = styles.iter().copied().chain(own).collect();
-    let largest = measured.iter().copied().max_by_key(|size| longest(*size)).unwrap_or((1, 1));
-    let (mut side, mut bytes) = (0, 0);
-    for most in sides(gpu, graph, longest(largest), Grid::least(reach)) {
-        (side, bytes) = (most, 0);
-        let mut fits = true;
-        for size in &measured {
-            let grid = Grid::new(*size, most, reach)?;
-            let mut tape = Tape::new(gpu);
-            let vars = {
-                let taps = Taps { content: &[], style: &taps, regions: 1 };
-                Vars::placeholders(&mut tape, graph, &grid, taps)?
-            };
-            graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
-                let loss = settings.style_loss;
-                for (_, seen) in moments_of_part(tape, loss, &vars, (tap, features))? {
-                    for (_, moment) in seen.parts() {
-                        let sum = tape.shape(moment).clone();
-                        let sum = tape.recorder().placeholder(sum);
-                        add_to(tape, Pass::Both, (moment, 1.0), &sum)?;
-                    }
-                }
-                Ok(())
-            })?;
-            let plan = tape.plan();
-            fits &= plan.largest_bytes <= gpu.report().max_binding_bytes;
-            bytes = bytes.max(gpu.allocated_bytes() + plan.arena_bytes + kept + SLACK);
-        }
-        if fits && bytes <= budget {
-            break;
-        }
-    }
-    Ok((side, bytes))
-}
-
-/// Bytes of the content's pixels and features, which a picture on the GPU keeps there.
-fn content_bytes(scene: &Scene<'_>) -> Result<u64> {
-    let (width, height) = (scene.size.0 as usize, scene.size.1 as usize);
-    let mut bytes = 4 * 3 * (width * height) as u64;
-    for layer in LossSettings::counted(&scene.settings.content_layers) {
-        let (channels, pools) = scene.graph.at(&layer.layer)?;
-        let numbers = channels * (width >> pools) * (height >> pools);
-        bytes += scene.graph.precision().bytes() * numbers as u64;
-    }
-    Ok(bytes)
-}
-
-/// Why an optimiser that needs the whole picture can't have it.
-fn only_whole(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<Error> {
-    let (width, height) = scene.size;
-    let need = match whole(gpu, scene)? {
-        Some(plan) => format!("{} MB", plan.bytes.div_ceil(1_000_000)),
-        None => "more than the adapter can bind".into(),
-    };
-    Ok(Error::Memory(format!(
-        "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and {} allows {} MB: \
-         take {} auto or adam, which work in tiles, or a smaller {}",
-        Knob::Memory,
-        budget / 1_000_000,
-        Knob::Optimizer,
-        Knob::Size
-    )))
+    })
 }
 
 /// A line or two for people.

@@ -710,6 +710,7 @@ fn a_real_loss_never_blows_up_and_the_best_picture_is_the_result() -> Result<()>
     };
     let graph = Graph::new(Network::random(16, 3, Some("relu3_1"))?)?;
     let (content, styles) = (pattern(29, 23, 3), [(pattern(20, 31, 7), 1.0)]);
+    let styles = common::measured(common::gpu(), &graph, &loss, &styles);
     let job = |start, descent| Job {
         content: &content,
         styles: &styles,

@@ -8,12 +8,12 @@ mod common;
 
 use common::gpu;
 use impasto::Result;
-use impasto::loss::targets::{Styles, Targets};
 use impasto::loss::{LayerWeight, LossSettings, StyleLoss};
 use impasto::nets::{Graph, Network, Padding, Preprocess};
 use impasto::picture::{Depth, Format, Picture};
 use impasto::session::{PRESETS, Preset};
 use impasto::tape::Tape;
+use impasto::tiles::measure::{self, Styles};
 use serde::Deserialize;
 
 /// The loss of the picture, and every fifth number of its gradient.
@@ -113,7 +113,7 @@ async fn measured(run: Run) -> Result<([f32; 4], Vec<f32>)> {
     let [content, style, picture] = pictures().map(|(_, picture)| picture);
     let (content, picture) = (tensor(&content), tensor(&picture));
     let styles = [(style, 1.0)];
-    let targets = Targets::measure(gpu, &graph, &run.loss, &content?, &Styles::of(&styles)).await?;
+    let targets = measure::targets(gpu, &graph, &run.loss, &content?, &Styles::of(&styles)).await?;
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&picture?);
     let losses = targets.record(&mut tape, &graph, &run.loss, x)?;

@@ -5,11 +5,11 @@ mod common;
 
 use common::{gpu, relative_error};
 use impasto::Result;
-use impasto::loss::targets::{Styles, Targets};
 use impasto::loss::{LossSettings, Normalization, StyleLoss};
 use impasto::nets::{Graph, Network, Preprocess};
 use impasto::picture::{Depth, Picture};
 use impasto::tape::Tape;
+use impasto::tiles::measure::{self, Styles};
 
 fn graph() -> Graph {
     let mut network = Network::random(8, 5, Some("relu4_1")).expect("a random network");
@@ -46,7 +46,7 @@ fn style(settings: &LossSettings, styles: &[(Picture, f32)], x: &Picture) -> (f3
     let run = async || -> Result<(f32, Vec<f32>)> {
         let graph = graph();
         let x = gpu().tensor([3, x.height() as usize, x.width() as usize], x.rgb())?;
-        let targets = Targets::measure(gpu(), &graph, settings, &x, &Styles::of(styles)).await?;
+        let targets = measure::targets(gpu(), &graph, settings, &x, &Styles::of(styles)).await?;
         let mut tape = Tape::new(gpu());
         let x = tape.variable(&x);
         let losses = targets.record(&mut tape, &graph, settings, x)?;

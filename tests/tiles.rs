@@ -6,16 +6,16 @@ use common::{gpu, relative_error};
 use impasto::Result;
 use impasto::gpu::Gpu;
 use impasto::loss::style::{Normalization, StyleLoss};
-use impasto::loss::targets::Targets;
-use impasto::loss::{LayerWeight, LossSettings, Mask, Regions, Styles};
+use impasto::loss::{Aim, LayerWeight, LossSettings, Mask, Pixels, Regions, StyleTargets};
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::ops::{Padding, Variation};
 use impasto::picture::{Depth, Picture};
 use impasto::shape::Precision;
 use impasto::tape::Tape;
 use impasto::tape::loss_scale;
+use impasto::tiles::gradient::TiledGradient;
 use impasto::tiles::grid::Grid;
-use impasto::tiles::tiled::{Tiled, TiledTargets};
+use impasto::tiles::measure::{self, Styles};
 
 /// Structure at all scales that no tile repeats.
 fn pattern((width, height): (u32, u32), seed: u32) -> Picture {
@@ -53,7 +53,7 @@ impl Scene {
             let content = tensor(&self.content)?;
             let (graph, settings) = (&self.graph, &self.settings);
             let targets =
-                Targets::measure(gpu, graph, settings, &content, &self.styles(None)).await?;
+                measure::targets(gpu, graph, settings, &content, &self.styles(None)).await?;
             let picture = tensor(&self.picture)?;
             let mut tape = Tape::new(gpu);
             let x = tape.variable(&picture);
@@ -78,20 +78,23 @@ impl Scene {
     fn tiled(&self, gpu: &Gpu, most: usize, keep: bool) -> (Step, usize) {
         let step = async || -> Result<(Step, usize)> {
             let (graph, settings) = (&self.graph, &self.settings);
-            let targets = TiledTargets::measure(
-                gpu,
-                graph,
-                settings,
-                &self.content,
-                &self.styles(Some(most)),
-                most,
-            )
-            .await?;
+            let pictures = self.styles(Some(most));
+            let styles = measure::styles(gpu, graph, settings, &pictures).await?;
+            let aim = Aim {
+                content: Pixels::of(&self.content),
+                styles: &styles,
+                regions: &self.regions,
+                loss: settings,
+                tile: Some(most),
+            };
+            let own = measure::own_moments(gpu, graph, &aim).await?;
+            let style = StyleTargets::new(gpu, &aim, own.as_deref()).await?;
             let taps = settings.taps();
             let taps: Vec<&str> = taps.iter().map(String::as_str).collect();
             let grid = Grid::new(self.content.size(), most, graph.reach(&taps))?;
-            let scene = (&self.content, targets);
-            let mut tiled = Tiled::new(gpu, graph, settings, scene, (grid, keep))?;
+            let kept = keep.then(|| grid.count());
+            let of = (&aim, &style);
+            let mut tiled = TiledGradient::new(gpu, graph, of, (grid, most, kept)).await?;
             let mut steps = Vec::new();
             // The second step must not see the first one's sums.
             for _ in 0..2 {

@@ -13,8 +13,8 @@ mod common;
 mod pruned;
 
 use common::gpu;
+use common::measured;
 use impasto::gpu::Gpu;
-use impasto::loss::targets::{Styles, Targets};
 use impasto::loss::{LayerWeight, LossSettings, Regions};
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::ops::conv2d::Variant;
@@ -23,6 +23,7 @@ use impasto::picture::{Depth, Format, Picture};
 use impasto::shape::Precision;
 use impasto::tape::Tape;
 use impasto::tape::loss_scale;
+use impasto::tiles::measure::{self, Styles};
 use impasto::{Result, tune};
 use serde::Deserialize;
 
@@ -149,7 +150,7 @@ fn twenty_steps_follow_the_reference() {
         let graph = Graph::new(network).expect("a graph");
         let job = Job {
             content: &pair.content,
-            styles: &[(pair.style.clone(), 1.0)],
+            styles: &measured(gpu(), &graph, &settings(), &[(pair.style.clone(), 1.0)]),
             start: Start::Content,
             loss: settings(),
             descent: Descent::adam(0.02),
@@ -227,7 +228,7 @@ async fn first_gradient(gpu: &Gpu, graph: &Graph, pair: &Pair) -> Result<Vec<f32
     let tensor = |p: &Picture| gpu.tensor([3, p.height() as usize, p.width() as usize], p.rgb());
     let content = tensor(&pair.content)?;
     let styles = [(pair.style.clone(), 1.0)];
-    let targets = Targets::measure(gpu, graph, &settings, &content, &Styles::of(&styles)).await?;
+    let targets = measure::targets(gpu, graph, &settings, &content, &Styles::of(&styles)).await?;
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&content);
     let losses = targets.record(&mut tape, graph, &settings, x)?;
@@ -248,7 +249,7 @@ fn flat_pictures_give_no_nan() {
     let graph = Graph::new(small_network().expect("a network")).expect("a graph");
     let job = Job {
         content: &flat(0.0),
-        styles: &[(flat(0.0), 1.0)],
+        styles: &measured(gpu(), &graph, &settings(), &[(flat(0.0), 1.0)]),
         start: Start::Content,
         loss: settings(),
         descent: Descent::adam(0.02),
@@ -280,19 +281,20 @@ fn the_pruned_network_paints() {
     let converted = pruned::convert_pruned(&bytes);
     let network = Network::from_safetensors(&converted, "pruned", None).expect("it loads");
     assert!(network.colour.is_some() && network.sides.contains_key("relu4_1"));
+    let graph = Graph::new(network).expect("a graph");
+    let loss = LossSettings {
+        content_layers: LayerWeight::list("relu4_1").expect("layers"),
+        ..settings()
+    };
     let job = Job {
         content: &pattern(60, 45, 1),
-        styles: &[(pattern(52, 66, 4), 1.0)],
+        styles: &measured(gpu(), &graph, &loss, &[(pattern(52, 66, 4), 1.0)]),
         start: Start::Content,
-        loss: LossSettings {
-            content_layers: LayerWeight::list("relu4_1").expect("layers"),
-            ..settings()
-        },
+        loss,
         descent: Descent::adam(0.02),
         layout: Layout::default(),
         regions: Regions::ALL,
     };
-    let graph = Graph::new(network).expect("a graph");
     let rows = rows(&graph, &job, &[10]);
     assert_eq!(rows[0].content, 0.0);
     assert!(rows[0].style > 0.01, "{:?}", rows[0]);
@@ -306,11 +308,12 @@ fn every_step_has_its_row() {
     network = network.truncated(&["relu1_1"]).expect("it has relu1_1");
     let graph = Graph::new(network).expect("a graph");
     let layers = || LayerWeight::list("relu1_1").expect("layers");
+    let loss = LossSettings { content_layers: layers(), style_layers: layers(), ..settings() };
     let job = Job {
         content: &pattern(9, 7, 1),
-        styles: &[(pattern(8, 6, 4), 1.0)],
+        styles: &measured(gpu(), &graph, &loss, &[(pattern(8, 6, 4), 1.0)]),
         start: Start::Content,
-        loss: LossSettings { content_layers: layers(), style_layers: layers(), ..settings() },
+        loss,
         descent: Descent::adam(0.02),
         layout: Layout::default(),
         regions: Regions::ALL,
@@ -331,6 +334,7 @@ fn every_step_has_its_row() {
 fn weights_of_zero_cost_no_gradient_and_all_zero_is_refused() {
     let graph = Graph::new(small_network().expect("a network")).expect("a graph");
     let (content, styles) = (pattern(24, 16, 1), [(pattern(16, 16, 4), 1.0)]);
+    let styles = measured(gpu(), &graph, &settings(), &styles);
     let plan = |content_weight, style_weight, tv_weight| {
         let loss = LossSettings { content_weight, style_weight, tv_weight, ..settings() };
         let job = Job {
@@ -358,6 +362,7 @@ fn a_run_that_diverges_says_so() {
     let flat = pattern(16, 16, 4).rgb().iter().map(|v| 0.4 + 0.01 * v).collect();
     let flat = Picture::from_planes((16, 16), flat, None, Depth::Eight).expect("planes fit");
     let (content, styles) = (pattern(24, 16, 1), [(flat, 1.0)]);
+    let styles = measured(gpu(), &graph, &settings(), &styles);
     let loss = LossSettings { style_weight: f32::MAX, ..settings() };
     let job = Job {
         content: &content,

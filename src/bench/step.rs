@@ -12,6 +12,7 @@ use crate::paint::{Descent, Job, Layout, Painter, Start, Verdict};
 use crate::picture::{Depth, Picture};
 use crate::shape::Precision;
 use crate::tape::Tape;
+use crate::tiles::measure::{self, Styles};
 
 /// Seconds of a lap: long enough that its start and end do not count.
 const LAP: f64 = 0.25;
@@ -50,7 +51,7 @@ pub async fn measure(
     let deepest = loss.taps().into_iter().max().unwrap_or_default();
     let graph = Graph::new(network)?.with_precision(precision);
     let (content, style) = (picture(size, 0)?, picture(size, 7)?);
-    let styles = [(style, 1.0)];
+    let styles = measure::styles(gpu, &graph, &loss, &Styles::of(&[(style, 1.0)])).await?;
     let job = Job {
         content: &content,
         styles: &styles,

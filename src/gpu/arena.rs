@@ -11,13 +11,11 @@ pub struct Lifetime {
     pub bytes: u64,
     /// Indices of the first and the last dispatch that bind it.
     pub used: RangeInclusive<usize>,
-    /// It has a buffer of its own.
-    pub alone: bool,
 }
 
 /// Where a temporary lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Suballocation {
     /// Its buffer.
     pub slot: usize,
     /// Where it starts there, in bytes.
@@ -26,9 +24,9 @@ pub struct Place {
 
 /// Temporaries packed into buffers.
 #[derive(Clone, Debug, Default)]
-pub struct Layout {
+pub struct Packing {
     /// For every temporary, its place; `None` when nothing uses it.
-    pub places: Vec<Option<Place>>,
+    pub places: Vec<Option<Suballocation>>,
     /// Size of every buffer in bytes.
     pub bytes: Vec<u64>,
 }
@@ -41,7 +39,7 @@ pub fn pack(
     lifetimes: &[Option<Lifetime>],
     together: &HashSet<(usize, usize)>,
     alignment: u64,
-) -> Layout {
+) -> Packing {
     let tries = (0..TRIES).map(|order| pack_in(order, lifetimes, together, alignment));
     tries.min_by_key(|layout| layout.bytes.iter().sum::<u64>()).unwrap_or_default()
 }
@@ -54,21 +52,21 @@ fn pack_in(
     lifetimes: &[Option<Lifetime>],
     together: &HashSet<(usize, usize)>,
     alignment: u64,
-) -> Layout {
-    let mut layout = Layout { places: vec![None; lifetimes.len()], bytes: Vec::new() };
+) -> Packing {
+    let mut layout = Packing { places: vec![None; lifetimes.len()], bytes: Vec::new() };
     let mut tenants: Vec<Vec<usize>> = Vec::new();
     for (i, lifetime) in queue(order, lifetimes) {
         let clash = |j: &usize| together.contains(&(i.min(*j), i.max(*j)));
-        let room = |slot: &usize| -> Option<Place> {
-            if lifetime.alone || tenants[*slot].iter().any(clash) {
+        let room = |slot: &usize| -> Option<Suballocation> {
+            if tenants[*slot].iter().any(clash) {
                 return None;
             }
             let others = tenants[*slot]
                 .iter()
                 .filter_map(|j| Some((lifetimes[*j].as_ref()?, layout.places[*j]?.offset)));
-            let offset = gap(lifetime, others, alignment)?;
+            let offset = gap(lifetime, others, alignment);
             (offset + lifetime.bytes <= layout.bytes[*slot])
-                .then_some(Place { slot: *slot, offset })
+                .then_some(Suballocation { slot: *slot, offset })
         };
         let mut slots: Vec<usize> = (0..tenants.len()).collect();
         slots.sort_by_key(|slot| layout.bytes[*slot]);
@@ -78,7 +76,7 @@ fn pack_in(
         let place = slots.iter().find_map(room).unwrap_or_else(|| {
             tenants.push(Vec::new());
             layout.bytes.push(lifetime.bytes);
-            Place { slot: tenants.len() - 1, offset: 0 }
+            Suballocation { slot: tenants.len() - 1, offset: 0 }
         });
         tenants[place.slot].push(i);
         layout.places[i] = Some(place);
@@ -90,13 +88,12 @@ fn pack_in(
 fn queue(order: usize, lifetimes: &[Option<Lifetime>]) -> Vec<(usize, &Lifetime)> {
     let mut queue: Vec<(usize, &Lifetime)> =
         lifetimes.iter().enumerate().filter_map(|(i, l)| Some((i, l.as_ref()?))).collect();
-    // Tensors are placeholders in a plan and nothing in a program: without them both count alike, and try the same
-    // orders.
+    // What nothing uses does not count.
     let mut counted = 0;
     let number: Vec<usize> = lifetimes
         .iter()
         .map(|lifetime| {
-            counted += usize::from(lifetime.as_ref().is_some_and(|lifetime| !lifetime.alone));
+            counted += usize::from(lifetime.is_some());
             counted
         })
         .collect();
@@ -110,18 +107,14 @@ fn queue(order: usize, lifetimes: &[Option<Lifetime>]) -> Vec<(usize, &Lifetime)
     queue
 }
 
-/// The first offset at which a temporary fits between the others of a buffer, each with its own offset; `None` where
-/// one of them must be alone.
+/// The first offset at which a temporary fits between the others of a buffer, each with its own offset.
 fn gap<'l>(
     lifetime: &Lifetime,
     others: impl Iterator<Item = (&'l Lifetime, u64)>,
     alignment: u64,
-) -> Option<u64> {
+) -> u64 {
     let mut taken = Vec::new();
     for (other, offset) in others {
-        if other.alone {
-            return None;
-        }
         let apart =
             other.used.end() < lifetime.used.start() || lifetime.used.end() < other.used.start();
         if !apart {
@@ -136,7 +129,7 @@ fn gap<'l>(
         }
         offset = offset.max(end.next_multiple_of(alignment));
     }
-    Some(offset)
+    offset
 }
 
 #[cfg(test)]
@@ -146,7 +139,7 @@ mod tests {
     const ALIGNMENT: u64 = 32;
 
     fn life(bytes: u64, used: RangeInclusive<usize>) -> Option<Lifetime> {
-        Some(Lifetime { bytes, used, alone: false })
+        Some(Lifetime { bytes, used })
     }
 
     #[test]
@@ -192,25 +185,6 @@ mod tests {
         let layout = pack(&lifetimes, &HashSet::from([(1, 2)]), ALIGNMENT);
         // The second and the third are bound at once; the fourth fits beside either.
         assert_eq!(layout.bytes, [128, 64]);
-        let alone = |l: &Option<Lifetime>| l.clone().map(|l| Lifetime { alone: true, ..l });
-        let lifetimes: Vec<_> = lifetimes.iter().map(alone).collect();
-        assert_eq!(pack(&lifetimes, &HashSet::new(), ALIGNMENT).bytes, [128, 64, 64, 64]);
-    }
-
-    #[test]
-    fn placeholders_change_no_order() {
-        let lifetimes: Vec<_> = (0..60)
-            .map(|i| {
-                let start = i * 7 % 23;
-                life(32 << (i % 4), start..=start + i % 9)
-            })
-            .collect();
-        let plain = pack(&lifetimes, &HashSet::new(), ALIGNMENT).bytes;
-        let stand_in = Some(Lifetime { bytes: 1000, used: 0..=40, alone: true });
-        let mut with: Vec<_> = std::iter::repeat_n(stand_in, 7).chain(lifetimes).collect();
-        with.insert(20, None);
-        let with = pack(&with, &HashSet::new(), ALIGNMENT).bytes;
-        assert_eq!(with.iter().sum::<u64>(), plain.iter().sum::<u64>() + 7000);
     }
 
     #[test]

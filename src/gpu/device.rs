@@ -1,17 +1,21 @@
 //! One opened device: its errors, its kernels, waiting for it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapters::{self, AdapterReport, Choice};
 use super::kernel::{Kernel, KernelId};
+use super::meter::Meter;
 use crate::error::{Error, Knob, Result};
 use crate::shape::Precision;
 
 /// An opened GPU. Cloning shares it.
 #[derive(Clone)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu {
+    inner: Arc<Inner>,
+    meter: Arc<Meter>,
+}
 
 struct Inner {
     device: wgpu::Device,
@@ -25,17 +29,6 @@ struct Inner {
     kernels: Mutex<HashMap<(KernelId, Precision), Arc<Kernel>>>,
     /// What [`crate::tune`] chose: variants by class of work.
     choices: Mutex<BTreeMap<String, String>>,
-    meter: Meter,
-}
-
-/// Bytes of a device's buffers.
-pub(super) struct Meter {
-    /// Those that live now.
-    pub live: Arc<AtomicU64>,
-    /// The most that lived at once.
-    pub peak: AtomicU64,
-    /// The most that may.
-    pub limit: AtomicU64,
 }
 
 enum Fault {
@@ -45,7 +38,7 @@ enum Fault {
 }
 
 /// Work that was handed to the GPU, to be waited for with [`Gpu::finished`].
-pub struct Submission(pub(super) wgpu::SubmissionIndex);
+pub struct Submission(pub(super) Option<wgpu::SubmissionIndex>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -112,7 +105,7 @@ impl Gpu {
             // A lost device also makes calls fail: the loss is the cause, so it goes first.
             *lock(&lost) = Some(Fault::Lost(message));
         });
-        Ok(Gpu(Arc::new(Inner {
+        let inner = Inner {
             device,
             queue,
             report,
@@ -121,22 +114,54 @@ impl Gpu {
             fault,
             kernels: Mutex::default(),
             choices: Mutex::default(),
-            meter: Meter {
-                live: Arc::default(),
-                peak: AtomicU64::default(),
-                limit: AtomicU64::new(u64::MAX),
-            },
-        })))
+        };
+        Ok(Gpu { inner: Arc::new(inner), meter: Arc::new(Meter::new(None)) })
+    }
+
+    /// The same device, dry: what is allocated, recorded and run with it is only counted, on a meter of its own
+    /// ([`Gpu::allocated_bytes`], [`Gpu::peak_bytes`]). Nothing is written or run, what is read is zeros, and nothing ever
+    /// waits. Kernels are compiled as usual. So the code that paints says how much memory painting takes; weights that
+    /// this handle's device holds already are not counted again.
+    pub fn dry(&self) -> Self {
+        let real = self.meter.real().unwrap_or(&self.meter.live).clone();
+        Gpu { inner: self.inner.clone(), meter: Arc::new(Meter::new(Some(real))) }
+    }
+
+    /// This device if it is dry, or one that stands for it.
+    pub(crate) fn or_dry(&self) -> Self {
+        if self.is_dry() { self.clone() } else { self.dry() }
+    }
+
+    /// Of a dry device: bytes of buffers that live on the one that it stands for.
+    pub(crate) fn real_bytes(&self) -> u64 {
+        self.meter.real().map_or(0, |live| live.load(Ordering::Relaxed))
+    }
+
+    /// Of a dry device: from here on the most bytes are counted, and [`Gpu::rewind`] comes back to here.
+    pub(crate) fn mark(&self) -> usize {
+        self.meter.peak.store(self.allocated_bytes(), Ordering::Relaxed);
+        self.meter.kept().len()
+    }
+
+    /// Of a dry device: forgets the packed weights that came after a mark, as if what needed them had not been tried.
+    pub(crate) fn rewind(&self, mark: usize) {
+        let after: Vec<_> = self.meter.kept().drain(mark..).collect();
+        drop(after);
+    }
+
+    /// Whether it only counts: see [`Gpu::dry`].
+    pub fn is_dry(&self) -> bool {
+        self.meter.real().is_some()
     }
 
     /// The adapter behind this device.
     pub fn report(&self) -> &AdapterReport {
-        &self.0.report
+        &self.inner.report
     }
 
     /// A software driver: memory is system memory, and a dispatch costs processor time.
     pub fn is_cpu(&self) -> bool {
-        self.0.report.software
+        self.inner.report.software
     }
 
     /// A software driver whose subgroups are workgroups of 8: lanes can hand numbers to each other, which
@@ -153,48 +178,48 @@ impl Gpu {
 
     /// Bytes of buffers that live now.
     pub fn allocated_bytes(&self) -> u64 {
-        self.0.meter.live.load(Ordering::Relaxed)
+        self.meter.live.load(Ordering::Relaxed)
     }
 
     /// The most bytes of buffers that lived at once.
     pub fn peak_bytes(&self) -> u64 {
-        self.0.meter.peak.load(Ordering::Relaxed)
+        self.meter.peak.load(Ordering::Relaxed)
     }
 
     /// From now on buffers that kernels bind are refused where all buffers together would take more than `bytes`.
     pub fn limit_bytes(&self, bytes: u64) {
-        self.0.meter.limit.store(bytes, Ordering::Relaxed);
+        self.meter.limit.store(bytes, Ordering::Relaxed);
     }
 
     /// Whether shaders keep wgpu's bounds checks.
     pub fn is_checked(&self) -> bool {
-        self.0.checked
+        self.inner.checked
     }
 
     pub(super) fn limits(&self) -> &wgpu::Limits {
-        &self.0.limits
+        &self.inner.limits
     }
 
     /// The variant that was chosen for a class of work, if one was.
     pub(crate) fn choice(&self, class: &str) -> Option<String> {
-        lock(&self.0.choices).get(class).cloned()
+        lock(&self.inner.choices).get(class).cloned()
     }
 
     /// All choices.
     pub(crate) fn choices(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        lock(&self.0.choices)
+        lock(&self.inner.choices)
     }
 
     pub(super) fn meter(&self) -> &Meter {
-        &self.0.meter
+        &self.meter
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {
-        &self.0.device
+        &self.inner.device
     }
 
     pub(super) fn queue(&self) -> &wgpu::Queue {
-        &self.0.queue
+        &self.inner.queue
     }
 
     /// The first error that the driver reported since the last call, if any; a lost device stays
@@ -203,7 +228,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Memory`] or [`Error::Gpu`].
     pub fn check(&self) -> Result<()> {
-        let mut fault = lock(&self.0.fault);
+        let mut fault = lock(&self.inner.fault);
         let first = match &*fault {
             Some(Fault::Lost(what)) => return Err(Error::DeviceLost(what.clone())),
             _ => fault.take(),
@@ -221,20 +246,20 @@ impl Gpu {
 
     /// Destroys the device, as a crashed driver would.
     pub fn destroy(&self) {
-        self.0.device.destroy();
+        self.inner.device.destroy();
     }
 
     /// The pipeline of a kernel for feature maps of that precision, compiled at the first call.
     pub(crate) fn kernel(&self, id: &KernelId, precision: Precision) -> Result<Arc<Kernel>> {
         let key = (id.clone(), precision);
-        if let Some(kernel) = lock(&self.0.kernels).get(&key) {
+        if let Some(kernel) = lock(&self.inner.kernels).get(&key) {
             return Ok(kernel.clone());
         }
         let side = self.fragment_side().unwrap_or(16);
         let checked = self.is_checked();
         let kernel = Arc::new(Kernel::compile(self.device(), id, (precision, side), checked)?);
         self.check()?;
-        lock(&self.0.kernels).insert(key, kernel.clone());
+        lock(&self.inner.kernels).insert(key, kernel.clone());
         Ok(kernel)
     }
 
@@ -243,12 +268,13 @@ impl Gpu {
     /// # Errors
     /// Whatever the driver reported.
     pub async fn finished(&self, submission: Submission) -> Result<()> {
+        let Submission(Some(submission)) = submission else { return self.check() };
         #[cfg(not(target_arch = "wasm32"))]
         {
-            let wait = wgpu::PollType::Wait { submission_index: Some(submission.0), timeout: None };
-            if let Err(error) = self.0.device.poll(wait) {
+            let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+            if let Err(error) = self.inner.device.poll(wait) {
                 // A lost device refuses to wait before it has told that it is lost.
-                let _ = self.0.device.poll(wgpu::PollType::Poll);
+                let _ = self.inner.device.poll(wgpu::PollType::Poll);
                 self.check()?;
                 return Err(Error::Gpu(error.to_string()));
             }
@@ -257,7 +283,7 @@ impl Gpu {
         {
             let _ = submission;
             let (send, done) = futures_channel::oneshot::channel();
-            self.0.queue.on_submitted_work_done(move || {
+            self.inner.queue.on_submitted_work_done(move || {
                 let _ = send.send(());
             });
             let _ = done.await;

@@ -1,29 +1,11 @@
 //! Buffers of a device: counted while they live, refused beyond its limit, and read back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::device::{Gpu, Submission};
+use super::meter::Memory;
 use crate::error::{Error, Knob, Result};
-
-/// A buffer of the device's memory, counted while it lives.
-pub struct Memory {
-    pub(super) buffer: wgpu::Buffer,
-    meter: Arc<AtomicU64>,
-}
-
-impl Memory {
-    /// Whether it was allocated on this device (its meter is the device's own).
-    pub(crate) fn belongs_to(&self, gpu: &Gpu) -> bool {
-        Arc::ptr_eq(&self.meter, &gpu.meter().live)
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        self.meter.fetch_sub(self.buffer.size(), Ordering::Relaxed);
-    }
-}
 
 impl Gpu {
     /// Allocates `bytes` (rounded up to a multiple of 16) that kernels can bind, filled with zeros.
@@ -61,46 +43,50 @@ impl Gpu {
     }
 
     pub(super) fn create(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> Arc<Memory> {
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage,
-            mapped_at_creation: false,
+        let buffer = (!self.is_dry()).then(|| {
+            self.device().create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            })
         });
-        let before = self.meter().live.fetch_add(size, Ordering::Relaxed);
-        self.meter().peak.fetch_max(before + size, Ordering::Relaxed);
-        Arc::new(Memory { buffer, meter: self.meter().live.clone() })
+        self.meter().count(size, buffer)
     }
 
     pub(crate) fn fill(&self, memory: &Memory, numbers: &[f32]) {
-        self.queue().write_buffer(&memory.buffer, 0, bytemuck::cast_slice(numbers));
+        if let Some(buffer) = &memory.buffer {
+            self.queue().write_buffer(buffer, 0, bytemuck::cast_slice(numbers));
+        }
     }
 
     /// Starts copying the first `bytes` of a buffer to the host.
     pub(crate) fn download(&self, memory: &Memory, bytes: u64) -> Download {
-        self.download_buffer(&memory.buffer, bytes)
-    }
-
-    pub(super) fn download_buffer(&self, buffer: &wgpu::Buffer, bytes: u64) -> Download {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = self.create("staging", bytes, usage);
-        let mut encoder = self.device().create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(buffer, 0, &staging.buffer, 0, bytes);
-        let submission = Submission(self.queue().submit([encoder.finish()]));
-        let (send, mapped) = futures_channel::oneshot::channel();
-        staging.buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-            // The receiver is gone when nobody wants the bytes any more.
-            let _ = send.send(result);
-        });
-        Download { staging, submission, mapped, outcome: None }
+        let mapped = match (&memory.buffer, &staging.buffer) {
+            (Some(buffer), Some(to)) => {
+                let mut encoder = self.device().create_command_encoder(&Default::default());
+                encoder.copy_buffer_to_buffer(buffer, 0, to, 0, bytes);
+                let submission = self.queue().submit([encoder.finish()]);
+                let (send, mapped) = futures_channel::oneshot::channel();
+                to.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+                    // The receiver is gone when nobody wants the bytes any more.
+                    let _ = send.send(result);
+                });
+                Some((Submission(Some(submission)), mapped))
+            }
+            _ => None,
+        };
+        Download { staging, mapped, outcome: None }
     }
 }
 
 /// Bytes on their way from the GPU.
 pub(crate) struct Download {
     staging: Arc<Memory>,
-    submission: Submission,
-    mapped: futures_channel::oneshot::Receiver<MapOutcome>,
+    /// None on a dry device, where all bytes are 0.
+    mapped: Option<(Submission, futures_channel::oneshot::Receiver<MapOutcome>)>,
     outcome: Option<MapOutcome>,
 }
 
@@ -109,27 +95,31 @@ type MapOutcome = Result<(), wgpu::BufferAsyncError>;
 impl Download {
     /// Whether [`Download::finish`] would return at once.
     pub fn is_ready(&mut self) -> bool {
+        let Some((_, mapped)) = &mut self.mapped else { return true };
         if self.outcome.is_none() {
-            self.outcome = self.mapped.try_recv().ok().flatten();
+            self.outcome = mapped.try_recv().ok().flatten();
         }
         self.outcome.is_some()
     }
 
     /// Waits for the bytes.
     pub async fn finish(self, gpu: &Gpu) -> Result<Vec<u8>> {
-        gpu.finished(self.submission).await?;
+        let (Some((submission, mapped)), Some(buffer)) = (self.mapped, &self.staging.buffer) else {
+            return Ok(vec![0; self.staging.size as usize]);
+        };
+        gpu.finished(submission).await?;
         let failed = |what: String| match gpu.check() {
             Err(error) => error,
             Ok(()) => Error::Gpu(format!("reading back failed: {what}")),
         };
         let outcome = match self.outcome {
             Some(outcome) => outcome,
-            None => self.mapped.await.map_err(|_| failed("the request was dropped".into()))?,
+            None => mapped.await.map_err(|_| failed("the request was dropped".into()))?,
         };
         outcome.map_err(|e| failed(e.to_string()))?;
-        let view = self.staging.buffer.slice(..).get_mapped_range();
+        let view = buffer.slice(..).get_mapped_range();
         let bytes = view.map_err(|e| failed(e.to_string()))?.to_vec();
-        self.staging.buffer.unmap();
+        buffer.unmap();
         gpu.check()?;
         Ok(bytes)
     }

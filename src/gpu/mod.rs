@@ -2,7 +2,7 @@
 //!
 //! From the ground up: [`adapters`](mod@adapters) chooses, [`kernel`](mod@kernel) turns WGSL into pipelines,
 //! [`arena`](mod@arena) lets buffers share memory where their lifetimes allow it, [`device`](mod@device) opens and watches for
-//! errors, `memory` counts buffers, `tensor` holds numbers, `recording` is what was recorded, as data,
+//! errors, `meter` counts buffers, `memory` makes them, `tensor` holds numbers, `recording` is what was recorded, as data,
 //! [`program`](mod@program) replays it, and [`recorder`](mod@recorder) collects it. Nothing else in the crate names wgpu.
 
 pub mod adapters;
@@ -10,6 +10,7 @@ pub mod arena;
 pub mod device;
 pub mod kernel;
 mod memory;
+mod meter;
 pub mod program;
 pub mod recorder;
 mod recording;
@@ -21,7 +22,7 @@ pub use device::{Gpu, Submission};
 pub(crate) use kernel::shader;
 pub use kernel::{Kernel, KernelId, Shader};
 pub(crate) use memory::Download;
-pub use memory::Memory;
+pub use meter::Memory;
 pub use program::{Plan, Program, Timing};
 pub use recorder::{Call, Recorder};
 pub use recording::{Pass, Value};

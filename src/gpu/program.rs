@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::arena::{self, Lifetime};
 use super::device::{Gpu, Submission};
 use super::kernel::Kernel;
-use super::memory::Memory;
+use super::meter::Memory;
 use super::recording::{Bound, Dispatch, Pass, Storage, Temporary};
 use crate::error::{Error, Result};
 
@@ -19,7 +19,8 @@ const GPU_SLICE_FLOPS: u64 = 100_000_000_000;
 struct Entry {
     label: String,
     kernel: Arc<Kernel>,
-    bind_group: wgpu::BindGroup,
+    /// None on a dry device.
+    bind_group: Option<wgpu::BindGroup>,
     /// Keeps counted memory alive as long as the bind group does.
     _memory: Vec<Arc<Memory>>,
     groups: [u32; 3],
@@ -28,7 +29,7 @@ struct Entry {
 }
 
 /// What a program costs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Dispatches in a replay.
     pub dispatches: usize,
@@ -58,25 +59,19 @@ pub struct Timing {
 }
 
 /// Where temporaries lie.
-pub(super) struct Layout {
+pub(super) struct Placement {
     lifetimes: Vec<Option<Lifetime>>,
-    arena: arena::Layout,
+    arena: arena::Packing,
 }
 
-impl Layout {
+impl Placement {
     pub fn new(gpu: &Gpu, dispatches: &[Dispatch], temporaries: &[Temporary]) -> Self {
         let mut lifetimes: Vec<Option<Lifetime>> = vec![None; temporaries.len()];
         for (at, dispatch) in dispatches.iter().enumerate() {
             for (id, _) in dispatch.temporaries() {
                 let bytes = temporaries[id].bytes.max(16).next_multiple_of(16);
                 let start = lifetimes[id].as_ref().map_or(at, |l| *l.used.start());
-                let alone = temporaries[id].placeholder;
-                lifetimes[id] = Some(Lifetime { bytes, used: start..=at, alone });
-            }
-        }
-        for (lifetime, temporary) in lifetimes.iter_mut().zip(temporaries) {
-            if let Some(lifetime) = lifetime.as_mut().filter(|_| temporary.placeholder) {
-                lifetime.used = 0..=dispatches.len();
+                lifetimes[id] = Some(Lifetime { bytes, used: start..=at });
             }
         }
         let limits = gpu.limits();
@@ -84,7 +79,7 @@ impl Layout {
             .max(u64::from(limits.min_uniform_buffer_offset_alignment))
             .max(16);
         let arena = arena::pack(&lifetimes, &bound_together(dispatches), alignment);
-        Layout { lifetimes, arena }
+        Placement { lifetimes, arena }
     }
 
     pub fn plan(&self, dispatches: &[Dispatch]) -> Plan {
@@ -116,7 +111,7 @@ fn bound_together(dispatches: &[Dispatch]) -> HashSet<(usize, usize)> {
     pairs
 }
 
-/// Dispatches with their memory, ready to be replayed.
+/// Dispatches with their memory, ready to be replayed. A dry device's has a plan, and nothing happens when it runs.
 pub struct Program {
     gpu: Gpu,
     entries: Vec<Entry>,
@@ -133,9 +128,9 @@ impl Program {
         dispatches: &[Dispatch],
         temporaries: &[Temporary],
     ) -> Result<Program> {
-        let layout = Layout::new(&gpu, dispatches, temporaries);
+        let layout = Placement::new(&gpu, dispatches, temporaries);
         let plan = layout.plan(dispatches);
-        let Layout { lifetimes, arena } = layout;
+        let Placement { lifetimes, arena } = layout;
         let slots = arena
             .bytes
             .iter()
@@ -214,6 +209,9 @@ impl Program {
     }
 
     fn submit_where(&self, wanted: impl Fn(&Entry) -> bool) -> Submission {
+        if self.gpu.is_dry() {
+            return Submission(None);
+        }
         let budget = if self.gpu.is_cpu() { CPU_SLICE_FLOPS } else { GPU_SLICE_FLOPS };
         let mut rest = self.entries.iter().filter(|entry| wanted(entry)).peekable();
         loop {
@@ -225,7 +223,7 @@ impl Program {
                 flops += entry.flops;
             }
             drop(pass);
-            let submission = Submission(self.gpu.queue().submit([encoder.finish()]));
+            let submission = Submission(Some(self.gpu.queue().submit([encoder.finish()])));
             if rest.peek().is_none() {
                 return submission;
             }
@@ -278,7 +276,8 @@ impl Program {
         let bytes = 8 * u64::from(count);
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
         let ticks = self.gpu.create("timestamps", bytes, usage);
-        encoder.resolve_query_set(&queries, 0..count, &ticks.buffer, 0);
+        let Some(buffer) = &ticks.buffer else { return Ok(Vec::new()) };
+        encoder.resolve_query_set(&queries, 0..count, buffer, 0);
         self.gpu.queue().submit([encoder.finish()]);
         let bytes = self.gpu.download(&ticks, bytes).finish(&self.gpu).await?;
         let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
@@ -297,8 +296,7 @@ impl Program {
         for slot in &self.slots {
             // One NaN as f32, two as f16.
             let nan = f32::from_bits(0x7fff_7fff);
-            let numbers = vec![nan; (slot.buffer.size() / 4) as usize];
-            self.gpu.fill(slot, &numbers);
+            self.gpu.fill(slot, &vec![nan; (slot.size / 4) as usize]);
         }
     }
 }
@@ -306,7 +304,7 @@ impl Program {
 impl Entry {
     fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.kernel.pipeline);
-        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.set_bind_group(0, self.bind_group.as_ref(), &[]);
         pass.dispatch_workgroups(self.groups[0], self.groups[1], self.groups[2]);
     }
 }
@@ -323,7 +321,9 @@ fn params_buffer(gpu: &Gpu, dispatches: &[Dispatch]) -> (Arc<Memory>, Vec<u64>) 
     bytes.resize(bytes.len().max(16).next_multiple_of(16), 0);
     let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
     let memory = gpu.create("parameters", bytes.len() as u64, usage);
-    gpu.queue().write_buffer(&memory.buffer, 0, &bytes);
+    if let Some(buffer) = &memory.buffer {
+        gpu.queue().write_buffer(buffer, 0, &bytes);
+    }
     (memory, offsets)
 }
 
@@ -341,14 +341,14 @@ fn bind(
     ranges: &[Range],
     params: &Memory,
     params_offset: u64,
-) -> wgpu::BindGroup {
+) -> Option<wgpu::BindGroup> {
     let interface = &dispatch.kernel.interface;
     let mut entries = Vec::with_capacity(ranges.len() + 1);
     for (info, range) in interface.bindings.iter().zip(ranges) {
         entries.push(wgpu::BindGroupEntry {
             binding: info.index,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &range.memory.buffer,
+                buffer: range.memory.buffer.as_ref()?,
                 offset: range.offset,
                 size: range.bytes.and_then(std::num::NonZeroU64::new),
             }),
@@ -358,15 +358,15 @@ fn bind(
         entries.push(wgpu::BindGroupEntry {
             binding,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &params.buffer,
+                buffer: params.buffer.as_ref()?,
                 offset: params_offset,
                 size: std::num::NonZeroU64::new(bytes),
             }),
         });
     }
-    gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+    Some(gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
         label: Some(&dispatch.label),
         layout: &dispatch.kernel.pipeline.get_bind_group_layout(0),
         entries: &entries,
-    })
+    }))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::device::Gpu;
 use super::kernel::{BindingInfo, Interface, Kernel, KernelId};
-use super::program::{Layout, Plan, Program};
+use super::program::Program;
 use super::recording::{Bound, Dispatch, Pass, Storage, Temporary, Value};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
@@ -48,23 +48,9 @@ impl Recorder {
 
     /// As [`Recorder::temporary`], stored as `precision` says.
     pub fn temporary_in(&mut self, precision: Precision, shape: impl Into<Shape>) -> Value {
-        self.push(precision, shape.into(), false)
-    }
-
-    /// A stand-in for a tensor in a recording that is only [planned](Recorder::plan).
-    pub fn placeholder(&mut self, shape: impl Into<Shape>) -> Value {
-        self.placeholder_in(Precision::F32, shape)
-    }
-
-    /// As [`Recorder::placeholder`], stored as `precision` says.
-    pub fn placeholder_in(&mut self, precision: Precision, shape: impl Into<Shape>) -> Value {
-        self.push(precision, shape.into(), true)
-    }
-
-    fn push(&mut self, precision: Precision, shape: Shape, placeholder: bool) -> Value {
         let storage = Storage::Temporary(self.temporaries.len());
-        let value = Value { shape, precision, storage };
-        self.temporaries.push(Temporary { bytes: value.bytes(), memory: None, placeholder });
+        let value = Value { shape: shape.into(), precision, storage };
+        self.temporaries.push(Temporary { bytes: value.bytes(), memory: None });
         value
     }
 
@@ -94,19 +80,13 @@ impl Recorder {
     }
 
     /// Gives every temporary its memory and every dispatch its bind group. Dispatches whose
-    /// results nobody uses are dropped.
+    /// results nobody uses are dropped. On a dry device memory is only counted, and there is a plan but nothing to run.
     ///
     /// # Errors
     /// [`Error::Memory`] when a buffer is too large for the adapter, and what the driver reports.
     pub fn finish(mut self) -> Result<Program> {
         self.drop_unused();
         Program::new(self.gpu, &self.dispatches, &self.temporaries)
-    }
-
-    /// What [`Recorder::finish`] would take, without taking it. Placeholders count whole.
-    pub fn plan(mut self) -> Plan {
-        self.drop_unused();
-        Layout::new(&self.gpu, &self.dispatches, &self.temporaries).plan(&self.dispatches)
     }
 
     /// Kept temporaries become owned memory; then, from the end, a dispatch stays only if it writes
@@ -125,9 +105,7 @@ impl Recorder {
         let mut kept = Vec::new();
         for dispatch in std::mem::take(&mut self.dispatches).into_iter().rev() {
             let useful = dispatch.writes_owned()
-                || dispatch.temporaries().any(|(id, info)| {
-                    info.writes && (wanted[id] || self.temporaries[id].placeholder)
-                });
+                || dispatch.temporaries().any(|(id, info)| info.writes && wanted[id]);
             if useful {
                 dispatch.temporaries().for_each(|(id, _)| wanted[id] = true);
                 kept.push(dispatch);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kernel::{BindingInfo, Kernel};
-use super::memory::Memory;
+use super::meter::Memory;
 use super::tensor::{Frozen, Tensor};
 use crate::shape::{Precision, Shape};
 
@@ -120,6 +120,4 @@ pub(super) struct Temporary {
     pub bytes: u64,
     /// The memory of one that outlives a replay.
     pub memory: Option<Arc<Memory>>,
-    /// It stands for a tensor: its memory is never shared.
-    pub placeholder: bool,
 }

@@ -1,10 +1,10 @@
 //! Numbers on either side of the bus: [`Tensor`] lives on the GPU, [`Frozen`] on the host until a kernel wants it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::device::Gpu;
-use super::memory::Memory;
+use super::meter::Memory;
 use crate::error::{Error, Result};
 use crate::shape::{Precision, Shape};
 
@@ -34,7 +34,7 @@ impl Tensor {
 pub struct Frozen {
     shape: Shape,
     data: Vec<f32>,
-    packed: Mutex<HashMap<String, Arc<Memory>>>,
+    packed: Mutex<HashMap<String, Packed>>,
 }
 
 impl Frozen {
@@ -76,14 +76,57 @@ impl Frozen {
         pack: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Result<Arc<Memory>> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(memory) = packed.get(packing).filter(|m| m.belongs_to(gpu)) {
-            return Ok(memory.clone());
+        let known = packed.get(packing);
+        if let Some(memory) = known.and_then(|known| known.on(gpu)) {
+            return Ok(memory);
         }
-        let numbers = pack(&self.data);
-        let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
-        gpu.fill(&memory, &numbers);
-        packed.insert(packing.to_string(), memory.clone());
-        Ok(memory)
+        match known.filter(|_| gpu.is_dry()) {
+            // Its length is all that counts.
+            Some(Packed { length, .. }) => {
+                let memory = gpu.allocate(packing, 4 * *length as u64)?;
+                packed.entry(packing.to_string()).and_modify(|own| own.put(gpu, &memory));
+                Ok(memory)
+            }
+            None => {
+                let numbers = pack(&self.data);
+                let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
+                gpu.fill(&memory, &numbers);
+                let own = packed.entry(packing.to_string()).or_default();
+                own.length = numbers.len();
+                own.put(gpu, &memory);
+                Ok(memory)
+            }
+        }
+    }
+}
+
+/// What was packed once.
+#[derive(Default)]
+struct Packed {
+    /// How many numbers.
+    length: usize,
+    real: Option<Arc<Memory>>,
+    /// That of the last dry device, as long as there is one.
+    dry: Weak<Memory>,
+}
+
+impl Packed {
+    /// The memory on a device. What a real device has serves the dry ones that stand for it.
+    fn on(&self, gpu: &Gpu) -> Option<Arc<Memory>> {
+        let meter = gpu.meter();
+        let real = meter.real().unwrap_or(&meter.live);
+        let there = self.real.clone().filter(|memory| memory.counts_on(real));
+        there.or_else(|| self.dry.upgrade().filter(|memory| memory.counts_on(&meter.live)))
+    }
+
+    fn put(&mut self, gpu: &Gpu, memory: &Arc<Memory>) {
+        match gpu.is_dry() {
+            true => {
+                gpu.meter().keep(memory);
+                self.dry = Arc::downgrade(memory);
+            }
+            false => self.real = Some(memory.clone()),
+        }
     }
 }
 
@@ -115,6 +158,10 @@ impl Gpu {
     /// [`Error::Shape`] when the count does not fit, or for an f16 tensor: [`cast`](crate::ops::cast) it.
     pub fn write(&self, tensor: &Tensor, numbers: &[f32]) -> Result<()> {
         plain("write", tensor)?;
+        // Where only memory is planned there are no numbers.
+        if self.is_dry() {
+            return Ok(());
+        }
         if numbers.len() != tensor.shape.elements() {
             return Err(Error::Shape {
                 op: "write",
@@ -138,6 +185,15 @@ impl Gpu {
         let bytes = tensor.shape.bytes();
         let download = self.download(&tensor.memory, bytes);
         Ok(bytemuck::pod_collect_to_vec(&download.finish(self).await?))
+    }
+}
+
+impl Gpu {
+    /// On a dry device, takes the memory that reading a tensor takes for a while.
+    pub(crate) fn plan_reading(&self, tensor: &Tensor) {
+        if self.is_dry() {
+            drop(self.download(&tensor.memory, tensor.shape.bytes()));
+        }
     }
 }
 

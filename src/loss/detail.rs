@@ -5,10 +5,10 @@
 //! gone. What changes slowly, such as the colour of a wall, is free.
 
 use crate::error::Result;
-use crate::loss::targets::LossSettings;
+use crate::loss::pixels::Pixels;
+use crate::loss::settings::LossSettings;
 use crate::ops::{self, Variation};
 use crate::tape::{Tape, Var};
-use crate::tiles::tiled::Pixels;
 
 /// A content without edges is taken to have these: as large as rounding to 8 bits makes.
 const LEAST: f64 = 1e-5;
@@ -22,11 +22,11 @@ pub(crate) fn weight(settings: &LossSettings, content: Pixels<'_>) -> f32 {
 }
 
 /// mean(across²) + mean(down²) of a picture.
-fn variation(((width, height), rgb): Pixels<'_>) -> f64 {
-    let (width, height) = (width as usize, height as usize);
+fn variation(pixels: Pixels<'_>) -> f64 {
+    let [_, height, width] = pixels.shape();
     let square = |(a, b): (&f32, &f32)| f64::from(b - a).powi(2);
     let (mut across, mut down) = (0.0, 0.0);
-    for plane in rgb.chunks_exact((width * height).max(1)) {
+    for plane in pixels.rgb.chunks_exact((width * height).max(1)) {
         for row in plane.chunks_exact(width) {
             across += row.iter().zip(row.iter().skip(1)).map(square).sum::<f64>();
         }
@@ -61,10 +61,12 @@ mod tests {
     fn the_variation_is_a_mean_over_steps() {
         // Rows 0 1 3 and 1 1 1, three times.
         let rgb = [0.0, 1.0, 3.0, 1.0, 1.0, 1.0].repeat(3);
-        assert_eq!(variation(((3, 2), &rgb)), 5.0 / 4.0 + 5.0 / 3.0);
-        assert_eq!(variation(((1, 1), &[0.5; 3])), 0.0);
+        let steps = Pixels { size: (3, 2), rgb: &rgb };
+        let point = Pixels { size: (1, 1), rgb: &[0.5; 3] };
+        assert_eq!(variation(steps), 5.0 / 4.0 + 5.0 / 3.0);
+        assert_eq!(variation(point), 0.0);
         let settings = LossSettings { detail_weight: 2.0, ..LossSettings::default() };
-        assert_eq!(weight(&settings, ((1, 1), &[0.5; 3])), 2e5);
-        assert_eq!(weight(&LossSettings::default(), ((3, 2), &rgb)), 0.0);
+        assert_eq!(weight(&settings, point), 2e5);
+        assert_eq!(weight(&LossSettings::default(), steps), 0.0);
     }
 }

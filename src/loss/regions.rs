@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Knob, Result};
-use crate::nets::Graph;
+use crate::nets::{Chain, Graph};
 use crate::picture::{Picture, resized_plane};
 
 /// How much each pixel belongs to a region, from 0 to 1.
@@ -32,6 +32,11 @@ impl Mask {
         }
         plane.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
         Mask { size: picture.size(), plane }
+    }
+
+    /// Stands for a mask of that size where memory is planned: there are no numbers.
+    pub(crate) fn planned(size: (u32, u32)) -> Self {
+        Mask { size, plane: Vec::new() }
     }
 
     /// The same for a picture of another size.
@@ -65,19 +70,21 @@ impl Mask {
         &self.plane
     }
 
-    /// The mask's mean over `radius` pixels around each of the cells of a map that was halved `pools` times.
-    fn seen(&self, pools: u32, radius: usize) -> Vec<f32> {
+    /// The mask's mean over `radius` pixels around what each pixel of a map stands for.
+    fn seen(&self, chain: &Chain, radius: usize) -> Vec<f32> {
+        let (map, picture) = chain.ratio();
         let (width, height) = (self.size.0 as usize, self.size.1 as usize);
-        let cell = 1 << pools;
-        let rows = means(&self.plane, width, cell, radius);
-        let columns = means(&transposed(&rows, width >> pools), height, cell, radius);
-        transposed(&columns, height >> pools)
+        let means = |plane: &[f32], length| {
+            means(plane, (length, chain.output(length)), (picture / map).max(1), radius)
+        };
+        let columns = means(&transposed(&means(&self.plane, width), chain.output(width)), height);
+        transposed(&columns, chain.output(height))
     }
 }
 
-/// The mean of every line of `length` numbers over `cell` numbers and `radius` on each side of them, as far as the
-/// line goes.
-fn means(plane: &[f32], length: usize, cell: usize, radius: usize) -> Vec<f32> {
+/// For every line of `length` numbers `count` means, of one `cell` after the other and `radius` numbers on each side of
+/// it, as far as the line goes.
+fn means(plane: &[f32], (length, count): (usize, usize), cell: usize, radius: usize) -> Vec<f32> {
     let mut means = Vec::with_capacity(plane.len() / cell);
     for line in plane.chunks_exact(length) {
         let mut sums = Vec::with_capacity(length + 1);
@@ -86,7 +93,7 @@ fn means(plane: &[f32], length: usize, cell: usize, radius: usize) -> Vec<f32> {
             sums.push(sum + f64::from(*value));
             sum + f64::from(*value)
         });
-        means.extend((0..length / cell).map(|at| {
+        means.extend((0..count).map(|at| {
             let (from, to) =
                 ((at * cell).saturating_sub(radius), length.min((at + 1) * cell + radius));
             ((sums[to] - sums[from]) / (to - from) as f64) as f32
@@ -158,7 +165,7 @@ impl Regions {
     pub(crate) fn share(&self, region: usize) -> f32 {
         self.content.get(region).map_or(1.0, |mask| {
             let sum: f64 = mask.plane.iter().map(|value| f64::from(*value)).sum();
-            (sum / mask.plane.len() as f64) as f32
+            (sum / mask.plane.len().max(1) as f64) as f32
         })
     }
 
@@ -203,11 +210,11 @@ impl Guides {
     pub fn new(graph: &Graph, taps: &[&str], masks: &[Mask]) -> Result<Self> {
         let mut guides = BTreeMap::new();
         for tap in taps {
-            let (_, pools) = graph.at(tap)?;
+            let map = graph.at(tap)?;
             for (region, mask) in masks.iter().enumerate() {
-                let weights = mask.seen(pools, graph.reach(&[tap]).halo / 2);
+                let weights = mask.seen(&map.chain, graph.reach(&[tap]).halo / 2);
                 let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
-                if sum < 1.0 {
+                if sum < 1.0 && !mask.plane.is_empty() {
                     let (width, height) = mask.size();
                     return Err(Error::Picture {
                         name: format!("mask {}", region + 1),
@@ -219,7 +226,8 @@ impl Guides {
                 }
                 let roots = weights.into_iter().map(f32::sqrt).collect();
                 let (width, height) = mask.size();
-                let shape = [1, height as usize >> pools, width as usize >> pools];
+                let (width, height) = map.size((width as usize, height as usize));
+                let shape = [1, height, width];
                 guides.insert((tap.to_string(), region), Guide { shape, roots, sum });
             }
         }
@@ -250,12 +258,17 @@ mod tests {
         Mask::of(&Picture::from_planes(size, rgb, None, Depth::Eight).expect("planes fit"))
     }
 
+    fn pools(count: usize) -> Chain {
+        let pool = crate::nets::Step::Window { kernel: 2, stride: 2, padding: 0 };
+        Chain::new(std::iter::repeat_n(pool, count))
+    }
+
     #[test]
     fn deep_layers_see_soft_edges() {
         let half = mask((32, 20), |x, _| f32::from(u8::from(x < 16)));
-        let sharp = half.seen(0, 0);
+        let sharp = half.seen(&pools(0), 0);
         assert_eq!(sharp, half.plane());
-        let soft = half.seen(2, 8);
+        let soft = half.seen(&pools(2), 8);
         assert_eq!(soft.len(), 8 * 5);
         let row = &soft[8..16];
         assert!(row.windows(2).all(|pair| pair[0] >= pair[1]), "{row:?}");
@@ -267,7 +280,7 @@ mod tests {
     #[test]
     fn sides_that_do_not_divide_keep_their_rows_apart() {
         let ramp = mask((13, 7), |x, y| (x + 13 * y) as f32 / 91.0);
-        let seen = ramp.seen(1, 0);
+        let seen = ramp.seen(&pools(1), 0);
         assert_eq!(seen.len(), 6 * 3);
         let mean = |x: usize, y: usize| {
             [(0, 0), (1, 0), (0, 1), (1, 1)]

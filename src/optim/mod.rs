@@ -228,6 +228,24 @@ impl Optimizer {
         average.record(recorder, &iterates)
     }
 
+    /// From now on the loss is another one, and steps are so long. Adam goes on; L-BFGS, whose pairs and whose best loss
+    /// mean nothing any more, starts afresh from its best point after `steps` steps.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub(crate) async fn retarget(&self, gpu: &Gpu, rate: f32, steps: u64) -> Result<()> {
+        gpu.write(&self.rate, &[rate])?;
+        if let Running::Lbfgs(lbfgs) = &self.running {
+            let mut best = Vec::with_capacity(self.tensors.len());
+            for (at, x) in self.tensors.iter().enumerate() {
+                best.push(gpu.read(lbfgs.best(at)).await?);
+                gpu.write(x, &best[at])?;
+            }
+            lbfgs.start(gpu, best.iter().map(Vec::as_slice), steps)?;
+        }
+        Ok(())
+    }
+
     /// Where the steps have led: x or, with L-BFGS, the best of its trials.
     fn iterate(&self, at: usize) -> &Tensor {
         match &self.running {

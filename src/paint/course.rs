@@ -1,7 +1,7 @@
 //! How far a painter has come: what does not depend on where its picture lies.
 
+use crate::paint::event::{Event, Verdict, Watch};
 use crate::paint::flat::Flat;
-use crate::paint::painter::{Event, Verdict};
 use crate::paint::ring::LossRow;
 use crate::paint::start::Carried;
 use web_time::Instant;
@@ -12,9 +12,6 @@ use crate::picture::{Depth, Metadata, Picture};
 /// After so many steps it is looked whether the loss is flat. Always after the same ones, whenever losses arrive: two
 /// runs stop at the same step.
 const FLAT_EVERY: u64 = 10;
-
-/// What is told about the steps.
-pub(crate) type Watch<'a> = &'a mut dyn FnMut(Event<'_>) -> Verdict;
 
 /// Steps, seconds and whether the loss still falls.
 pub(crate) struct Course {
@@ -44,6 +41,13 @@ impl Course {
 
     pub fn is_flat(&self) -> bool {
         self.flat.as_ref().is_some_and(Flat::reached)
+    }
+
+    /// What has been seen of the loss was another's.
+    pub fn retarget(&mut self) {
+        if let Some(flat) = &mut self.flat {
+            flat.forget();
+        }
     }
 
     /// Whether it is looked after so many steps in all.

@@ -27,6 +27,11 @@ impl Flat {
         }
     }
 
+    /// Begins anew: what is minimised has changed.
+    pub fn forget(&mut self) {
+        self.losses.clear();
+    }
+
     /// Whether it is flat. Not before two windows are full.
     pub fn reached(&self) -> bool {
         let median = |skip: usize| {

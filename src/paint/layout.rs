@@ -23,6 +23,11 @@ pub struct TileLayout {
 }
 
 impl Layout {
+    /// The longest side of the tiles that style pictures are measured in.
+    pub fn measuring_tile(&self) -> Option<usize> {
+        self.style_tile.or(self.tiles.map(|tiles| tiles.most))
+    }
+
     /// The size of the maps that there will be for a picture of `size`, about: what a tuner should measure at.
     pub fn seen_size(&self, (width, height): (u32, u32)) -> (u32, u32) {
         let most = self.tiles.map_or(u32::MAX, |tiles| tiles.most as u32);

@@ -1,120 +1,153 @@
 //! The step loop, wherever the picture lies.
 
-use crate::loss::regions::Regions;
-use crate::loss::targets::LossSettings;
-use crate::paint::course::{Course, Frame};
-use crate::paint::ring::LossRow;
-use crate::paint::start::{Carried, Start};
-use crate::paint::tiles::Tiles;
-use crate::paint::whole::Whole;
-use crate::paint::{Descent, Layout};
+use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Timing};
+use crate::loss::{Aim, LossSettings, StyleMoments, StyleTargets};
 use crate::nets::Graph;
+use crate::paint::Descent;
+use crate::paint::course::{Course, Frame};
+use crate::paint::event::{Event, Verdict};
+use crate::paint::handover;
+use crate::paint::job::{Job, weaker};
+use crate::paint::on_gpu::OnGpu;
+use crate::paint::on_host::OnHost;
+use crate::paint::start::Carried;
 use crate::picture::Picture;
-
-/// All that a picture is made from. Pictures come in the sizes they are used at and in the content's colour space
-/// ([`Picture::into_space_of`]), which is the result's.
-pub struct Job<'a> {
-    /// The content, at the size of the result.
-    pub content: &'a Picture,
-    /// The styles, each with its weight in the blend.
-    pub styles: &'a [(Picture, f32)],
-    /// Which parts of the picture the styles paint; by default each paints all of it. Masks have the sizes of their
-    /// pictures.
-    pub regions: &'a Regions,
-    /// The initial picture.
-    pub start: Start,
-    /// The loss.
-    pub loss: LossSettings,
-    /// How the picture is moved.
-    pub descent: Descent,
-    /// Where the picture lies; by default on the GPU.
-    pub layout: Layout,
-}
-
-impl Job<'_> {
-    /// How the picture is moved at this strength. Adam's steps are as long as the learning rate however small the
-    /// gradient is: where little is asked for, long ones would only shake the picture.
-    pub(crate) fn descent(&self) -> Descent {
-        let weaker = |lr| self.loss.strength * lr;
-        let (lr, in_tiles) = (weaker(self.descent.lr), self.descent.in_tiles.map(weaker));
-        Descent { lr, in_tiles, ..self.descent }
-    }
-}
-
-/// What the painter tells while it works.
-pub enum Event<'a> {
-    /// So many steps are done.
-    Steps(u64),
-    /// So many tiles of the next step are done, of so many in both passes together.
-    Tiles(usize, usize),
-    /// Losses of steps that were done a little while ago, in order, none left out.
-    Losses(&'a [LossRow]),
-    /// The picture after so many steps, as asked for with `save_every`.
-    Picture(u64, Picture),
-}
-
-/// Whether to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Take the next step.
-    Continue,
-    /// Stop after the steps under way, or between two tiles.
-    Stop,
-}
+use crate::tiles::grid::Grid;
+use crate::tiles::measure;
 
 /// A picture in the making.
 pub struct Painter {
     gpu: Gpu,
     frame: Frame,
     course: Course,
-    place: Place,
+    canvas: Canvas,
     target_seconds: f64,
+    /// What it is painted by, and how it is moved at a strength of 1.
+    loss: LossSettings,
+    descent: Descent,
+    /// The content's own moments, where they have been wanted, and whether masks were over them.
+    own: Option<Vec<StyleMoments>>,
+    masked: bool,
 }
 
 /// Where the picture lies.
-enum Place {
-    Gpu(Box<Whole>),
-    Host(Box<Tiles>),
+enum Canvas {
+    Gpu(Box<OnGpu>),
+    Host(Box<OnHost>),
 }
 
 impl Painter {
-    /// Measures the targets and records the step.
+    /// Measures the content and records the step.
     ///
     /// # Errors
-    /// When a layer is missing, a picture too small or too large, or the driver gives up.
+    /// When a layer is missing, a picture too small or too large, styles were measured for something else, or the driver
+    /// gives up.
     pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
-        let carried = match &job.start {
-            Start::Carried(carried) => Some(carried.as_ref()),
-            _ => None,
-        };
-        let (place, target_seconds) = match job.layout.tiles {
+        let (aim, descent, carried) = (job.aim(), job.descent(), job.carried());
+        if job.layout.tiles.is_none() {
+            graph.check_fits(gpu, job.content.size())?;
+        }
+        let lap = Instant::now();
+        let own = measure::own_moments(gpu, graph, &aim).await?;
+        let style = StyleTargets::new(gpu, &aim, own.as_deref()).await?;
+        let own_seconds = lap.elapsed().as_secs_f64();
+        let start = job.start.rgb(job.content, job.loss.strength);
+        let before = carried
+            .map(|carried| handover::state(carried, job.content.size(), descent.method))
+            .transpose()?;
+        let (canvas, seconds) = match job.layout.tiles {
             None => {
-                graph.check_fits(gpu, job.content.size())?;
-                let (whole, seconds) = Whole::new(gpu, graph, job, carried).await?;
-                (Place::Gpu(Box::new(whole)), seconds)
+                let begin = (start.as_slice(), before);
+                let (canvas, seconds) =
+                    OnGpu::new(gpu, graph, (&aim, style), &descent, begin).await?;
+                (Canvas::Gpu(Box::new(canvas)), seconds)
             }
             Some(tiles) => {
-                let sides = (tiles.most, tiles.keep);
-                let (tiles, seconds) = Tiles::new(gpu, graph, job, carried, sides).await?;
-                (Place::Host(Box::new(tiles)), seconds)
+                let reach = graph.reach(&job.loss.counted_taps());
+                let grid = Grid::new(job.content.size(), tiles.most, reach)?;
+                let kept = tiles.keep.then(|| grid.count());
+                let (cut, begin) = ((grid, tiles.most, kept), (start, before));
+                let (canvas, seconds) =
+                    OnHost::new(gpu, graph, (&aim, &style), &descent, cut, begin).await?;
+                (Canvas::Host(Box::new(canvas)), seconds)
             }
         };
-        let (frame, course) = (Frame::of(job.content), Course::new(carried, job.descent.flat));
-        Ok(Painter { gpu: gpu.clone(), frame, course, place, target_seconds })
+        Ok(Painter {
+            gpu: gpu.clone(),
+            frame: Frame::of(job.content),
+            course: Course::new(carried, job.descent.flat),
+            canvas,
+            target_seconds: own_seconds + seconds,
+            loss: job.loss.clone(),
+            descent: job.descent,
+            own,
+            masked: !job.regions.content.is_empty(),
+        })
+    }
+
+    /// Re-aims a painting in progress: at other styles, another blend, strength, style loss or weights, or other regions.
+    /// The picture, what the optimiser knows, what was measured of the content and the count of steps stay; only the
+    /// step is recorded anew. L-BFGS starts afresh from its best point, because what it knows is another loss.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for another content size, other layers, another normalization, or detail that is turned on or
+    /// off: those need a new painter. Otherwise as [`Painter::new`]; after such an error this one has no step any more.
+    pub async fn retarget(&mut self, graph: &Graph, aim: &Aim<'_>) -> Result<()> {
+        self.check(aim)?;
+        let known = |own: &&Vec<StyleMoments>| {
+            let layers = LossSettings::counted(&aim.loss.style_layers);
+            let there = |own: &StyleMoments| {
+                layers.iter().all(|layer| own.at(&layer.layer, aim.loss.style_loss).is_ok())
+            };
+            !self.masked && aim.regions.content.is_empty() && own.iter().all(there)
+        };
+        if aim.loss.keeps_own_style() && self.own.as_ref().filter(known).is_none() {
+            self.own = measure::own_moments(&self.gpu, graph, aim).await?;
+            self.masked = !aim.regions.content.is_empty();
+        }
+        let own = self.own.as_deref().filter(|_| aim.loss.keeps_own_style());
+        let style = StyleTargets::new(&self.gpu, aim, own).await?;
+        let lr = weaker(&self.descent, aim.loss.strength);
+        match &mut self.canvas {
+            Canvas::Gpu(canvas) => {
+                let steps = self.course.steps;
+                canvas.retarget(graph, (aim, style), (&lr, steps)).await?;
+            }
+            Canvas::Host(canvas) => canvas.retarget(graph, (aim, &style), &lr)?,
+        }
+        self.course.retarget();
+        self.loss = aim.loss.clone();
+        Ok(())
+    }
+
+    /// That an aim leaves alone what is not measured again.
+    fn check(&self, aim: &Aim<'_>) -> Result<()> {
+        let (old, new) = (&self.loss, aim.loss);
+        let wrong = |what: &str| Err(Error::Usage(format!("{what}: begin a new painting")));
+        match () {
+            () if aim.content.size != self.frame.size => wrong("the content has another size"),
+            () if old.content_layers != new.content_layers => wrong("content is read elsewhere"),
+            () if old.counted_taps() != new.counted_taps() => wrong("styles are read elsewhere"),
+            () if old.normalization != new.normalization => wrong("losses are divided otherwise"),
+            () if (old.detail_weight > 0.0) != (new.detail_weight > 0.0) => {
+                wrong("detail is turned on or off")
+            }
+            () => Ok(()),
+        }
     }
 
     /// What a step costs, or both passes over a tile.
     pub fn plan(&self) -> &Plan {
-        match &self.place {
-            Place::Gpu(whole) => whole.program.plan(),
-            Place::Host(tiles) => tiles.tiled.plan(),
+        match &self.canvas {
+            Canvas::Gpu(canvas) => canvas.plan(),
+            Canvas::Host(canvas) => canvas.gradient.plan(),
         }
     }
 
-    /// How long the targets took: the network's features of the content and of every style.
+    /// How long the targets took: the network's features of the content, and what becomes of the styles' moments.
     pub fn target_seconds(&self) -> f64 {
         self.target_seconds
     }
@@ -150,16 +183,16 @@ impl Painter {
     ) -> Result<()> {
         self.course.begin();
         let common = (&mut self.course, &self.frame);
-        match &mut self.place {
-            Place::Gpu(whole) => whole.paint(steps, save_every, common, watch).await,
-            Place::Host(tiles) => tiles.paint(steps, save_every, common, watch).await,
+        match &mut self.canvas {
+            Canvas::Gpu(canvas) => canvas.paint(steps, save_every, common, watch).await,
+            Canvas::Host(canvas) => canvas.paint(steps, save_every, common, watch).await,
         }
     }
 
     async fn rgb(&self) -> Result<Vec<f32>> {
-        match &self.place {
-            Place::Gpu(whole) => whole.rgb().await,
-            Place::Host(tiles) => Ok(tiles.pieces.result().to_vec()),
+        match &self.canvas {
+            Canvas::Gpu(canvas) => canvas.rgb().await,
+            Canvas::Host(canvas) => Ok(canvas.pieces.result().to_vec()),
         }
     }
 
@@ -170,9 +203,9 @@ impl Painter {
     pub async fn carried(&self) -> Result<Carried> {
         let (size, steps) = (self.frame.size, self.course.steps);
         let picture = Picture::from_planes(size, self.rgb().await?, None, self.frame.depth)?;
-        let state = match &self.place {
-            Place::Gpu(whole) => whole.optimizer.state(&self.gpu, steps).await?,
-            Place::Host(tiles) => tiles.pieces.state(steps),
+        let state = match &self.canvas {
+            Canvas::Gpu(canvas) => canvas.optimizer.state(&self.gpu, steps).await?,
+            Canvas::Host(canvas) => canvas.pieces.state(steps),
         };
         Ok(Carried { picture, state, seconds: self.course.seconds() })
     }
@@ -192,9 +225,9 @@ impl Painter {
     /// [`Program::profile`](crate::gpu::Program::profile).
     pub async fn profile(&mut self) -> Result<Vec<Timing>> {
         self.course.begin();
-        match &mut self.place {
-            Place::Gpu(whole) => whole.profile(&mut self.course).await,
-            Place::Host(_) => Err(Error::Usage("steps in tiles are not profiled".into())),
+        match &mut self.canvas {
+            Canvas::Gpu(canvas) => canvas.profile(&mut self.course).await,
+            Canvas::Host(_) => Err(Error::Usage("steps in tiles are not profiled".into())),
         }
     }
 }

@@ -47,10 +47,7 @@ impl Pieces {
         let (x, gradient) = (gpu.zeros([piece])?, gpu.zeros([piece])?);
         let variable = Variable { name: "", tensor: &x, start: &vec![0.0; piece] };
         let optimizer = Optimizer::new(gpu, &descent.optimizer(), &[variable], None)?;
-        let mut tape = Tape::new(gpu);
-        let loss = (&gpu.zeros(Shape::scalar())?).into();
-        optimizer.record(tape.recorder(), &[(&gradient).into()], &loss)?;
-        let program = tape.finish()?;
+        let program = Self::record(gpu, &optimizer, &gradient)?;
         let count = |tensor: &Tensor| match tensor.shape().elements() {
             own if own == piece => picture.len(),
             own => own,
@@ -97,6 +94,37 @@ impl Pieces {
             tensors.insert(PICTURE.into(), self.picture.clone());
         }
         State { steps, tensors }
+    }
+
+    /// Takes steps of another size from now on; all else stays.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub fn retarget(&self, lr: f32) -> Result<()> {
+        self.gpu.write(self.optimizer.rate(), &[lr])
+    }
+
+    fn record(gpu: &Gpu, optimizer: &Optimizer, gradient: &Tensor) -> Result<Program> {
+        let mut tape = Tape::new(gpu);
+        let loss = (&gpu.zeros(Shape::scalar())?).into();
+        optimizer.record(tape.recorder(), &[gradient.into()], &loss)?;
+        tape.finish()
+    }
+
+    /// Takes the memory that reading a piece takes for a while.
+    pub fn plan_reading(&self) {
+        self.gpu.plan_reading(&self.x);
+    }
+
+    /// Bytes of system memory for what the optimiser knows of so many numbers.
+    pub fn host_bytes(&self, numbers: u64) -> u64 {
+        let piece = self.x.shape().elements();
+        let state = self.optimizer.tensors().into_iter().filter(|(name, _)| name != PICTURE);
+        let of = |(_, tensor): (String, &Tensor)| match tensor.shape().elements() {
+            own if own == piece => 4 * numbers,
+            own => 4 * own as u64,
+        };
+        state.map(of).sum()
     }
 
     /// Moves the picture against `gradient`.

@@ -80,7 +80,9 @@ impl Planner {
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) when nothing fits, with what would.
     pub fn all(&self, gpu: &Gpu, graph: &Graph) -> Result<Vec<MemoryPlan>> {
-        (0..self.sizes.len()).map(|scale| self.at(gpu, graph, scale, self.budget)).collect()
+        // One after the other, as they are painted: weights that one of them packs are there for the next.
+        let dry = gpu.dry();
+        (0..self.sizes.len()).map(|scale| self.at(&dry, graph, scale, self.budget)).collect()
     }
 
     /// How memory is used at a scale, within `budget` bytes.
@@ -90,8 +92,8 @@ impl Planner {
     pub fn at(&self, gpu: &Gpu, graph: &Graph, scale: usize, budget: u64) -> Result<MemoryPlan> {
         let (size, styles) = (self.sizes[scale], self.styles_at(scale).collect::<Vec<_>>());
         let (settings, masks, descent) = (&self.loss, self.masks, self.descent);
-        let scene = plan::Scene { graph, settings, size, styles: &styles, masks, descent };
-        MemoryPlan::choose(gpu, &scene, budget, self.tile)
+        let request = plan::Request { graph, settings, size, styles: &styles, masks, descent };
+        MemoryPlan::choose(gpu, &request, budget, self.tile)
     }
 
     /// The size of the largest maps that there will be, about: what kernels should be measured at.

@@ -1,8 +1,10 @@
 //! What a session paints with: a device, a network, kernels that suit both, and a painter for every scale.
 
+use web_time::Instant;
+
 use super::kernels;
 use super::planner::Planner;
-use super::scene::Scene;
+use super::scene::{Scene, Small};
 use super::schedule::{Canvas, Studio};
 use super::standing::{Kernels, Standing};
 use super::watch::{Event, Watcher};
@@ -12,6 +14,7 @@ use crate::nets::Graph;
 use crate::paint::{self, Carried, Job, Layout, Painter, Start, Verdict};
 use crate::picture::Picture;
 use crate::shape::Precision;
+use crate::tiles::measure::{self, Styles};
 
 /// A device and what is painted on it.
 pub(super) struct OnGpu {
@@ -25,6 +28,30 @@ pub(super) struct OnGpu {
 }
 
 impl OnGpu {
+    /// A painter of a scene with that layout, and the seconds that its targets took. What it starts from comes back
+    /// where there is none.
+    async fn painter(
+        &self,
+        small: &Small,
+        layout: Layout,
+        start: &mut Start,
+    ) -> Result<(Painter, f64)> {
+        let (gpu, graph, loss) = (&self.gpu, &self.graph, self.planner.loss.clone());
+        let Small { content, styles, regions } = small;
+        let lap = Instant::now();
+        let pictures = Styles { pictures: styles, regions, tile: layout.measuring_tile() };
+        let styles = measure::styles(gpu, graph, &loss, &pictures).await?;
+        let seconds = lap.elapsed().as_secs_f64();
+        let (styles, descent) = (styles.as_slice(), self.planner.descent);
+        let from = std::mem::replace(start, Start::Content);
+        let job = Job { content, styles, regions, start: from, loss, descent, layout };
+        let painter = Painter::new(gpu, graph, &job).await;
+        *start = job.start;
+        let painter = painter?;
+        let seconds = seconds + painter.target_seconds();
+        Ok((painter, seconds))
+    }
+
     /// The painting at the size that is wanted, as it is written.
     pub async fn result(&self, painter: &Painter) -> Result<Picture> {
         let painting = painter.picture().await?;
@@ -68,33 +95,24 @@ impl Studio for OnGpu {
         let (gpu, graph, planner) = (&self.gpu, &self.graph, &self.planner);
         let size = planner.sizes[scale];
         let small = self.scene.at(size, planner.styles_at(scale));
-        let (loss, descent) = (planner.loss.clone(), planner.descent);
-        let mut job = Job {
-            content: &small.content,
-            styles: &small.styles,
-            regions: &small.regions,
-            start,
-            loss,
-            descent,
-            layout: layouts[scale],
-        };
-        let mut budget = planner.budget;
-        let painter = loop {
-            let error = match Painter::new(gpu, graph, &job).await {
+        let (mut budget, mut start) = (planner.budget, start);
+        let (painter, target_seconds) = loop {
+            let layout = layouts[scale];
+            let painter = self.painter(&small, layout, &mut start).await;
+            let error = match painter {
                 Err(error @ Error::Memory(_)) => error,
                 painter => break painter?,
             };
             // The layout that did not fit may be another run's, before a break.
             let mut plan = planner.at(gpu, graph, scale, budget)?;
-            if plan.layout == job.layout {
+            if plan.layout == layout {
                 budget = plan.bytes / 4 * 3;
                 plan = planner.at(gpu, graph, scale, budget)?;
             }
-            if plan.layout == job.layout {
+            if plan.layout == layout {
                 return Err(error);
             }
             watcher.tell(Event::Smaller(&error, &plan))?;
-            job.layout = plan.layout;
             layouts[scale] = plan.layout;
         };
         watcher.tell(Event::Ready {
@@ -102,7 +120,7 @@ impl Studio for OnGpu {
             size,
             step: painter.plan(),
             allocated_bytes: gpu.allocated_bytes(),
-            target_seconds: painter.target_seconds(),
+            target_seconds,
         })?;
         Ok(painter)
     }

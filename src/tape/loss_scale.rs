@@ -21,6 +21,7 @@ static UNDO: KernelId = KernelId::new(&SHADER, "undo");
 const POWER: f64 = 13.0;
 
 /// What gradients are multiplied by on their way through the network.
+#[derive(Clone)]
 pub(crate) struct LossScale {
     /// The factor, a scalar: where the way back starts.
     pub seed: Value,
@@ -32,17 +33,6 @@ impl LossScale {
     /// 1: for f32.
     pub fn one() -> Self {
         LossScale { seed: (&Frozen::scalar(1.0)).into(), inverse: None }
-    }
-
-    /// A stand-in, to plan with.
-    pub fn placeholder(recorder: &mut Recorder, precision: Precision) -> Self {
-        match precision {
-            Precision::F32 => Self::one(),
-            Precision::F16 => {
-                let mut scalar = || recorder.placeholder(Shape::scalar());
-                LossScale { seed: scalar(), inverse: Some(scalar()) }
-            }
-        }
     }
 
     /// Records the factor for a loss of a picture with so many pixels, whose maps are stored in `precision`.

@@ -26,7 +26,7 @@ mod op;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Frozen, Gpu, Pass, Plan, Program, Recorder, Tensor, Value};
+use crate::gpu::{Frozen, Gpu, Pass, Program, Recorder, Tensor, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::inplace::{cleared, scaled};
 
@@ -78,13 +78,6 @@ impl Tape {
     /// A tensor with respect to which gradients are wanted.
     pub fn variable(&mut self, tensor: &Tensor) -> Var {
         self.push(tensor.into(), true, None)
-    }
-
-    /// A value that is there from the first to the last dispatch but has no memory yet: for recordings that are only
-    /// [planned](Tape::plan).
-    pub fn placeholder(&mut self, shape: impl Into<Shape>, needs_gradient: bool) -> Var {
-        let value = self.recorder.placeholder(shape);
-        self.push(value, needs_gradient, None)
     }
 
     /// A tensor that gets no gradient; its numbers may be replaced between replays.
@@ -343,11 +336,6 @@ impl Tape {
     pub fn gradient(&mut self, gradients: &Gradients, variable: Var) -> Option<Var> {
         let value = gradients.0.get(variable.0)?.clone()?;
         Some(self.push(value, false, None))
-    }
-
-    /// What the recording would cost, without giving it memory.
-    pub fn plan(self) -> Plan {
-        self.recorder.plan()
     }
 
     /// The recording with its memory.

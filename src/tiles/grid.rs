@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Knob, Result};
-use crate::nets::Reach;
+use crate::nets::{Chain, Reach};
 
 /// One axis of a tile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,16 @@ pub struct Span {
 }
 
 impl Span {
-    /// The tile's own part in a map that was halved `pools` times, counted from the tile's origin.
-    pub fn own_at(&self, pools: u32) -> Range<usize> {
-        let at = |pixel: usize| (pixel >> pools) - (self.origin >> pools);
-        at(self.own.start)..at(self.own.end)
+    /// The tile's own part in a map of a picture that is `length` long, counted from the tile's origin.
+    pub fn own_at(&self, chain: &Chain, length: usize) -> Range<usize> {
+        let (own, origin) = (chain.span(&self.own, length), self.origin_at(chain));
+        own.start - origin..own.end - origin
+    }
+
+    /// Where the tile begins in a map.
+    pub fn origin_at(&self, chain: &Chain) -> usize {
+        let (map, picture) = chain.ratio();
+        self.origin * map / picture
     }
 }
 

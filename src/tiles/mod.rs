@@ -1,5 +1,7 @@
-//! Pictures that are looked at in parts: [`grid`] cuts, `part` records the loss of a tile, [`tiled`] adds up their gradients.
+//! Pictures that are looked at in parts: [`grid`] cuts, `part` records the loss of a tile, [`measure`] sums over tiles what
+//! is measured once, [`gradient`] adds up the gradients of a step.
 
+pub mod gradient;
 pub mod grid;
+pub mod measure;
 pub(crate) mod part;
-pub mod tiled;

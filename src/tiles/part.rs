@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use crate::error::Result;
 use crate::gpu::{Gpu, Pass, Tensor, Value};
 use crate::loss::detail;
+use crate::loss::moments::{self, Moment, Statistics};
 use crate::loss::regions::{Guide, Guides};
-use crate::loss::style::{self, Order, Statistics, StyleLoss};
-use crate::loss::targets::{LayerWeight, LossSettings, weighted_mean};
-use crate::nets::Graph;
+use crate::loss::settings::{LayerWeight, LossSettings, taps};
+use crate::loss::style::StyleLoss;
+use crate::loss::targets::weighted_mean;
+use crate::nets::{Chain, Graph};
 use crate::ops;
 use crate::tape::inplace::scaled;
 use crate::tape::loss_scale::LossScale;
@@ -19,11 +21,11 @@ use crate::tiles::grid::{Grid, Span};
 
 /// What changes from tile to tile: the pixels, and how much they count in every map that a loss reads. Pixels that
 /// are not the tile's own do not count.
-pub(crate) struct Inputs {
+pub(crate) struct TileInputs {
     pub picture: Tensor,
     /// At the content layers, and at the style layers in every region.
-    content: BTreeMap<String, (u32, Tensor)>,
-    style: BTreeMap<(String, usize), (u32, Tensor)>,
+    content: BTreeMap<String, (Chain, Tensor)>,
+    style: BTreeMap<(String, usize), (Chain, Tensor)>,
     frame: Tensor,
 }
 
@@ -43,13 +45,13 @@ impl Taps<'_> {
     }
 }
 
-impl Inputs {
+impl TileInputs {
     /// Memory for the tiles of a grid, and for guides at `taps`.
     pub fn new(gpu: &Gpu, graph: &Graph, grid: &Grid, taps: Taps<'_>) -> Result<Self> {
-        let (width, height) = grid.tile;
         let guide = |tap: &str| {
-            let (_, pools) = graph.at(tap)?;
-            Ok((pools, gpu.zeros([1, height >> pools, width >> pools])?))
+            let map = graph.at(tap)?;
+            let (width, height) = map.size(grid.tile);
+            Ok((map.chain, gpu.zeros([1, height, width])?))
         };
         let (mut content, mut style) = (BTreeMap::new(), BTreeMap::new());
         for tap in taps.content {
@@ -58,8 +60,15 @@ impl Inputs {
         for (tap, region) in taps.guides() {
             style.insert((tap.to_string(), region), guide(tap)?);
         }
+        let (width, height) = grid.tile;
         let (picture, frame) = (gpu.zeros([3, height, width])?, gpu.zeros([8])?);
-        Ok(Inputs { picture, content, style, frame })
+        Ok(TileInputs { picture, content, style, frame })
+    }
+
+    /// The tiles that are looked at: none where memory is only planned.
+    pub fn tiles<'g>(gpu: &Gpu, grid: &'g Grid) -> impl Iterator<Item = (&'g Span, &'g Span)> {
+        let count = if gpu.is_dry() { 0 } else { grid.count() };
+        grid.tiles().take(count)
     }
 
     /// Hands a tile's pixels to the GPU. `rgb` is the whole picture, 3×H×W.
@@ -76,13 +85,14 @@ impl Inputs {
         guides: &Guides,
     ) -> Result<()> {
         let (column, row) = tile;
-        for (pools, tensor) in self.content.values() {
-            gpu.write(tensor, &own_part(grid, tile, *pools, None))?;
+        for (chain, tensor) in self.content.values() {
+            gpu.write(tensor, &own_part(grid, tile, chain, None))?;
         }
-        for ((tap, region), (pools, tensor)) in &self.style {
-            gpu.write(tensor, &own_part(grid, tile, *pools, guides.at(tap, *region)))?;
+        for ((tap, region), (chain, tensor)) in &self.style {
+            gpu.write(tensor, &own_part(grid, tile, chain, guides.at(tap, *region)))?;
         }
-        let (across, down) = (column.own_at(0), row.own_at(0));
+        let within = |span: &Span| span.own.start - span.origin..span.own.end - span.origin;
+        let (across, down) = (within(column), within(row));
         let (width, height) = grid.size;
         let window = [across.start, down.start, across.end, down.end];
         let frame = [column.origin, row.origin, width, height];
@@ -91,13 +101,13 @@ impl Inputs {
     }
 
     /// What [`Part::record`] reads.
-    pub fn vars(&self, tape: &mut Tape) -> Vars {
+    pub fn vars(&self, tape: &mut Tape) -> TileVars {
         let content = self.content.iter().map(|(tap, (_, g))| (tap.clone(), tape.constant(g)));
         let content = content.collect();
         let style = self.style.iter().map(|(key, (_, g))| (key.clone(), tape.constant(g)));
         let style = style.collect();
         let (picture, frame) = (tape.variable(&self.picture), tape.constant(&self.frame));
-        Vars { picture, content, style, frame }
+        TileVars { picture, content, style, frame }
     }
 }
 
@@ -105,18 +115,18 @@ impl Inputs {
 fn own_part(
     grid: &Grid,
     (column, row): (&Span, &Span),
-    pools: u32,
+    chain: &Chain,
     guide: Option<&Guide>,
 ) -> Vec<f32> {
-    let (width, height) = (grid.tile.0 >> pools, grid.tile.1 >> pools);
+    let (width, height) = (chain.output(grid.tile.0), chain.output(grid.tile.1));
     let mut part = vec![0.0; width * height];
-    let (across, all) = (column.own_at(pools), grid.size.0 >> pools);
-    for y in row.own_at(pools) {
+    let (across, all) = (column.own_at(chain, grid.size.0), chain.output(grid.size.0));
+    for y in row.own_at(chain, grid.size.1) {
         let line = &mut part[y * width..][..width];
         match guide {
             None => line[across.clone()].fill(1.0),
             Some(guide) => {
-                let from = (y + (row.origin >> pools)) * all + (column.origin >> pools);
+                let from = (y + row.origin_at(chain)) * all + column.origin_at(chain);
                 let roots = &guide.roots[from..];
                 line[across.clone()].copy_from_slice(&roots[across.clone()]);
             }
@@ -126,37 +136,14 @@ fn own_part(
 }
 
 /// A tile as a recording sees it.
-pub(crate) struct Vars {
+pub(crate) struct TileVars {
     pub picture: Var,
     content: BTreeMap<String, Var>,
     style: BTreeMap<(String, usize), Var>,
     frame: Var,
 }
 
-impl Vars {
-    /// Stand-ins for the tiles of a grid, to plan with.
-    pub fn placeholders(
-        tape: &mut Tape,
-        graph: &Graph,
-        grid: &Grid,
-        taps: Taps<'_>,
-    ) -> Result<Self> {
-        let (width, height) = grid.tile;
-        let mut guide = |tap: &str| {
-            let (_, pools) = graph.at(tap)?;
-            Ok(tape.placeholder([1, height >> pools, width >> pools], false))
-        };
-        let (mut content, mut style) = (BTreeMap::new(), BTreeMap::new());
-        for tap in taps.content {
-            content.insert(tap.to_string(), guide(tap)?);
-        }
-        for (tap, region) in taps.guides() {
-            style.insert((tap.to_string(), region), guide(tap)?);
-        }
-        let picture = tape.placeholder([3, height, width], true);
-        Ok(Vars { picture, content, style, frame: tape.placeholder([8], false) })
-    }
-
+impl TileVars {
     /// The guide at a content layer.
     pub fn guide(&self, tap: &str) -> Var {
         self.content[tap]
@@ -191,21 +178,21 @@ pub(crate) fn paste(
 
 /// Pixels of the whole picture's map at a tap.
 pub(crate) fn pixels_of(graph: &Graph, grid: &Grid, tap: &str) -> Result<usize> {
-    let (_, pools) = graph.at(tap)?;
-    Ok((grid.size.0 >> pools) * (grid.size.1 >> pools))
+    let (width, height) = graph.at(tap)?.size(grid.size);
+    Ok(width * height)
 }
 
 /// The moments of a tile in every region, over the tile's pixels.
 pub(crate) fn moments_of_part(
     tape: &mut Tape,
     loss: StyleLoss,
-    vars: &Vars,
+    vars: &TileVars,
     (tap, features): (&str, Var),
 ) -> Result<Vec<(usize, Statistics)>> {
     tape.scope(format!("style {tap}"));
     let own = vars.style.iter().filter(|((of, _), _)| of == tap);
     let moments = own.map(|((_, region), guide)| {
-        Ok((*region, style::measure_guided(tape, features, *guide, loss)?))
+        Ok((*region, moments::measure_guided(tape, features, *guide, loss)?))
     });
     moments.collect()
 }
@@ -217,14 +204,28 @@ pub(crate) fn share_factor(
     (tap, region): (&str, usize),
     guides: &Guides,
 ) -> Result<f32> {
-    let (_, pools) = graph.at(tap)?;
-    let tile = (grid.tile.0 >> pools) * (grid.tile.1 >> pools);
-    let share = tile as f32 / pixels_of(graph, grid, tap)? as f32;
+    let (width, height) = graph.at(tap)?.size(grid.tile);
+    let share = (width * height) as f32 / pixels_of(graph, grid, tap)? as f32;
     Ok(share * guides.at(tap, region).map_or(1.0, Guide::factor))
 }
 
 /// A moment of a style layer in a region.
-pub(crate) type Key = (String, usize, Order);
+pub(crate) type Key = (String, usize, Moment);
+
+/// What parts are parts of.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiling<'a> {
+    pub graph: &'a Graph,
+    pub settings: &'a LossSettings,
+    pub grid: &'a Grid,
+    /// The picture's own.
+    pub guides: &'a Guides,
+    /// The denominators of the content layers' errors.
+    pub variances: &'a [(LayerWeight, Value)],
+    /// When that runs which needs no moments of the whole: in the second pass, or in both where the second only goes on
+    /// where the first ended.
+    pub own: Pass,
+}
 
 /// What a part records.
 pub(crate) struct Part {
@@ -239,52 +240,37 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Records the network over a tile of the picture and of the content. `scales` are the denominators of the
-    /// content layers' relative errors. What needs no Gram matrices belongs to the pass `own`: the second, or both
-    /// where the second only goes on where the first ended.
+    /// Records the network over a tile of the picture and of the content.
     pub fn record(
         tape: &mut Tape,
-        graph: &Graph,
-        (grid, settings, guides): (&Grid, &LossSettings, &Guides),
-        (vars, content_pixels): (&Vars, Var),
-        scales: &[(LayerWeight, Value)],
-        own: Pass,
+        of: Tiling<'_>,
+        (vars, content_pixels): (&TileVars, Var),
     ) -> Result<Part> {
+        let Tiling { graph, settings, grid, variances, own, .. } = of;
         // Recomputed rather than kept: a whole picture's features are many times its size.
         tape.recorder().pass = own;
         let mut targets = BTreeMap::new();
-        let taps: Vec<&str> = scales.iter().map(|(layer, _)| layer.layer.as_str()).collect();
-        graph.record(tape, content_pixels, &taps, &mut |_, tap, features| {
+        let content_taps: Vec<&str> = variances.iter().map(|(l, _)| l.layer.as_str()).collect();
+        graph.record(tape, content_pixels, &content_taps, &mut |_, tap, features| {
             targets.insert(tap.to_string(), features);
             Ok(())
         })?;
         tape.recorder().pass = Pass::Both;
         let style_layers = LossSettings::counted(&settings.style_layers);
         let (mut moments, mut terms) = (BTreeMap::new(), Vec::new());
-        let taps: Vec<&str> =
-            taps.into_iter().chain(style_layers.iter().map(|l| l.layer.as_str())).collect();
-        graph.record(tape, vars.picture, &taps, &mut |tape, tap, features| {
+        let all: Vec<&str> = content_taps.into_iter().chain(taps(&style_layers)).collect();
+        graph.record(tape, vars.picture, &all, &mut |tape, tap, features| {
             let free = tape.detached(features);
             let seen = if settings.content_weight > 0.0 { features } else { free };
             tape.recorder().pass = own;
-            for (layer, scale) in scales.iter().filter(|(layer, _)| layer.layer == tap) {
-                tape.scope(format!("content {tap}"));
-                let (guide, scale) = (vars.guide(tap), tape.given(scale));
-                let channels = tape.shape(seen).elements() / tape.shape(guide).elements();
-                let factor = 1.0 / (channels * pixels_of(graph, grid, tap)?) as f32;
-                let term = ops::guided_error(tape, [seen, targets[tap]], scale, factor, guide)?;
-                terms.push((layer.weight, term));
+            for (layer, variance) in variances.iter().filter(|(layer, _)| layer.layer == tap) {
+                let pair = [seen, targets[tap]];
+                terms.push((layer.weight, of.content(tape, vars, (tap, pair), variance)?));
             }
             tape.recorder().pass = Pass::First;
             let seen = if settings.style_weight > 0.0 { features } else { free };
             if style_layers.iter().any(|l| l.layer == tap) {
-                for (region, seen) in moments_of_part(tape, settings.style_loss, vars, (tap, seen))?
-                {
-                    let factor = share_factor(graph, grid, (tap, region), guides)?;
-                    for (order, moment) in seen.parts() {
-                        moments.insert((tap.to_string(), region, order), (moment, factor));
-                    }
-                }
+                moments.extend(of.moments(tape, vars, (tap, seen))?);
             }
             tape.recorder().pass = Pass::Both;
             Ok(())
@@ -303,8 +289,42 @@ impl Part {
     }
 }
 
+impl Tiling<'_> {
+    /// Records a part's share of a content layer's error, of its features and those that they should be.
+    fn content(
+        &self,
+        tape: &mut Tape,
+        vars: &TileVars,
+        (tap, [seen, target]): (&str, [Var; 2]),
+        variance: &Value,
+    ) -> Result<Var> {
+        tape.scope(format!("content {tap}"));
+        let (guide, variance) = (vars.guide(tap), tape.given(variance));
+        let channels = tape.shape(seen).elements() / tape.shape(guide).elements();
+        let factor = 1.0 / (channels * pixels_of(self.graph, self.grid, tap)?) as f32;
+        ops::guided_error(tape, [seen, target], variance, factor, guide)
+    }
+
+    /// Records a part's moments at a style layer, each with the factor that makes it a share of the whole's.
+    fn moments(
+        &self,
+        tape: &mut Tape,
+        vars: &TileVars,
+        (tap, seen): (&str, Var),
+    ) -> Result<Vec<(Key, (Var, f32))>> {
+        let mut moments = Vec::new();
+        for (region, seen) in moments_of_part(tape, self.settings.style_loss, vars, (tap, seen))? {
+            let factor = share_factor(self.graph, self.grid, (tap, region), self.guides)?;
+            for (which, moment) in seen.parts() {
+                moments.push(((tap.to_string(), region, which), (moment, factor)));
+            }
+        }
+        Ok(moments)
+    }
+}
+
 /// Where the shares of the parts are added up, and what comes back for the style.
-pub(crate) struct Whole {
+pub(crate) struct Totals {
     /// The moments of the whole picture, and the gradients to them.
     pub moments: BTreeMap<Key, (Value, Option<Value>)>,
     /// The content loss.
@@ -323,20 +343,20 @@ impl Part {
     pub fn follow(
         &self,
         tape: &mut Tape,
-        whole: &Whole,
+        totals: &Totals,
         [content, style, variation, detail]: [f32; 4],
-        (vars, own): (&Vars, Pass),
+        (vars, own): (&TileVars, Pass),
     ) -> Result<Option<Var>> {
-        let seed = tape.given(&whole.scale.seed);
+        let seed = tape.given(&totals.scale.seed);
         let mut results = vec![(self.content, seed, content), (self.variation, seed, variation)];
-        add_to(tape, own, (self.content, 1.0), &whole.content)?;
-        add_to(tape, own, (self.variation, 1.0), &whole.variation)?;
+        add_to(tape, own, (self.content, 1.0), &totals.content)?;
+        add_to(tape, own, (self.variation, 1.0), &totals.variation)?;
         if let Some(share) = self.detail {
             results.push((share, seed, detail));
-            add_to(tape, own, (share, 1.0), &whole.detail)?;
+            add_to(tape, own, (share, 1.0), &totals.detail)?;
         }
         for (key, (moment, factor)) in &self.moments {
-            let (sum, gradient) = &whole.moments[key];
+            let (sum, gradient) = &totals.moments[key];
             add_to(tape, Pass::First, (*moment, *factor), sum)?;
             if let Some(gradient) = gradient {
                 results.push((*moment, tape.given(gradient), style * factor));
@@ -346,7 +366,7 @@ impl Part {
         let gradients = tape.backward_from_all(&results)?;
         let Some(gradient) = tape.gradient(&gradients, vars.picture) else { return Ok(None) };
         let value = tape.value(gradient).clone();
-        whole.scale.undo(tape.recorder(), &value)?;
+        totals.scale.undo(tape.recorder(), &value)?;
         Ok(Some(gradient))
     }
 }

@@ -5,8 +5,12 @@ use std::io::Write;
 use std::sync::OnceLock;
 
 use impasto::gpu::{Choice, Gpu};
+use impasto::loss::{LossSettings, StyleMoments};
+use impasto::nets::Graph;
 use impasto::ops::conv2d::Variant;
+use impasto::picture::Picture;
 use impasto::shape::Precision;
+use impasto::tiles::measure::{self, Styles};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -96,4 +100,15 @@ pub fn shared(test: &str) -> Option<std::path::PathBuf> {
             None
         }
     }
+}
+
+/// What a job takes of style pictures that are looked at whole.
+pub fn measured(
+    gpu: &Gpu,
+    graph: &Graph,
+    loss: &LossSettings,
+    pictures: &[(Picture, f32)],
+) -> Vec<(StyleMoments, f32)> {
+    let pictures = Styles::of(pictures);
+    pollster::block_on(measure::styles(gpu, graph, loss, &pictures)).expect("styles")
 }

@@ -30,7 +30,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("demo", &["error", "gpu", "picture"]),
     (
         "session",
-        &["error", "shape", "gpu", "picture", "optim", "tune", "nets", "loss", "paint", "plan"],
+        &["error", "shape", "gpu", "picture", "optim", "tune", "nets", "loss", "tiles", "paint", "plan"],
     ),
     (
         "bench",

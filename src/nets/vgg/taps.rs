@@ -2,8 +2,9 @@
 //!
 //! A *depth* is a number of rows of [`Network::layers`], counted from the picture.
 
-use super::{Conv, Layer, Network, Padding};
+use super::network::{Conv, Layer, Network};
 use crate::error::{Error, Knob, Result};
+use crate::ops::Padding;
 
 impl Layer {
     /// The name under which the losses read what follows this layer's ReLU; pools have none.

@@ -42,10 +42,12 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde::Serialize;
 
-use super::container::Container;
 use super::names::{self, Table};
-use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource, Side};
+use super::network::{Conv, Layer, Network, Pool, Side};
+use super::preprocess::{Preprocess, PreprocessSource};
 use crate::error::{Error, Result};
+use crate::nets::container::Container;
+use crate::ops::Padding;
 
 const PREFIX: &str = "impasto.";
 const PREPROCESS: &str = "impasto.preprocess";

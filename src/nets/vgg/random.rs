@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::check::Place;
-use super::{Conv, Layer, Network, Padding, Pool, Preprocess, PreprocessSource, Side};
+use super::check::Position;
+use super::network::{Conv, Layer, Network, Pool, Side};
+use super::preprocess::{Preprocess, PreprocessSource};
 use crate::error::{Error, Result};
+use crate::ops::Padding;
 use crate::random::Random;
 
 /// VGG-19: convolutions and channels of each block (Simonyan & Zisserman 2014, table 1, E).
@@ -74,7 +76,7 @@ fn table(divisor: usize) -> Vec<Layer> {
         for index in 1..=convs {
             let out_channels = width / divisor;
             layers.push(Layer::Conv {
-                name: Place { block, index }.conv(),
+                name: Position { block, index }.conv(),
                 conv: Conv {
                     weight: Vec::new(),
                     bias: vec![0.0; out_channels],

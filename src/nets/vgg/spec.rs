@@ -13,12 +13,12 @@ pub enum NetworkSpec {
     /// The network inside the program.
     #[default]
     Default,
-    /// [`super::Network::random`].
+    /// [`super::network::Network::random`].
     Random {
         /// What VGG-19's widths are divided by.
         divide: u32,
     },
-    /// A file for [`super::Network::from_safetensors`].
+    /// A file for [`super::network::Network::from_safetensors`].
     File(PathBuf),
 }
 

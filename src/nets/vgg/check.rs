@@ -1,6 +1,6 @@
 //! What must hold for every network, whether it was read, made or put together by hand.
 
-use super::{Conv, Layer, Network};
+use super::network::{Conv, Layer, Network};
 
 /// Far above any VGG (512), far below what overflows a product of two channel counts and a kernel.
 const MAX_CHANNELS: usize = 4096;
@@ -69,7 +69,7 @@ impl Network {
     /// where the block changes, channels that fit.
     pub(super) fn check(&self) -> Result<(), String> {
         self.preprocess.check()?;
-        let mut expected = Place { block: 1, index: 1 };
+        let mut expected = Position { block: 1, index: 1 };
         let mut width = 3;
         let mut giver = "the picture";
         if let Some(colour) = &self.colour {
@@ -127,12 +127,12 @@ impl Conv {
 
 /// Where a convolution stands: `conv{block}_{index}`, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) block: u32,
     pub(super) index: u32,
 }
 
-impl Place {
+impl Position {
     /// `conv3_1`.
     pub(super) fn conv(self) -> String {
         format!("conv{}_{}", self.block, self.index)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::check::Place;
+use super::check::Position;
 use super::preprocess::Preprocess;
 
 /// Tensors with these prefixes belong to the classifier after the last pool, which style transfer
@@ -15,7 +15,7 @@ const BATCH_NORM: [&str; 3] = ["running_mean", "running_var", "num_batches_track
 /// What the names of a file say.
 pub(super) struct Table {
     /// The convolutions in order, with the names of their tensors without `.weight`.
-    pub(super) rows: Vec<(Place, String)>,
+    pub(super) rows: Vec<(Position, String)>,
     /// Whether there are `colour` tensors.
     pub(super) colour: bool,
     /// The taps for which there are `side` tensors.
@@ -27,7 +27,7 @@ pub(super) struct Table {
 /// The convolutions, as named.
 #[derive(Default)]
 struct Found {
-    places: BTreeSet<Place>,
+    places: BTreeSet<Position>,
     features: BTreeSet<u32>,
     unknown: Vec<String>,
 }
@@ -66,7 +66,7 @@ pub(super) fn table(tensors: &BTreeMap<&str, usize>) -> Result<Table, String> {
 
 impl Found {
     /// The rows in order, and the preprocessing that goes with their names.
-    fn rows(self) -> Result<(Vec<(Place, String)>, Preprocess), String> {
+    fn rows(self) -> Result<(Vec<(Position, String)>, Preprocess), String> {
         let caffe = !self.places.is_empty();
         let torchvision = !self.features.is_empty();
         match self.unknown.first() {
@@ -97,8 +97,8 @@ const KNOWN: &str =
     "conv1_1.weight, … or features.0.weight, …, colour.weight, side.relu1_1.weight, …";
 
 /// Rows named by block and index; refuses gaps.
-fn numbered(places: &BTreeSet<Place>) -> Result<Vec<(Place, String)>, String> {
-    let mut last = Place { block: 1, index: 0 };
+fn numbered(places: &BTreeSet<Position>) -> Result<Vec<(Position, String)>, String> {
+    let mut last = Position { block: 1, index: 0 };
     for &place in places {
         let next = if place.block == last.block || last.index == 0 {
             last.next_in_block()
@@ -120,12 +120,12 @@ fn numbered(places: &BTreeSet<Place>) -> Result<Vec<(Place, String)>, String> {
 
 /// Rows named by their index in torchvision's `features`: a convolution and its ReLU take one index
 /// each, a pool one more.
-fn walk(features: &BTreeSet<u32>) -> Result<Vec<(Place, String)>, String> {
-    let mut rows: Vec<(Place, String)> = Vec::with_capacity(features.len());
-    let mut last: Option<(u32, Place)> = None;
+fn walk(features: &BTreeSet<u32>) -> Result<Vec<(Position, String)>, String> {
+    let mut rows: Vec<(Position, String)> = Vec::with_capacity(features.len());
+    let mut last: Option<(u32, Position)> = None;
     for &feature in features {
         let place = match last {
-            None if feature == 0 => Place { block: 1, index: 1 },
+            None if feature == 0 => Position { block: 1, index: 1 },
             None => {
                 return Err(format!(
                     "`features.{feature}` is the first convolution, but `features.0.weight` must \
@@ -164,10 +164,10 @@ fn batch_norm(evidence: &str) -> String {
 }
 
 /// `conv3_1` → block 3, index 1.
-fn place(stem: &str) -> Option<Place> {
+fn place(stem: &str) -> Option<Position> {
     let (block, index) = stem.strip_prefix("conv")?.split_once('_')?;
     let (block, index) = (number(block)?, number(index)?);
-    (block > 0 && index > 0).then_some(Place { block, index })
+    (block > 0 && index > 0).then_some(Position { block, index })
 }
 
 /// A decimal number written the one canonical way, so that no two names mean the same layer.
