@@ -11,4 +11,5 @@ pub mod report;
 mod rows;
 pub mod step;
 
+pub use crate::ops::Entry;
 pub use rows::{Direction, KernelRow, PeakRow, Report, Row, StepRow};

@@ -30,13 +30,16 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("demo", &["error", "gpu", "picture"]),
     (
         "session",
-        &["error", "shape", "gpu", "picture", "optim", "tune", "nets", "loss", "tiles", "paint", "plan"],
+        &[
+            "error", "shape", "gpu", "picture", "optim", "tune", "nets", "loss", "tiles", "paint",
+            "plan",
+        ],
     ),
     (
         "bench",
         &[
             "error", "shape", "gpu", "picture", "tape", "optim", "ops", "measure", "tune", "nets",
-            "loss", "paint",
+            "loss", "tiles", "paint",
         ],
     ),
     (

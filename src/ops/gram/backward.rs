@@ -1,6 +1,6 @@
 //! The backward pass: the symmetric matrix, then its product with the map.
 
-use super::{SHADER, Variant, extents};
+use super::variant::{SHADER, Variant, extents};
 use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Value};
 use crate::ops::product::{self, Product};

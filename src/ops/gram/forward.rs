@@ -1,6 +1,6 @@
 //! The forward pass: partial products, then their sum.
 
-use super::{SHADER, Variant, extents, flops};
+use super::variant::{SHADER, Variant, extents, flops};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};

@@ -6,16 +6,17 @@
 
 mod backward;
 mod forward;
+mod variant;
 
 use super::reference::{Array, Reference};
 use super::{Bench, Case, Entry, Site, awkward_maps, product};
+pub use variant::Variant;
+use variant::{SHADER, extents, flops};
+
 use crate::error::Result;
-use crate::gpu::shader;
-use crate::gpu::{Gpu, Recorder, Shader, Value};
+use crate::gpu::{Gpu, Recorder, Value};
 use crate::shape::Shape;
 use crate::tape::{Backward, Op, Saved, Tape, Var};
-
-static SHADER: Shader = shader!("gram");
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
@@ -31,28 +32,6 @@ pub const ENTRY: Entry = Entry {
         weight: None,
     },
 };
-
-/// How the sums are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// Tiles through workgroup memory: anything, anywhere, made for GPUs.
-    Tiled,
-    /// Register tiles: for software drivers.
-    Uniform,
-}
-
-impl Variant {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Uniform, Self::Tiled];
-
-    /// As benches call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Tiled => "tiled",
-        }
-    }
-}
 
 /// G = F·Fᵀ / N of a feature map F with C channels and N = H·W pixels (Gatys et al. 2016, eq. 3, over
 /// N). C×H×W → C×C.
@@ -74,17 +53,6 @@ impl Gram {
     fn variant(&self, gpu: &Gpu) -> Variant {
         self.variant.unwrap_or(if gpu.is_cpu() { Variant::Uniform } else { Variant::Tiled })
     }
-}
-
-/// Channels and pixels of a map.
-fn extents(shape: &Shape) -> Result<[usize; 2]> {
-    let [c, h, w] = shape.chw("gram")?;
-    Ok([c, h * w])
-}
-
-/// Multiplications and additions of the full matrix; half of them are saved.
-fn flops([channels, pixels]: [usize; 2]) -> u64 {
-    2 * channels as u64 * channels as u64 * pixels as u64
 }
 
 impl Op for Gram {
