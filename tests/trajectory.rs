@@ -3,7 +3,7 @@
 //!
 //! To renew the goldens: `IMPASTO_GOLDEN=DIR cargo test --test trajectory -- --ignored` writes pictures and
 //! networks into DIR; compute the losses of 20 steps and the first gradient there with an
-//! implementation of the loss in `src/transfer/loss.rs` (lr 0.02, content relu3_3, style relu1_1,
+//! implementation of the loss in `src/loss/targets.rs` (lr 0.02, content relu3_3, style relu1_1,
 //! relu2_1, relu3_1, relu4_1, weights 1, 20, 0.5), and put `NAME.jsonl` and `NAME.grad` (f32, little
 //! endian) into `tests/golden/`. Whenever the embedded network changes, so does the golden `default`:
 //! `python weights/train/golden.py DIR` makes it.

@@ -77,7 +77,7 @@ def read(path, size=None):
 
 
 class Objective:
-    """impasto's loss, as src/transfer/loss.rs defines it."""
+    """impasto's loss, as src/loss/targets.rs defines it."""
 
     def __init__(self, net, content, style, style_weight, tv_weight):
         self.net, self.style_weight, self.tv_weight = net, style_weight, tv_weight

@@ -20,7 +20,7 @@ from network import CONTENT, FAST, STYLE, TAPS, TEACHER_WIDTHS, Student, Teacher
 
 
 class Objective:
-    """The transfer loss of each picture of a batch, without total variation: impasto's own (docs of `transfer::loss`)."""
+    """The transfer loss of each picture of a batch, without total variation: impasto's own (docs of `loss`)."""
 
     def __init__(self, content_maps, style_grams, content_weights, style_weight):
         self.content = {t: content_maps[t] for t in CONTENT}
