@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Frozen, Gpu, Program, Tensor};
 use crate::nets::Graph;
 pub use crate::ops::conv2d::Class;
-use crate::ops::conv2d::{Conv2d, Variant, conv2d};
+use crate::ops::conv2d::{Conv2d, Direction, Variant, conv2d};
 use crate::shape::Precision;
 
 /// Seconds for which a variant is replayed; the fastest replay counts.
@@ -73,9 +73,10 @@ pub fn classes(graph: &Graph, (width, height): (u32, u32)) -> Vec<Class> {
             size = size.map(|extent| extent / 2);
             continue;
         };
-        for (inputs, outputs, transposed) in [(c, o, false), (o, c, true)] {
-            let precision = graph.precision();
-            let class = Class { inputs, outputs, transposed, precision, size };
+        for (inputs, outputs, direction) in [(c, o, Direction::Forward), (o, c, Direction::Input)] {
+            let (precision, [kernel, stride, padding]) = (graph.precision(), [3, 1, 1]);
+            let class =
+                Class { inputs, outputs, direction, kernel, stride, padding, precision, size };
             classes.entry(class.to_string()).or_insert(class);
         }
     }
@@ -159,7 +160,8 @@ pub fn choose(gpu: &Gpu, class: &Class, variant: Variant) {
 
 /// A pass of the class.
 fn pass(gpu: &Gpu, class: Class, variant: Option<Variant>) -> Result<(Program, Tensor)> {
-    let Class { inputs, outputs, transposed, precision, size: [h, w] } = class;
+    let Class { inputs, outputs, direction, precision, size: [h, w], .. } = class;
+    let transposed = direction == Direction::Input;
     // The layer's own channels: the gradient goes from its outputs to its inputs.
     let (c, o) = if transposed { (outputs, inputs) } else { (inputs, outputs) };
     record(gpu, ([c, h, w], precision), transposed, |tape, x| {

@@ -75,13 +75,26 @@ impl Frozen {
         packing: &str,
         pack: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Result<Arc<Memory>> {
+        self.packed(gpu, packing, || {
+            let numbers = pack(&self.data);
+            let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
+            gpu.fill(&memory, &numbers);
+            Ok(memory)
+        })
+    }
+
+    /// The GPU memory that `make` fills, made at the first call under this `packing` name.
+    pub(crate) fn packed(
+        &self,
+        gpu: &Gpu,
+        packing: &str,
+        make: impl FnOnce() -> Result<Arc<Memory>>,
+    ) -> Result<Arc<Memory>> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(memory) = packed.get(packing).filter(|m| m.belongs_to(gpu)) {
             return Ok(memory.clone());
         }
-        let numbers = pack(&self.data);
-        let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
-        gpu.fill(&memory, &numbers);
+        let memory = make()?;
         packed.insert(packing.to_string(), memory.clone());
         Ok(memory)
     }
