@@ -7,7 +7,8 @@
 // backward_input: one invocation an element of dx, dx = or += (params.accumulate); with
 //   params.outside only the part that reached the pixel through the padding, for variants that
 //   compute the rest themselves.
-// backward_weight: one invocation a weight; backward_bias: one workgroup a channel; both = or +=.
+// weight_sums: one invocation a weight and share of `share` pixels, partials[share][o, c, r, s] =; bias_sums: one workgroup a
+//   channel and share, partials[share][o] =. conv2d_shares.wgsl adds the shares up.
 // `group.z` is always 0: in the end of a loop it keeps lavapipe from compiling the kernel again at every dispatch.
 
 const REFLECT = 1u;
@@ -27,6 +28,7 @@ struct Params {
     relu: u32,
     outside: u32,
     accumulate: u32,
+    share: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Stored>;
@@ -36,6 +38,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> dy: array<Stored>;
 @group(0) @binding(5) var<storage, read_write> dx: array<Stored>;
 @group(0) @binding(6) var<uniform> params: Params;
+@group(0) @binding(7) var<storage, read_write> partials: array<f32>;
 
 /// The row (or column) that a padded picture shows at `at`, or −1 for a zero.
 fn shown(at: i32, extent: u32) -> i32 {
@@ -152,51 +155,49 @@ fn backward_input(
 }
 
 @compute @workgroup_size(LANES)
-fn backward_weight(
+fn weight_sums(
     @builtin(workgroup_id) group: vec3u,
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let at = folded(group, groups, lane);
     let taps = params.kernel * params.kernel;
-    if at >= params.out_channels * params.in_channels * taps {
+    let weights = params.out_channels * params.in_channels * taps;
+    let pixels = params.out_height * params.out_width;
+    let first = at / weights * params.share;
+    if first >= pixels {
         return;
     }
     let s = at % params.kernel;
     let r = at / params.kernel % params.kernel;
-    let c = at / taps % params.in_channels;
-    let o = at / taps / params.in_channels;
+    let c = at % weights / taps % params.in_channels;
+    let o = at % weights / taps / params.in_channels;
     var sum = 0.0;
-    for (var i = 0u; i < params.out_height + group.z; i++) {
-        let row = shown(i32(i * params.stride + r) - i32(params.pad), params.height);
-        // A sum of its own for each row keeps the rounding small in large pictures.
-        var along = 0.0;
-        for (var j = 0u; j < params.out_width + group.z; j++) {
-            let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width);
-            if row >= 0 && column >= 0 {
-                let pixel = (c * params.height + u32(row)) * params.width + u32(column);
-                along += f32(dy[(o * params.out_height + i) * params.out_width + j]) * f32(x[pixel]);
-            }
+    for (var p = first; p < min(first + params.share, pixels); p++) {
+        let row = shown(i32(p / params.out_width * params.stride + r) - i32(params.pad), params.height);
+        let column = shown(i32(p % params.out_width * params.stride + s) - i32(params.pad), params.width);
+        if row >= 0 && column >= 0 {
+            let pixel = (c * params.height + u32(row)) * params.width + u32(column);
+            sum += f32(dy[o * pixels + p]) * f32(x[pixel]);
         }
-        sum += along;
     }
-    let before = select(0.0, f32(dx[at]), params.accumulate != 0u);
-    dx[at] = Stored(before + sum);
+    partials[at] = sum;
 }
 
 @compute @workgroup_size(LANES)
-fn backward_bias(
+fn bias_sums(
     @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let pixels = params.out_height * params.out_width;
+    let first = group.y * params.share;
     var sum = 0.0;
-    for (var p = lane; p < pixels; p += LANES) {
+    for (var p = first + lane; p < min(first + params.share, pixels); p += LANES) {
         sum += f32(dy[group.x * pixels + p]);
     }
     let total = workgroup_sum(sum, lane);
     if lane == 0u {
-        let before = select(0.0, f32(dx[group.x]), params.accumulate != 0u);
-        dx[group.x] = Stored(before + total);
+        partials[group.y * groups.x + group.x] = total;
     }
 }

@@ -15,7 +15,7 @@ use crate::gpu::{Gpu, Program, Shader, Tensor};
 use crate::measure::{record, timed};
 use crate::ops::Case;
 pub use crate::ops::conv2d::Class;
-use crate::ops::conv2d::{self, Conv2d, Variant};
+use crate::ops::conv2d::{self, Conv2d, Direction, Variant};
 
 /// Seconds for which a variant is replayed; the fastest replay counts.
 const BUDGET: f64 = 0.1;
@@ -159,7 +159,8 @@ pub fn choose(gpu: &Gpu, class: &Class, variant: Variant) {
 
 /// A pass of the class.
 fn pass(gpu: &Gpu, class: Class, variant: Option<Variant>) -> Result<(Program, Tensor)> {
-    let Class { inputs, outputs, transposed, precision, size: [h, w] } = class;
+    let Class { inputs, outputs, direction, precision, size: [h, w], .. } = class;
+    let transposed = direction == Direction::Input;
     // The layer's own channels: the gradient goes from its outputs to its inputs.
     let (c, o) = if transposed { (outputs, inputs) } else { (inputs, outputs) };
     let shapes = vec![[c, h, w].into(), [o, c, 3, 3].into(), [o].into()];

@@ -75,36 +75,43 @@ impl Frozen {
         packing: &str,
         pack: impl FnOnce(&[f32]) -> Vec<f32>,
     ) -> Result<Arc<Memory>> {
+        self.packed(gpu, packing, || {
+            let numbers = pack(&self.data);
+            let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
+            gpu.fill(&memory, &numbers);
+            Ok(memory)
+        })
+    }
+
+    /// The GPU memory that `make` fills, made at the first call under this `packing` name.
+    pub(crate) fn packed(
+        &self,
+        gpu: &Gpu,
+        packing: &str,
+        make: impl FnOnce() -> Result<Arc<Memory>>,
+    ) -> Result<Arc<Memory>> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = packed.get(packing);
         if let Some(memory) = known.and_then(|known| known.on(gpu)) {
             return Ok(memory);
         }
-        match known.filter(|_| gpu.is_dry()) {
-            // Its length is all that counts.
-            Some(Packed { length, .. }) => {
-                let memory = gpu.allocate(packing, 4 * *length as u64)?;
-                packed.entry(packing.to_string()).and_modify(|own| own.put(gpu, &memory));
-                Ok(memory)
-            }
-            None => {
-                let numbers = pack(&self.data);
-                let memory = gpu.allocate(packing, 4 * numbers.len() as u64)?;
-                gpu.fill(&memory, &numbers);
-                let own = packed.entry(packing.to_string()).or_default();
-                own.length = numbers.len();
-                own.put(gpu, &memory);
-                Ok(memory)
-            }
-        }
+        let memory = match known.filter(|_| gpu.is_dry()) {
+            // Its size is all that counts.
+            Some(known) => gpu.allocate(packing, known.bytes)?,
+            None => make()?,
+        };
+        let own = packed.entry(packing.to_string()).or_default();
+        own.bytes = memory.size;
+        own.put(gpu, &memory);
+        Ok(memory)
     }
 }
 
 /// What was packed once.
 #[derive(Default)]
 struct Packed {
-    /// How many numbers.
-    length: usize,
+    /// Its size.
+    bytes: u64,
     real: Option<Arc<Memory>>,
     /// That of the last dry device, as long as there is one.
     dry: Weak<Memory>,

@@ -45,16 +45,25 @@ impl<'a> Left<'a> {
 
     /// Records the packing, which may then be multiplied more than once.
     pub fn pack(&self, recorder: &mut Recorder) -> Result<Packed> {
-        let [rows, columns] = match (extents(self.matrix.shape())?, self.transposed) {
-            ([rows, columns], false) => [rows, columns],
-            ([columns, rows], true) => [rows, columns],
-        };
+        let [rows, columns] = self.extents()?;
         let matrix = recorder.temporary([product::length(1, rows, columns)]);
-        let call = recorder.kernel(&PACK).bind("m", self.matrix).bind("packed", &matrix);
+        self.pack_into(recorder, &matrix)?;
+        Ok(Packed { matrix, rows, columns })
+    }
+
+    /// Rows and columns of the factor.
+    fn extents(&self) -> Result<[usize; 2]> {
+        let [rows, columns] = extents(self.matrix.shape())?;
+        Ok(if self.transposed { [columns, rows] } else { [rows, columns] })
+    }
+
+    /// Records the packing into [`product::length`] numbers.
+    pub fn pack_into(&self, recorder: &mut Recorder, packed: &Value) -> Result<()> {
+        let [rows, columns] = self.extents()?;
+        let call = recorder.kernel(&PACK).bind("m", self.matrix).bind("packed", packed);
         let call = call.set("rows", rows).set("columns", columns);
         let call = call.set("transposed", self.transposed).set("factor", self.factor);
-        call.set("diagonal", self.diagonal).over(product::blocks_length(rows, columns))?;
-        Ok(Packed { matrix, rows, columns })
+        call.set("diagonal", self.diagonal).over(product::blocks_length(rows, columns))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu};
 use crate::nets::reach::{Chain, Reach, Step};
 use crate::nets::weights::{Parameter, Parameters, Vars};
-use crate::ops::conv2d::Class;
+use crate::ops::conv2d::{Class, Direction};
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
 use crate::shape::Precision;
@@ -227,9 +227,12 @@ impl Graph {
                 size = size.map(|extent| extent / 2);
                 continue;
             };
-            for (transposed, inputs, outputs) in [(false, inputs, outputs), (true, outputs, inputs)]
+            for (direction, inputs, outputs) in
+                [(Direction::Forward, inputs, outputs), (Direction::Input, outputs, inputs)]
             {
-                let class = Class { inputs, outputs, transposed, precision: self.precision, size };
+                let (precision, [kernel, stride, padding]) = (self.precision, [3, 1, 1]);
+                let class =
+                    Class { inputs, outputs, direction, kernel, stride, padding, precision, size };
                 classes.entry(class.to_string()).or_insert(class);
             }
         }

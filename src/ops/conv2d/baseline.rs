@@ -1,5 +1,6 @@
 //! The baseline's dispatches.
 
+use super::weight::Gradients;
 use super::{Conv2d, Extents};
 use crate::error::Result;
 use crate::gpu::shader;
@@ -9,22 +10,22 @@ use crate::tape::{Backward, Gradient};
 pub(super) static SHADER: Shader = shader!("conv2d");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
 static BACKWARD_INPUT: KernelId = KernelId::new(&SHADER, "backward_input");
-static BACKWARD_WEIGHT: KernelId = KernelId::new(&SHADER, "backward_weight");
-static BACKWARD_BIAS: KernelId = KernelId::new(&SHADER, "backward_bias");
+static WEIGHT_SUMS: KernelId = KernelId::new(&SHADER, "weight_sums");
+static BIAS_SUMS: KernelId = KernelId::new(&SHADER, "bias_sums");
 
-fn sizes<'r>(
-    conv: &Conv2d,
-    e: &Extents,
-    call: Call<'r>,
-    outside: bool,
-    accumulate: bool,
-) -> Call<'r> {
+/// The parameters that say what the convolution is.
+pub(super) fn extents<'r>(conv: &Conv2d, e: &Extents, call: Call<'r>) -> Call<'r> {
     let ([c, h, w], [o, oh, ow]) = (e.input, e.output);
     let call = call.set("in_channels", c).set("height", h).set("width", w);
     let call = call.set("out_channels", o).set("out_height", oh).set("out_width", ow);
     let call = call.set("kernel", e.kernel).set("stride", conv.stride).set("pad", conv.padding);
-    let call = call.set("mode", conv.mode.code()).set("relu", conv.relu).set("outside", outside);
-    call.set("accumulate", accumulate).flops(e.flops())
+    call.set("mode", conv.mode.code())
+}
+
+/// All parameters; those that not every entry point reads are off.
+fn sizes<'r>(conv: &Conv2d, e: &Extents, call: Call<'r>) -> Call<'r> {
+    let call = extents(conv, e, call).set("relu", conv.relu).set("outside", false);
+    call.set("accumulate", false).set("share", 0usize).flops(e.flops())
 }
 
 pub(super) fn forward(
@@ -36,7 +37,7 @@ pub(super) fn forward(
 ) -> Result<()> {
     let call = recorder.kernel(&FORWARD).bind("x", &x[0]).bind("weight", &x[1]);
     let call = call.bind("bias", &x[2]).bind("y", y);
-    sizes(conv, e, call, false, false).over(y.shape().elements())
+    sizes(conv, e, call).over(y.shape().elements())
 }
 
 /// `outside`: only what reached a pixel through the padding.
@@ -49,31 +50,31 @@ pub(super) fn backward_input(
     outside: bool,
 ) -> Result<()> {
     let call = recorder.kernel(&BACKWARD_INPUT).bind("weight", &pass.x[1]).bind("dy", pass.dy);
-    let call = sizes(conv, e, call.bind("dx", &dx.value), outside, dx.accumulate || outside);
-    call.over(dx.value.shape().elements())
+    let call = sizes(conv, e, call.bind("dx", &dx.value)).set("outside", outside);
+    call.set("accumulate", dx.accumulate || outside).over(dx.value.shape().elements())
 }
 
-pub(super) fn backward_weight(
-    conv: &Conv2d,
-    e: &Extents,
+/// The weights' gradient, summed over shares of so many pixels.
+pub(super) fn weight_sums(
+    of: &Gradients<'_>,
     recorder: &mut Recorder,
-    pass: &Backward<'_>,
-    dw: &Gradient,
+    partials: &Value,
+    share: usize,
 ) -> Result<()> {
-    let call = recorder.kernel(&BACKWARD_WEIGHT).bind("x", &pass.x[0]).bind("dy", pass.dy);
-    let call = sizes(conv, e, call.bind("dx", &dw.value), false, dw.accumulate);
-    call.over(dw.value.shape().elements())
+    let call = recorder.kernel(&WEIGHT_SUMS).bind("x", of.x).bind("dy", of.dy);
+    let call = sizes(of.conv, of.extents, call.bind("partials", partials));
+    call.set("share", share).over(partials.shape().elements())
 }
 
-pub(super) fn backward_bias(
-    conv: &Conv2d,
-    e: &Extents,
+/// The bias' gradient, summed over shares of so many pixels.
+pub(super) fn bias_sums(
+    of: &Gradients<'_>,
     recorder: &mut Recorder,
-    pass: &Backward<'_>,
-    db: &Gradient,
+    partials: &Value,
+    share: usize,
 ) -> Result<()> {
-    let call = recorder.kernel(&BACKWARD_BIAS).bind("dy", pass.dy).bind("dx", &db.value);
-    let call = sizes(conv, e, call, false, db.accumulate).flops(0);
-    // Channels never come near the most workgroups that a dimension takes.
-    call.groups([e.output[0] as u32, 1, 1])
+    let call = recorder.kernel(&BIAS_SUMS).bind("dy", of.dy).bind("partials", partials);
+    let call = sizes(of.conv, of.extents, call).set("share", share).flops(0);
+    let [shares, channels] = [0, 1].map(|dim| partials.shape().dims()[dim] as u32);
+    call.groups([channels, shares, 1])
 }

@@ -1,10 +1,11 @@
 //! The variant for software drivers with subgroups: lanes are output channels, and pixels are handed from lane
 //! to lane, so that none is loaded twice.
 
-use super::fast::Pass;
+use super::convolution::Convolution;
+use super::pack;
 use crate::error::Result;
 use crate::gpu::shader;
-use crate::gpu::{Gpu, KernelId, Recorder, Shader, Value};
+use crate::gpu::{Gpu, KernelId, Recorder, Shader};
 
 pub(super) static SHADER: Shader = shader!("conv2d_broadcast");
 static CONVOLVE: KernelId = KernelId::new(&SHADER, "convolve");
@@ -18,20 +19,18 @@ const TILE: usize = 8;
 pub(super) const LEAST_CHANNELS: usize = 16;
 
 /// Whether the device and the grid take it.
-pub(super) fn fits(gpu: &Gpu, pass: &Pass<'_>) -> bool {
+pub(super) fn fits(gpu: &Gpu, pass: &Convolution<'_>) -> bool {
     gpu.broadcasts() && pass.size().iter().all(|extent| extent.div_ceil(TILE) <= 65_535)
 }
 
 /// Whether it is faster than the uniform kernel.
-pub(super) fn pays(gpu: &Gpu, pass: &Pass<'_>) -> bool {
+pub(super) fn pays(gpu: &Gpu, pass: &Convolution<'_>) -> bool {
     pass.out_channels() >= LEAST_CHANNELS && fits(gpu, pass)
 }
 
-pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
+pub(super) fn record(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<()> {
     let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
-    let packing = pass.packing("broadcast");
-    let memory = pass.weight.upload(recorder.gpu(), &packing, |numbers| pack(pass, numbers))?;
-    let weight = Value::owned(pass.weight.shape().clone(), memory);
+    let weight = pack::lanes(pass, recorder, "broadcast", [BLOCK, c])?;
     let call = match w % 4 {
         0 => recorder
             .kernel(&CONVOLVE_ALIGNED)
@@ -47,19 +46,4 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
     let call = call.set("mask", pass.mask.is_some());
     let grid = [w.div_ceil(TILE), h.div_ceil(TILE), o.div_ceil(BLOCK)];
     call.flops(pass.flops(o, c)).groups(grid.map(|n| n as u32))
-}
-
-/// By block of 32 outputs, input, tap, output of 32.
-fn pack(pass: &Pass<'_>, numbers: &[f32]) -> Vec<f32> {
-    let (c, o) = (pass.in_channels(), pass.out_channels());
-    let mut packed = vec![0.0; o.div_ceil(BLOCK) * c * 9 * BLOCK];
-    for out in 0..o {
-        for i in 0..c {
-            for tap in 0..9 {
-                let at = ((out / BLOCK * c + i) * 9 + tap) * BLOCK + out % BLOCK;
-                packed[at] = pass.tap(numbers, out, i, tap / 3, tap % 3);
-            }
-        }
-    }
-    packed
 }

@@ -1,29 +1,33 @@
 //! `conv2d`: convolution (as networks say it: cross-correlation) with bias and, fused, a ReLU.
 //!
-//! The baseline computes any size, stride and padding. Frozen 3×3 weights at stride 1 and padding 1,
-//! which is nearly all of VGG, and 1×1 weights, which are matrix products, take a fast variant:
+//! The baseline computes any size, stride and padding. 3×3 kernels at stride 1 and padding 1, which is nearly all of
+//! VGG, and 1×1 kernels, which are matrix products, take a fast variant:
 //! [`Variant::Winograd`] or, where layers are narrow, [`Variant::Broadcast`] or [`Variant::Uniform`] on software drivers,
-//! [`Variant::Tiled`] on GPUs, or what the tuner chose. The gradient to the input is the same
-//! convolution of `dy` with flipped, transposed weights.
+//! [`Variant::Tiled`] on GPUs, or what the tuner chose (`choose`). The gradient to the input is the same
+//! convolution of `dy` with flipped, transposed weights. Each variant has its own order of the weights (`pack`),
+//! frozen or not. The gradient to the weights is a sum of its own (`weight`).
 
 mod baseline;
 mod broadcast;
+mod choose;
+mod convolution;
 mod cooperative;
-mod fast;
+mod pack;
 mod pointwise;
 mod reference;
 mod tiled;
 mod uniform;
+mod weight;
 mod winograd;
 
 use std::str::FromStr;
-use std::sync::Arc;
 
-pub use fast::Class;
+pub use choose::{Class, Direction, Variant};
+use convolution::Convolution;
 
 use super::{Bench, Case, Entry, Site, product};
 use crate::error::{Error, Result};
-use crate::gpu::{Frozen, Gpu, Recorder, Value};
+use crate::gpu::{Frozen, Recorder, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::{Backward, Gradient, Op, Saved, Tape, Var, inplace};
 
@@ -40,6 +44,10 @@ pub const ENTRY: Entry = Entry {
         &product::TILED,
         &product::UNIFORM,
         &product::BROADCAST,
+        &pack::SHADER,
+        &weight::SHADER,
+        &weight::BROADCAST,
+        &weight::SHARES,
     ],
     cases: reference::cases,
     bench: Bench {
@@ -96,71 +104,6 @@ impl FromStr for Padding {
             let names = Self::ALL.map(Self::name).join(", ");
             Error::Usage(format!("padding `{name}` is unknown; choose one of {names}"))
         })
-    }
-}
-
-/// How the sums are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// Register tiles with weights from a uniform window: for software drivers.
-    Uniform,
-    /// Lanes are output channels and hand pixels to each other: for software drivers with subgroups of 8.
-    Broadcast,
-    /// Implicit matrix product through workgroup memory: for GPUs.
-    Tiled,
-    /// As `Tiled`, by cooperative matrices: for GPUs that have them and f16 maps.
-    Cooperative,
-    /// Winograd's F(4×4, 3×3): for wide layers on software drivers.
-    Winograd,
-    /// One invocation an element: anything, anywhere.
-    Baseline,
-}
-
-impl Variant {
-    /// All of them, the baseline last.
-    pub const ALL: [Self; 6] = [
-        Self::Broadcast,
-        Self::Uniform,
-        Self::Tiled,
-        Self::Cooperative,
-        Self::Winograd,
-        Self::Baseline,
-    ];
-
-    /// As benches call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Broadcast => "broadcast",
-            Self::Tiled => "tiled",
-            Self::Cooperative => "cooperative",
-            Self::Winograd => "winograd",
-            Self::Baseline => "baseline",
-        }
-    }
-
-    /// The variant of that name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|variant| variant.name() == name)
-    }
-
-    /// Those that may be the fastest on a device. On GPUs the baseline is tried only where it is the default
-    /// too: a wide layer would keep a slow one busy until its watchdog bites.
-    pub(crate) fn candidates(gpu: &Gpu, class: &Class) -> &'static [Self] {
-        let narrow = |least| class.inputs.min(class.outputs) < least;
-        match gpu.is_cpu() {
-            true if class.outputs < broadcast::LEAST_CHANNELS => &[Self::Uniform],
-            true if gpu.broadcasts() && narrow(winograd::LEAST_CHANNELS) => {
-                &[Self::Broadcast, Self::Uniform]
-            }
-            true if gpu.broadcasts() => &[Self::Broadcast, Self::Winograd],
-            true => &[Self::Uniform, Self::Winograd],
-            false if class.outputs < fast::LEAST_TILED_CHANNELS => &[Self::Tiled, Self::Baseline],
-            false if cooperative::is_there(gpu, class.precision) => {
-                &[Self::Tiled, Self::Cooperative]
-            }
-            false => &[Self::Tiled],
-        }
     }
 }
 
@@ -261,11 +204,9 @@ impl Conv2d {
 }
 
 impl Conv2d {
-    /// The weights, where a fast variant can take them: 3×3 with padding 1 or 1×1 without, stride 1,
-    /// frozen.
-    fn fast_weight<'a>(&self, extents: &Extents, weight: &'a Value) -> Option<&'a Arc<Frozen>> {
-        let fits = self.stride == 1 && matches!((extents.kernel, self.padding), (3, 1) | (1, 0));
-        weight.frozen().filter(|_| fits)
+    /// Whether the fast variants are made for it: 3×3 with padding 1 or 1×1 without, stride 1.
+    fn is_fast(&self, extents: &Extents) -> bool {
+        self.stride == 1 && matches!((extents.kernel, self.padding), (3, 1) | (1, 0))
     }
 
     fn backward_input(
@@ -276,13 +217,13 @@ impl Conv2d {
         dx: &Gradient,
     ) -> Result<()> {
         let mask = Some(&pass.x[0]).filter(|_| dx.mask);
-        if let Some(weight) = self.fast_weight(extents, &pass.x[1]) {
+        if self.is_fast(extents) {
             // What mirrored and repeated pixels pass on is left, and little.
             let complete = self.mode == Padding::Zero;
-            let fast = fast::Pass {
+            let fast = Convolution {
                 x: pass.dy,
                 y: &dx.value,
-                weight,
+                weight: &pass.x[1],
                 transposed: true,
                 bias: None,
                 mode: Padding::Zero,
@@ -335,12 +276,11 @@ impl Op for Conv2d {
 
     fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let extents = self.extents(x[0].shape(), x[1].shape())?;
-        if let Some(weight) = self.fast_weight(&extents, &x[1]) {
-            let [input, output] = [&x[0], y];
-            let pass = fast::Pass {
-                x: input,
-                y: output,
-                weight,
+        if self.is_fast(&extents) {
+            let fast = Convolution {
+                x: &x[0],
+                y,
+                weight: &x[1],
                 transposed: false,
                 bias: Some(&x[2]),
                 mode: self.mode,
@@ -348,7 +288,7 @@ impl Op for Conv2d {
                 accumulate: false,
                 mask: None,
             };
-            if pass.record(recorder, self.variant)? {
+            if fast.record(recorder, self.variant)? {
                 return Ok(Saved::new());
             }
         }
@@ -361,11 +301,13 @@ impl Op for Conv2d {
         if let Some(dx) = &pass.dx[0] {
             self.backward_input(&extents, recorder, pass, dx)?;
         }
+        let gradients =
+            weight::Gradients { conv: self, extents: &extents, x: &pass.x[0], dy: pass.dy };
         if let Some(dw) = &pass.dx[1] {
-            baseline::backward_weight(self, &extents, recorder, pass, dw)?;
+            gradients.weight(recorder, dw)?;
         }
         if let Some(db) = &pass.dx[2] {
-            baseline::backward_bias(self, &extents, recorder, pass, db)?;
+            gradients.bias(recorder, db)?;
         }
         Ok(())
     }

@@ -228,6 +228,10 @@ fn fast_cases(variant: Variant) -> Vec<Case> {
             let conv = Conv2d { mode, relu, variant: Some(variant), ..Conv2d::default() };
             let note = format!("{variant:?}");
             cases.push(case(conv, [c, h, w], o, 3, &note).frozen(&[1, 2]));
+            // Every size and every pair of channels once.
+            if i % channels.len() == j {
+                cases.push(case(conv, [c, h, w], o, 3, &format!("{note}, variable weights")));
+            }
             if matches!(variant, Variant::Uniform | Variant::Tiled) {
                 let pointwise = Conv2d { padding: 0, ..conv };
                 cases.push(case(pointwise, [c, h, w], o, 1, &note).frozen(&[1, 2]));

@@ -3,10 +3,11 @@
 //! A uniform buffer binds 64 KiB at most, so a layer is cut into windows: some blocks of eight output
 //! channels times a chunk of input channels, one dispatch each.
 
-use super::fast::Pass;
+use super::convolution::Convolution;
+use super::pack;
 use crate::error::Result;
 use crate::gpu::shader;
-use crate::gpu::{KernelId, Recorder, Shader, Value};
+use crate::gpu::{KernelId, Recorder, Shader};
 
 pub(super) static SHADER: Shader = shader!("conv2d_uniform");
 static CONVOLVE_ALIGNED: KernelId =
@@ -38,15 +39,20 @@ struct Piece {
     offset: usize,
 }
 
-/// Cuts a layer into pieces, and says how many vec4 they take together. A dispatch has as many
-/// blocks as it takes to occupy the cores, but no more: longer chunks read y less often again.
-fn pieces(pass: &Pass<'_>, blocks_at_least: usize) -> (Vec<Piece>, usize) {
+/// Blocks and input channels of a window. A dispatch has as many blocks as it takes to occupy the cores, but no
+/// more: longer chunks read y less often again.
+fn cut(pass: &Convolution<'_>, blocks_at_least: usize) -> [usize; 2] {
     let (c, blocks) = (pass.in_channels(), pass.out_channels().div_ceil(BLOCK));
     let most = WINDOW / UNIT;
     let wanted = blocks_at_least.min(blocks);
     let chunks = c.div_ceil(most / wanted);
     let chunk = c.div_ceil(chunks);
-    let together = if chunks == 1 { (most / chunk).clamp(1, blocks) } else { wanted };
+    [if chunks == 1 { (most / chunk).clamp(1, blocks) } else { wanted }, chunk]
+}
+
+/// A layer's pieces, and how many vec4 they take together.
+fn pieces(pass: &Convolution<'_>, [together, chunk]: [usize; 2]) -> (Vec<Piece>, usize) {
+    let (c, blocks) = (pass.in_channels(), pass.out_channels().div_ceil(BLOCK));
     let (mut pieces, mut end) = (Vec::new(), 0);
     for first in (0..blocks).step_by(together) {
         let blocks = together.min(blocks - first);
@@ -56,9 +62,7 @@ fn pieces(pass: &Pass<'_>, blocks_at_least: usize) -> (Vec<Piece>, usize) {
             end += (blocks * chunk * UNIT).next_multiple_of(ALIGNMENT);
         }
     }
-    // The last window is bound whole, too.
-    let length = pieces.last().map_or(0, |piece| piece.offset) + WINDOW;
-    (pieces, length)
+    (pieces, end)
 }
 
 /// Tiles along x, tiles in all, and workgroups, for a map of that size.
@@ -69,20 +73,18 @@ fn grid([h, w]: [usize; 2]) -> [usize; 3] {
 }
 
 /// Whether the map has few enough tiles for the grid, which does not fold.
-pub(super) fn fits(pass: &Pass<'_>) -> bool {
+pub(super) fn fits(pass: &Convolution<'_>) -> bool {
     grid(pass.size())[2] <= 65_535
 }
 
-pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
+pub(super) fn record(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<()> {
     let ([h, w], c, o) = (pass.size(), pass.in_channels(), pass.out_channels());
     let [tiles_x, tiles, groups] = grid(pass.size());
-    let blocks_at_least = WORKGROUPS.div_ceil(groups);
-    let (pieces, length) = pieces(pass, blocks_at_least);
-
-    let packing = pass.packing(&format!("uniform, {blocks_at_least} blocks"));
-    let pack = |numbers: &[f32]| pack(pass, &pieces, length, numbers);
-    let memory = pass.weight.upload(recorder.gpu(), &packing, pack)?;
-    let weight = Value::owned(pass.weight.shape().clone(), memory);
+    let cut = cut(pass, WORKGROUPS.div_ceil(groups));
+    let (pieces, end) = pieces(pass, cut);
+    // The last window is bound whole, too.
+    let length = pieces.last().map_or(0, |piece| piece.offset) + WINDOW;
+    let weight = pack::windows(pass, recorder, cut, [4 * end, 4 * length])?;
     for piece in &pieces {
         let (first, last) = (piece.first_in == 0, piece.first_in + piece.chunk == c);
         let call = match w % 4 {
@@ -106,23 +108,4 @@ pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
         call.groups([groups as u32, piece.blocks as u32, 1])?;
     }
     Ok(())
-}
-
-/// By piece, block of 8 outputs, input of the chunk, output of 8, row: three columns and a 0.
-fn pack(pass: &Pass<'_>, pieces: &[Piece], length: usize, numbers: &[f32]) -> Vec<f32> {
-    let mut packed = vec![0.0; 4 * length];
-    for piece in pieces {
-        let outputs = (piece.blocks * BLOCK).min(pass.out_channels() - piece.first_out);
-        for out in 0..outputs {
-            for i in 0..piece.chunk {
-                let unit = piece.offset + (out / BLOCK * piece.chunk + i) * UNIT + out % BLOCK * 3;
-                for tap in 0..9 {
-                    let (o, input) = (piece.first_out + out, piece.first_in + i);
-                    packed[4 * (unit + tap / 3) + tap % 3] =
-                        pass.tap(numbers, o, input, tap / 3, tap % 3);
-                }
-            }
-        }
-    }
-    packed
 }

@@ -5,7 +5,8 @@
 //! tiles than channels, the tiles are the pixels and the weights the matrix, and the map goes through in
 //! bands, so that the workspace stays small at any size. Where there are fewer, it is the other way round.
 
-use super::fast::Pass;
+use super::convolution::Convolution;
+use super::pack;
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Value};
@@ -41,13 +42,13 @@ const LEAST_CHANNELS_BESIDE_BROADCAST: usize = 64;
 const LEAST_TILES: usize = 12;
 
 /// Tiles along x and in all.
-fn tiles(pass: &Pass<'_>) -> [usize; 2] {
+fn tiles(pass: &Convolution<'_>) -> [usize; 2] {
     let [h, w] = pass.size();
     [w.div_ceil(SIDE), w.div_ceil(SIDE) * h.div_ceil(SIDE)]
 }
 
 /// Tiles of a band, whole runs: as few bands as the workspace allows, of equal size.
-fn band(pass: &Pass<'_>) -> usize {
+fn band(pass: &Convolution<'_>) -> usize {
     let [_, tiles] = tiles(pass);
     let most = WORKSPACE / (POINTS * (pass.in_channels() + pass.out_channels()));
     let bands = tiles.div_ceil(most.max(RUN));
@@ -60,38 +61,36 @@ fn binds(rows: usize, columns: usize) -> bool {
 }
 
 /// Whether the output channels are the products' pixels.
-fn deep(pass: &Pass<'_>) -> bool {
+fn deep(pass: &Convolution<'_>) -> bool {
     let (c, o) = (pass.in_channels(), pass.out_channels());
     let rows = tiles(pass)[1].next_multiple_of(product::BLOCK);
     rows < o && c.is_multiple_of(QUAD) && binds(rows, c.max(o.next_multiple_of(RUN)))
 }
 
 /// Whether the products, the grids and one binding take this layer.
-pub(super) fn fits(pass: &Pass<'_>) -> bool {
+pub(super) fn fits(pass: &Convolution<'_>) -> bool {
     let (c, o) = (pass.in_channels(), pass.out_channels());
     let weights = binds(o.next_multiple_of(RUN), c.next_multiple_of(QUAD));
     weights && binds(RUN, c.max(o)) && product::fits(c, band(pass)) && band(pass) <= RUN * 65_535
 }
 
 /// Whether it is faster than the direct kernels on software drivers.
-pub(super) fn pays(gpu: &Gpu, pass: &Pass<'_>) -> bool {
+pub(super) fn pays(gpu: &Gpu, pass: &Convolution<'_>) -> bool {
     let least = if gpu.broadcasts() { LEAST_CHANNELS_BESIDE_BROADCAST } else { LEAST_CHANNELS };
     pass.in_channels().min(pass.out_channels()) >= least
         && tiles(pass)[1] >= LEAST_TILES
         && fits(pass)
 }
 
-pub(super) fn record(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
+pub(super) fn record(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<()> {
     if deep(pass) { record_deep(pass, recorder) } else { record_wide(pass, recorder) }
 }
 
 /// The weights are the matrices, the tiles the pixels; in bands.
-fn record_wide(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
+fn record_wide(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<()> {
     let (c, o, [_, tiles], band) =
         (pass.in_channels(), pass.out_channels(), tiles(pass), band(pass));
-    let (length, matrix) = (product::length(POINTS, o, c), product::blocks_length(o, c));
-    let place = |point, out, i| point * matrix + product::place(out, i, c);
-    let u = upload(pass, recorder, "winograd", length, place)?;
+    let u = pack::winograd(pass, recorder, false)?;
     let v = recorder.temporary([POINTS, band / RUN, c, RUN]);
     let m = recorder.temporary([POINTS, band / RUN, o, RUN]);
     let aligned = pass.size()[1].is_multiple_of(4);
@@ -120,12 +119,10 @@ fn record_wide(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
 }
 
 /// The tiles are the rows of the matrices, the output channels the pixels.
-fn record_deep(pass: &Pass<'_>, recorder: &mut Recorder) -> Result<()> {
+fn record_deep(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<()> {
     let (c, o, [_, tiles]) = (pass.in_channels(), pass.out_channels(), tiles(pass));
     let runs = o.div_ceil(RUN);
-    let place = |point, out, i| ((point * runs + out / RUN) * c + i) * RUN + out % RUN;
-    let mut u = upload(pass, recorder, "deep winograd", POINTS * runs * c * RUN, place)?;
-    u.shape = [POINTS, runs, c, RUN].into();
+    let u = pack::winograd(pass, recorder, true)?;
     let v = recorder.temporary([product::length(POINTS, tiles, c)]);
     let m = recorder.temporary([POINTS, runs, tiles, RUN]);
 
@@ -155,20 +152,20 @@ struct Grid {
 }
 
 impl Grid {
-    fn transform_input(&self, pass: &Pass<'_>, call: Call<'_>, v: &Value) -> Result<()> {
+    fn transform_input(&self, pass: &Convolution<'_>, call: Call<'_>, v: &Value) -> Result<()> {
         let call = call.bind("x", pass.x).bind("v", v).set("accumulate", false);
         let call = call.set("add_bias", false).set("relu", false).set("mask", false);
         self.dispatch(pass, call)
     }
 
-    fn transform_output(&self, pass: &Pass<'_>, call: Call<'_>, m: &Value) -> Result<()> {
+    fn transform_output(&self, pass: &Convolution<'_>, call: Call<'_>, m: &Value) -> Result<()> {
         let call = call.bind("m", m).bind_optional("bias", pass.bias, m);
         let call = call.set("accumulate", pass.accumulate);
         let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
         self.dispatch(pass, call.set("mask", pass.mask.is_some()))
     }
 
-    fn dispatch(&self, pass: &Pass<'_>, call: Call<'_>) -> Result<()> {
+    fn dispatch(&self, pass: &Convolution<'_>, call: Call<'_>) -> Result<()> {
         let ([h, w], [tiles_x, tiles]) = (pass.size(), tiles(pass));
         let call = call.set("width", w).set("height", h).set("tiles_x", tiles_x);
         let call = call.set("tiles", tiles).set("first_tile", self.first);
@@ -178,51 +175,4 @@ impl Grid {
         let rows = self.columns.div_ceil(COLUMNS);
         call.groups([(COLUMNS / LANES * self.middle) as u32, rows as u32, 1])
     }
-}
-
-/// G of F(4, 3) at the points 0, ±1/√2, ±√2, ∞: a row (1, p, p²) over the product of p's distances to
-/// the others.
-fn filter_transform() -> [[f64; 3]; 6] {
-    let (near, far) = (0.5_f64, 2.0_f64);
-    let row = |point: f64, over: f64| [1.0 / over, point / over, point * point / over];
-    let (over_near, over_far) = (2.0 * near * (near - far), 2.0 * far * (far - near));
-    [
-        row(0.0, near * far),
-        row(near.sqrt(), over_near),
-        row(-near.sqrt(), over_near),
-        row(far.sqrt(), over_far),
-        row(-far.sqrt(), over_far),
-        [0.0, 0.0, 1.0],
-    ]
-}
-
-/// G w Gᵀ for every pair of channels, in f64: `length` numbers on the GPU, that of a point, an output
-/// channel and an input channel at `place`.
-fn upload(
-    pass: &Pass<'_>,
-    recorder: &Recorder,
-    name: &str,
-    length: usize,
-    place: impl Fn(usize, usize, usize) -> usize,
-) -> Result<Value> {
-    let g = filter_transform();
-    let pack = |numbers: &[f32]| {
-        let mut packed = vec![0.0; length];
-        for out in 0..pass.out_channels() {
-            for i in 0..pass.in_channels() {
-                let tap = |row, column| f64::from(pass.tap(numbers, out, i, row, column));
-                for (k, row) in g.iter().enumerate() {
-                    let line: [f64; 3] =
-                        std::array::from_fn(|column| (0..3).map(|r| row[r] * tap(r, column)).sum());
-                    for (l, column) in g.iter().enumerate() {
-                        let sum: f64 = (0..3).map(|s| line[s] * column[s]).sum();
-                        packed[place(6 * k + l, out, i)] = sum as f32;
-                    }
-                }
-            }
-        }
-        packed
-    };
-    let memory = pass.weight.upload(recorder.gpu(), &pass.packing(name), pack)?;
-    Ok(Value::owned(pass.weight.shape().clone(), memory))
 }

@@ -1,0 +1,258 @@
+//! Which variant takes a convolution: what was forced, what the tuner found, what suits the device; and what takes
+//! its place where it can't.
+
+use std::fmt;
+
+use super::convolution::Convolution;
+use super::{broadcast, cooperative, pointwise, tiled, uniform, weight, winograd};
+use crate::error::Result;
+use crate::gpu::{Gpu, Recorder};
+use crate::shape::Precision;
+use crate::tape::inplace;
+
+/// On GPUs, results with fewer channels would leave most of a tile empty: the gradient to the
+/// picture, which has three.
+const LEAST_TILED_CHANNELS: usize = 8;
+
+/// How the sums are computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variant {
+    /// Register tiles with weights from a uniform window: for software drivers.
+    Uniform,
+    /// Lanes are output channels and hand pixels to each other: for software drivers with subgroups of 8.
+    Broadcast,
+    /// Implicit matrix product through workgroup memory: for GPUs.
+    Tiled,
+    /// As `Tiled`, by cooperative matrices: for GPUs that have them and f16 maps.
+    Cooperative,
+    /// Winograd's F(4×4, 3×3): for wide layers on software drivers.
+    Winograd,
+    /// One invocation an element: anything, anywhere.
+    Baseline,
+}
+
+impl Variant {
+    /// All of them, the baseline last.
+    pub const ALL: [Self; 6] = [
+        Self::Broadcast,
+        Self::Uniform,
+        Self::Tiled,
+        Self::Cooperative,
+        Self::Winograd,
+        Self::Baseline,
+    ];
+
+    /// As benches call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Broadcast => "broadcast",
+            Self::Tiled => "tiled",
+            Self::Cooperative => "cooperative",
+            Self::Winograd => "winograd",
+            Self::Baseline => "baseline",
+        }
+    }
+
+    /// The variant of that name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.name() == name)
+    }
+
+    /// Those that compute a direction. The others give way there to one of these.
+    pub fn of(direction: Direction) -> &'static [Self] {
+        match direction {
+            Direction::Forward | Direction::Input => &Self::ALL,
+            Direction::Weight => &[Self::Broadcast, Self::Tiled, Self::Baseline],
+        }
+    }
+
+    /// Those that may be the fastest on a device. On GPUs the baseline is tried only where it is the default
+    /// too: a wide layer would keep a slow one busy until its watchdog bites.
+    pub(crate) fn candidates(gpu: &Gpu, class: &Class) -> &'static [Self] {
+        let narrow = |least| class.inputs.min(class.outputs) < least;
+        match gpu.is_cpu() {
+            _ if class.direction == Direction::Weight => match gpu.broadcasts() {
+                true if class.is_plain() => &[Self::Broadcast],
+                _ => &[Self::Tiled],
+            },
+            // Matrix products know themselves which kernel suits.
+            _ if !class.is_plain() => &[Self::Baseline],
+            true if class.outputs < broadcast::LEAST_CHANNELS => &[Self::Uniform],
+            true if gpu.broadcasts() && narrow(winograd::LEAST_CHANNELS) => {
+                &[Self::Broadcast, Self::Uniform]
+            }
+            true if gpu.broadcasts() => &[Self::Broadcast, Self::Winograd],
+            true => &[Self::Uniform, Self::Winograd],
+            false if class.outputs < LEAST_TILED_CHANNELS => &[Self::Tiled, Self::Baseline],
+            false if cooperative::is_there(gpu, class.precision) => {
+                &[Self::Tiled, Self::Cooperative]
+            }
+            false => &[Self::Tiled],
+        }
+    }
+
+    /// What takes its place where it can't take a convolution.
+    fn fallback(self) -> Self {
+        match self {
+            Self::Winograd | Self::Broadcast => Self::Uniform,
+            Self::Uniform | Self::Cooperative => Self::Tiled,
+            Self::Tiled | Self::Baseline => Self::Baseline,
+        }
+    }
+}
+
+/// What of a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The output.
+    Forward,
+    /// The gradient to the input.
+    Input,
+    /// The gradient to the weights.
+    Weight,
+}
+
+/// Convolutions that the tuner takes for the same work: as many channels, the same direction, kernel, stride and
+/// padding, and about as many pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Class {
+    /// Channels that go in: of the gradient to the input, those of the layer's output.
+    pub inputs: usize,
+    /// Channels that come out.
+    pub outputs: usize,
+    /// What is computed.
+    pub direction: Direction,
+    /// Height and width of the kernel.
+    pub kernel: usize,
+    /// Pixels between neighbouring windows.
+    pub stride: usize,
+    /// Pixels added on each side.
+    pub padding: usize,
+    /// How the maps are stored.
+    pub precision: Precision,
+    /// Height and width of the layer's output; classes differ by the power of two of their product.
+    pub size: [usize; 2],
+}
+
+impl Class {
+    /// 3×3 at stride 1 with padding 1, for which the fast variants are made.
+    fn is_plain(&self) -> bool {
+        (self.kernel, self.stride, self.padding) == (3, 1, 1)
+    }
+}
+
+/// Its name in the tuner's cache.
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = match self.direction {
+            Direction::Forward => "forward",
+            Direction::Input => "backward",
+            Direction::Weight => "weight",
+        };
+        let pixels = self.size.iter().product::<usize>().max(1).ilog2();
+        write!(f, "conv2d {}→{} 2^{pixels} {direction}", self.inputs, self.outputs)?;
+        if !self.is_plain() {
+            write!(f, " {}×{}/{} pad {}", self.kernel, self.kernel, self.stride, self.padding)?;
+        }
+        if self.precision == Precision::F16 { write!(f, " f16") } else { Ok(()) }
+    }
+}
+
+impl Convolution<'_> {
+    /// Records it with the variant asked for, or the one that suits the device; `false` when that is
+    /// the baseline.
+    pub fn record(&self, recorder: &mut Recorder, forced: Option<Variant>) -> Result<bool> {
+        let variant = self.choose(recorder.gpu(), forced);
+        if self.kernel() == 1 && variant != Variant::Baseline {
+            let for_gpus = matches!(variant, Variant::Tiled | Variant::Cooperative);
+            pointwise::record(self, recorder, !for_gpus)?;
+            return Ok(true);
+        }
+        match variant {
+            Variant::Baseline => return Ok(false),
+            Variant::Broadcast => broadcast::record(self, recorder)?,
+            Variant::Winograd => winograd::record(self, recorder)?,
+            Variant::Uniform => uniform::record(self, recorder)?,
+            Variant::Cooperative => cooperative::record(self, recorder)?,
+            Variant::Tiled => tiled::record(self, recorder)?,
+        }
+        if !matches!(variant, Variant::Broadcast | Variant::Winograd) {
+            inplace::masked(recorder, self.mask, self.y)?;
+        }
+        Ok(true)
+    }
+
+    fn choose(&self, gpu: &Gpu, forced: Option<Variant>) -> Variant {
+        let suited = || match (gpu.is_cpu(), self.out_channels()) {
+            (true, _) if winograd::pays(gpu, self) => Variant::Winograd,
+            (true, _) if broadcast::pays(gpu, self) => Variant::Broadcast,
+            (true, _) => Variant::Uniform,
+            (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
+            (false, _) => Variant::Tiled,
+        };
+        let tuned = || Variant::from_name(&gpu.choice(&self.class().to_string())?);
+        let mut variant = forced.or_else(tuned).unwrap_or_else(suited);
+        // Every variant takes a matrix product as what it is.
+        while self.kernel() == 3 && !self.fits(gpu, variant) {
+            variant = variant.fallback();
+        }
+        variant
+    }
+
+    fn fits(&self, gpu: &Gpu, variant: Variant) -> bool {
+        match variant {
+            Variant::Winograd => winograd::fits(self),
+            Variant::Broadcast => broadcast::fits(gpu, self),
+            Variant::Uniform => uniform::fits(self),
+            Variant::Cooperative => cooperative::is_there(gpu, self.x.precision()),
+            Variant::Tiled | Variant::Baseline => true,
+        }
+    }
+
+    /// What the tuner knows it by.
+    fn class(&self) -> Class {
+        Class {
+            inputs: self.in_channels(),
+            outputs: self.out_channels(),
+            direction: if self.transposed { Direction::Input } else { Direction::Forward },
+            kernel: self.kernel(),
+            stride: 1,
+            padding: self.kernel() / 2,
+            precision: self.x.precision(),
+            size: self.size(),
+        }
+    }
+}
+
+impl weight::Gradients<'_> {
+    /// The variant for the weights' gradient.
+    pub fn choose(&self, gpu: &Gpu) -> Variant {
+        let class = self.class();
+        let suited = if gpu.is_cpu() { Variant::Broadcast } else { Variant::Tiled };
+        let tuned = || Variant::from_name(&gpu.choice(&class.to_string())?);
+        match self.conv.variant.or_else(tuned).unwrap_or(suited) {
+            Variant::Baseline => Variant::Baseline,
+            Variant::Tiled | Variant::Cooperative => Variant::Tiled,
+            // The other kernels for software drivers are for another sum.
+            Variant::Broadcast | Variant::Uniform | Variant::Winograd => {
+                let fits = gpu.broadcasts() && class.is_plain();
+                if fits { Variant::Broadcast } else { Variant::Tiled }
+            }
+        }
+    }
+
+    fn class(&self) -> Class {
+        let ([inputs, ..], [outputs, h, w]) = (self.extents.input, self.extents.output);
+        Class {
+            inputs,
+            outputs,
+            direction: Direction::Weight,
+            kernel: self.extents.kernel,
+            stride: self.conv.stride,
+            padding: self.conv.padding,
+            precision: self.x.precision(),
+            size: [h, w],
+        }
+    }
+}
