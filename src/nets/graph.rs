@@ -1,11 +1,10 @@
 //! A network on the tape.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Conv, Layer, Network};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, names};
 use crate::gpu::{Frozen, Gpu};
 use crate::ops::conv2d::Class;
 use crate::ops::normalize::Channel;
@@ -24,27 +23,7 @@ pub enum Pool {
     Avg,
 }
 
-impl Pool {
-    /// Both, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Max, Self::Avg];
-
-    /// `max` or `avg`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Max => "max",
-            Self::Avg => "avg",
-        }
-    }
-}
-
-impl FromStr for Pool {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().find(|pool| pool.name() == name);
-        known.ok_or_else(|| Error::Usage(format!("pooling `{name}` is unknown; choose max or avg")))
-    }
-}
+names!(Pool, "pooling", Max = "max", Avg = "avg");
 
 /// How side maps end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,18 +35,7 @@ pub enum Side {
     Linear,
 }
 
-impl Side {
-    /// Both, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Relu, Self::Linear];
-
-    /// `relu` or `linear`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Relu => "relu",
-            Self::Linear => "linear",
-        }
-    }
-}
+names!(Side, "side maps", Relu = "relu", Linear = "linear");
 
 /// How far a network looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

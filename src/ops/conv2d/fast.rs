@@ -67,7 +67,7 @@ impl Pass<'_> {
             (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
             (false, _) => Variant::Tiled,
         };
-        let tuned = || Variant::from_name(&recorder.gpu().choice(&self.class().to_string())?);
+        let tuned = || recorder.gpu().choice(&self.class().to_string())?.parse().ok();
         let mut variant = variant.or_else(tuned).unwrap_or_else(suited);
         if self.kernel() == 1 && variant != Variant::Baseline {
             let for_gpus = matches!(variant, Variant::Tiled | Variant::Cooperative);

@@ -16,13 +16,12 @@ mod tiled;
 mod uniform;
 mod winograd;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 pub use fast::Class;
 
 use super::{Bench, Case, Entry, Site, product};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, names};
 use crate::gpu::{Frozen, Gpu, Recorder, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::{Backward, Gradient, Op, Tape, Var, inplace};
@@ -69,33 +68,12 @@ pub enum Padding {
     Replicate,
 }
 
-impl Padding {
-    /// Every kind, in the order in which messages list them.
-    pub const ALL: [Self; 3] = [Self::Zero, Self::Reflect, Self::Replicate];
+names!(Padding, "padding", Zero = "zero", Reflect = "reflect", Replicate = "replicate");
 
+impl Padding {
     /// What the shaders call it: its place among [`Padding::ALL`].
     pub(crate) fn code(self) -> usize {
         self as usize
-    }
-
-    /// `zero`, `reflect` or `replicate`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Zero => "zero",
-            Self::Reflect => "reflect",
-            Self::Replicate => "replicate",
-        }
-    }
-}
-
-impl FromStr for Padding {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|padding| padding.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("padding `{name}` is unknown; choose one of {names}"))
-        })
     }
 }
 
@@ -116,34 +94,18 @@ pub enum Variant {
     Baseline,
 }
 
+names!(
+    Variant,
+    "variant",
+    Broadcast = "broadcast",
+    Uniform = "uniform",
+    Tiled = "tiled",
+    Cooperative = "cooperative",
+    Winograd = "winograd",
+    Baseline = "baseline"
+);
+
 impl Variant {
-    /// All of them, the baseline last.
-    pub const ALL: [Self; 6] = [
-        Self::Broadcast,
-        Self::Uniform,
-        Self::Tiled,
-        Self::Cooperative,
-        Self::Winograd,
-        Self::Baseline,
-    ];
-
-    /// As benches call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Broadcast => "broadcast",
-            Self::Tiled => "tiled",
-            Self::Cooperative => "cooperative",
-            Self::Winograd => "winograd",
-            Self::Baseline => "baseline",
-        }
-    }
-
-    /// The variant of that name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|variant| variant.name() == name)
-    }
-
     /// Those that may be the fastest on a device. On GPUs the baseline is tried only where it is the default
     /// too: a wide layer would keep a slow one busy until its watchdog bites.
     pub(crate) fn candidates(gpu: &Gpu, class: &Class) -> &'static [Self] {

@@ -9,7 +9,7 @@ mod forward;
 
 use super::reference::{Array, Reference};
 use super::{Bench, Case, Entry, Site, awkward_maps, product};
-use crate::error::Result;
+use crate::error::{Result, names};
 use crate::gpu::shader;
 use crate::gpu::{Gpu, Recorder, Shader, Value};
 use crate::shape::Shape;
@@ -41,18 +41,7 @@ pub enum Variant {
     Uniform,
 }
 
-impl Variant {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Uniform, Self::Tiled];
-
-    /// As benches call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Tiled => "tiled",
-        }
-    }
-}
+names!(Variant, "variant", Uniform = "uniform", Tiled = "tiled");
 
 /// G = F·Fᵀ / N of a feature map F with C channels and N = H·W pixels (Gatys et al. 2016, eq. 3, over
 /// N). C×H×W → C×C.
@@ -165,8 +154,7 @@ impl Reference for Gram {
 }
 
 fn bench(site: &Site<'_>, variant: Option<&str>) -> Option<Case> {
-    let named = |name| Variant::ALL.into_iter().find(|variant| variant.name() == name);
-    site.on_maps(Gram { variant: variant.and_then(named) }, 1)
+    site.on_maps(Gram { variant: variant.and_then(|name| name.parse().ok()) }, 1)
 }
 
 fn cases() -> Vec<Case> {
