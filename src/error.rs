@@ -171,6 +171,49 @@ impl Error {
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Names of an enum's variants: `ALL` in the order in which messages list them, `name`, `Display` and `FromStr`, whose
+/// error says what it names and which names there are.
+macro_rules! names {
+    ($of:ty, $what:literal, $($variant:ident = $name:literal),+) => {
+        impl $of {
+            /// All, in the order in which messages list them.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// As flags and files spell it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $of {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $of {
+            type Err = $crate::error::Error;
+
+            fn from_str(name: &str) -> $crate::error::Result<Self> {
+                let known = Self::ALL.into_iter().find(|known| known.name() == name);
+                known.ok_or_else(|| $crate::error::unknown($what, name, &[$($name),+]))
+            }
+        }
+    };
+}
+pub(crate) use names;
+
+/// That `what` has no such name.
+pub(crate) fn unknown(what: &str, name: &str, names: &[&str]) -> Error {
+    let choice = match names {
+        [a, b] => format!("{a} or {b}"),
+        _ => format!("one of {}", names.join(", ")),
+    };
+    Error::Usage(format!("{what} `{name}` is unknown; choose {choice}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,9 +5,8 @@
 //! convolution weights O×I×K×K, Gram matrices C×C, losses a single number with the empty shape.
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, names};
 
 /// How numbers are stored. Kernels compute with `f32` whatever it is; only cooperative matrices take factors of `f16`, with
 /// sums of `f32`.
@@ -20,41 +19,15 @@ pub enum Precision {
     F16,
 }
 
+names!(Precision, "precision", F32 = "f32", F16 = "f16");
+
 impl Precision {
-    /// Both, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::F32, Self::F16];
-
-    /// `f32` or `f16`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        }
-    }
-
     /// Size of a number.
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
         }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().find(|precision| precision.name() == name);
-        known.ok_or_else(|| {
-            Error::Usage(format!("precision `{name}` is unknown; choose f32 or f16"))
-        })
     }
 }
 

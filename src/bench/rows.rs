@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::names;
 use crate::gpu::Gpu;
 use crate::shape::Precision;
 
@@ -63,19 +64,7 @@ pub enum Direction {
     Weight,
 }
 
-impl Direction {
-    /// All of them, in the order in which they are measured.
-    pub const ALL: [Self; 3] = [Self::Forward, Self::Backward, Self::Weight];
-
-    /// `forward`, `backward` or `weight`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Backward => "backward",
-            Self::Weight => "weight",
-        }
-    }
-}
+names!(Direction, "direction", Forward = "forward", Backward = "backward", Weight = "weight");
 
 /// A layer, a direction, a variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,10 +15,7 @@
 //! These are dimensionless. [`Normalization::Absolute`] has what other programs compute, in the units of the
 //! features.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::error::{Error, Result};
+use crate::error::names;
 
 /// By what styles are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,39 +29,12 @@ pub enum StyleLoss {
     Wasserstein,
 }
 
+names!(StyleLoss, "style loss", Gram = "gram", MeanStd = "mean-std", Wasserstein = "wasserstein");
+
 impl StyleLoss {
-    /// All, in the order in which messages list them.
-    pub const ALL: [Self; 3] = [Self::Gram, Self::MeanStd, Self::Wasserstein];
-
-    /// `gram`, `mean-std` or `wasserstein`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gram => "gram",
-            Self::MeanStd => "mean-std",
-            Self::Wasserstein => "wasserstein",
-        }
-    }
-
     /// Whether it looks at the means, too.
     pub fn needs_mean(self) -> bool {
         self != Self::Gram
-    }
-}
-
-impl fmt::Display for StyleLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for StyleLoss {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|loss| loss.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("style loss `{name}` is unknown; choose one of {names}"))
-        })
     }
 }
 
@@ -80,31 +50,4 @@ pub enum Normalization {
     Absolute,
 }
 
-impl Normalization {
-    /// Both, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Relative, Self::Absolute];
-
-    /// `relative` or `absolute`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Relative => "relative",
-            Self::Absolute => "absolute",
-        }
-    }
-}
-
-impl fmt::Display for Normalization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Normalization {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|way| way.name() == name).ok_or_else(|| {
-            Error::Usage(format!("normalization `{name}` is unknown; choose relative or absolute"))
-        })
-    }
-}
+names!(Normalization, "normalization", Relative = "relative", Absolute = "absolute");

@@ -1,11 +1,8 @@
 //! `total_variation`: how much neighbouring pixels differ.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::reference::{Array, Reference};
 use super::{Bench, Case, Entry, Site, awkward_maps, shares};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, names};
 use crate::gpu::shader;
 use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
@@ -31,19 +28,9 @@ pub enum Variation {
     Nine,
 }
 
+names!(Variation, "total variation", Squares = "squares", Absolute = "absolute", Nine = "nine");
+
 impl Variation {
-    /// All, in the order in which messages list them.
-    pub const ALL: [Self; 3] = [Self::Squares, Self::Absolute, Self::Nine];
-
-    /// `squares`, `absolute` or `nine`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Squares => "squares",
-            Self::Absolute => "absolute",
-            Self::Nine => "nine",
-        }
-    }
-
     /// One of the shader's two kernels that look at the pixels.
     fn kernel(self, backward: bool) -> &'static KernelId {
         const fn kernel(
@@ -63,23 +50,6 @@ impl Variation {
             kernel("backward", &[("NINE", 1.0)]),
         ];
         &(if backward { &BACKWARD } else { &SUMS })[self as usize]
-    }
-}
-
-impl fmt::Display for Variation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Variation {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("total variation `{name}` is unknown; choose one of {names}"))
-        })
     }
 }
 

@@ -1,9 +1,6 @@
 //! Whose colours the result has, and what becomes of a painting before it is written.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::error::{Error, Result};
+use crate::error::names;
 use crate::picture::{Picture, match_colours};
 
 /// What is kept of the content's colours (Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer",
@@ -19,42 +16,21 @@ pub enum Preserve {
     Histogram,
 }
 
+names!(
+    Preserve,
+    "what is kept of the colours,",
+    Luma = "luma",
+    Histogram = "histogram",
+    None = "none"
+);
+
 impl Preserve {
-    /// All, in the order in which messages list them.
-    pub const ALL: [Self; 3] = [Self::Luma, Self::Histogram, Self::None];
-
-    /// `luma`, `histogram` or `none`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Luma => "luma",
-            Self::Histogram => "histogram",
-        }
-    }
-
     /// The style as it is painted from.
     pub fn style(self, style: Picture, content: &Picture) -> Picture {
         match self {
             Preserve::Histogram => match_colours(&style, content),
             Preserve::None | Preserve::Luma => style,
         }
-    }
-}
-
-impl fmt::Display for Preserve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Preserve {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|preserve| preserve.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("`{name}` keeps no colours; choose one of {names}"))
-        })
     }
 }
 

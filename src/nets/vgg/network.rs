@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 use super::preprocess::{Preprocess, PreprocessSource};
-use crate::error::{Error, Result};
+use crate::error::names;
 use crate::ops::Padding;
 
 /// A network of the VGG family, checked: every layer takes what the one before it gives.
@@ -91,27 +90,7 @@ pub enum Pool {
     Avg,
 }
 
-impl Pool {
-    /// Both, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Max, Self::Avg];
-
-    /// `max` or `avg`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Max => "max",
-            Self::Avg => "avg",
-        }
-    }
-}
-
-impl FromStr for Pool {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let known = Self::ALL.into_iter().find(|pool| pool.name() == name);
-        known.ok_or_else(|| Error::Usage(format!("pooling `{name}` is unknown; choose max or avg")))
-    }
-}
+names!(Pool, "pooling", Max = "max", Avg = "avg");
 
 /// How side maps end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,15 +102,4 @@ pub enum Side {
     Linear,
 }
 
-impl Side {
-    /// Both, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Relu, Self::Linear];
-
-    /// `relu` or `linear`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Relu => "relu",
-            Self::Linear => "linear",
-        }
-    }
-}
+names!(Side, "side maps", Relu = "relu", Linear = "linear");

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::convolution::Convolution;
 use super::{broadcast, cooperative, pointwise, tiled, uniform, weight, winograd};
-use crate::error::Result;
+use crate::error::{Result, names};
 use crate::gpu::{Gpu, Recorder};
 use crate::shape::Precision;
 use crate::tape::inplace;
@@ -31,34 +31,18 @@ pub enum Variant {
     Baseline,
 }
 
+names!(
+    Variant,
+    "variant",
+    Broadcast = "broadcast",
+    Uniform = "uniform",
+    Tiled = "tiled",
+    Cooperative = "cooperative",
+    Winograd = "winograd",
+    Baseline = "baseline"
+);
+
 impl Variant {
-    /// All of them, the baseline last.
-    pub const ALL: [Self; 6] = [
-        Self::Broadcast,
-        Self::Uniform,
-        Self::Tiled,
-        Self::Cooperative,
-        Self::Winograd,
-        Self::Baseline,
-    ];
-
-    /// As benches call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Broadcast => "broadcast",
-            Self::Tiled => "tiled",
-            Self::Cooperative => "cooperative",
-            Self::Winograd => "winograd",
-            Self::Baseline => "baseline",
-        }
-    }
-
-    /// The variant of that name.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|variant| variant.name() == name)
-    }
-
     /// Those that compute a direction. The others give way there to one of these.
     pub fn of(direction: Direction) -> &'static [Self] {
         match direction {
@@ -191,7 +175,7 @@ impl Convolution<'_> {
             (false, channels) if channels < LEAST_TILED_CHANNELS => Variant::Baseline,
             (false, _) => Variant::Tiled,
         };
-        let tuned = || Variant::from_name(&gpu.choice(&self.class().to_string())?);
+        let tuned = || gpu.choice(&self.class().to_string())?.parse::<Variant>().ok();
         let mut variant = forced.or_else(tuned).unwrap_or_else(suited);
         // Every variant takes a matrix product as what it is.
         while self.kernel() == 3 && !self.fits(gpu, variant) {
@@ -230,7 +214,7 @@ impl weight::Gradients<'_> {
     pub fn choose(&self, gpu: &Gpu) -> Variant {
         let class = self.class();
         let suited = if gpu.is_cpu() { Variant::Broadcast } else { Variant::Tiled };
-        let tuned = || Variant::from_name(&gpu.choice(&class.to_string())?);
+        let tuned = || gpu.choice(&class.to_string())?.parse::<Variant>().ok();
         match self.conv.variant.or_else(tuned).unwrap_or(suited) {
             Variant::Baseline => Variant::Baseline,
             Variant::Tiled | Variant::Cooperative => Variant::Tiled,

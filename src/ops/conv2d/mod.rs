@@ -20,13 +20,11 @@ mod uniform;
 mod weight;
 mod winograd;
 
-use std::str::FromStr;
-
 pub use choose::{Class, Direction, Variant};
 use convolution::Convolution;
 
 use super::{Bench, Case, Entry, Site, product};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, names};
 use crate::gpu::{Frozen, Recorder, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::{Backward, Gradient, Op, Saved, Tape, Var, inplace};
@@ -77,33 +75,12 @@ pub enum Padding {
     Replicate,
 }
 
-impl Padding {
-    /// Every kind, in the order in which messages list them.
-    pub const ALL: [Self; 3] = [Self::Zero, Self::Reflect, Self::Replicate];
+names!(Padding, "padding", Zero = "zero", Reflect = "reflect", Replicate = "replicate");
 
+impl Padding {
     /// What the shaders call it: its place among [`Padding::ALL`].
     pub(crate) fn code(self) -> usize {
         self as usize
-    }
-
-    /// `zero`, `reflect` or `replicate`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Zero => "zero",
-            Self::Reflect => "reflect",
-            Self::Replicate => "replicate",
-        }
-    }
-}
-
-impl FromStr for Padding {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|padding| padding.name() == name).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            Error::Usage(format!("padding `{name}` is unknown; choose one of {names}"))
-        })
     }
 }
 

@@ -178,7 +178,7 @@ impl Reference for Conv2d {
 /// A network's own layer, without its bias and its ReLU.
 pub(super) fn bench(site: &Site<'_>, variant: Option<&str>) -> Option<Case> {
     let [o, c, k, _] = site.shape;
-    let variant = variant.and_then(Variant::from_name);
+    let variant = variant.and_then(|name| name.parse().ok());
     let conv = Conv2d { padding: k / 2, variant, ..Conv2d::default() };
     let case = case(conv, [c, site.size[0], site.size[1]], o, k, "");
     Some(case.with(1, site.weight.to_vec()).with(2, vec![0.0; o]))

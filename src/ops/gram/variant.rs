@@ -1,6 +1,6 @@
 //! What both passes share: the shader, the ways to compute them, and their sizes.
 
-use crate::error::Result;
+use crate::error::{Result, names};
 use crate::gpu::{Shader, shader};
 use crate::shape::Shape;
 
@@ -15,18 +15,7 @@ pub enum Variant {
     Uniform,
 }
 
-impl Variant {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Uniform, Self::Tiled];
-
-    /// As benches call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Uniform => "uniform",
-            Self::Tiled => "tiled",
-        }
-    }
-}
+names!(Variant, "variant", Uniform = "uniform", Tiled = "tiled");
 
 /// Channels and pixels of a map.
 pub(super) fn extents(shape: &Shape) -> Result<[usize; 2]> {
