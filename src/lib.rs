@@ -31,6 +31,8 @@
 //! ```
 //!
 //! The library takes bytes, waits for the GPU only in `async` functions, never prints and never exits.
+//! The feature `cli`, on by default, is the program's alone: with `default-features = false` the library comes without
+//! the program's crates.
 //! `docs/ARCHITECTURE.md` has a paragraph for every module.
 #![warn(missing_docs)]
 pub mod bench;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::gpu::{Gpu, Pass, Plan};
 use crate::loss::regions::Guides;
 use crate::loss::targets::{LossSettings, Targets, taps};
@@ -130,7 +130,7 @@ fn longest((width, height): (u32, u32)) -> usize {
 /// The plan for the whole picture on the GPU; `None` where the adapter can't bind its largest map.
 fn whole(gpu: &Gpu, scene: &Scene<'_>) -> Result<Option<MemoryPlan>> {
     let Scene { graph, settings, size, .. } = scene;
-    if graph.check_fits(gpu, *size, "--size").is_err() {
+    if graph.check_fits(gpu, *size).is_err() {
         return Ok(None);
     }
     let (width, height) = (size.0 as usize, size.1 as usize);
@@ -153,11 +153,11 @@ fn whole(gpu: &Gpu, scene: &Scene<'_>) -> Result<Option<MemoryPlan>> {
 }
 
 /// The plan with the largest tiles that fit.
-fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Result<MemoryPlan> {
+fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, side: Option<usize>) -> Result<MemoryPlan> {
     let Scene { graph, settings, size, .. } = scene;
     let reach = graph.reach(&settings.counted_taps());
     let least = Grid::least(reach);
-    let sides: Vec<usize> = match tile {
+    let sides: Vec<usize> = match side {
         Some(side) => vec![side],
         None => sides(gpu, graph, longest(*size), least).collect(),
     };
@@ -186,15 +186,16 @@ fn tiles(gpu: &Gpu, scene: &Scene<'_>, budget: u64, tile: Option<usize>) -> Resu
         });
     }
     let (need, allowed) = (smallest.div_ceil(1_000_000), budget / 1_000_000);
-    Err(Error::Memory(match tile {
+    let (memory, tile) = (Knob::Memory, Knob::Tile);
+    Err(Error::Memory(match side {
         Some(side) if need > 0 => format!(
-            "tiles of {side} px need {need} MB, and --memory allows {allowed} MB: take a smaller --tile, or leave it out"
+            "tiles of {side} px need {need} MB, and {memory} allows {allowed} MB: take a smaller {tile}, or leave it out"
         ),
         Some(side) => format!(
-            "tiles of {side} px have maps that the adapter can't bind: take a smaller --tile"
+            "tiles of {side} px have maps that the adapter can't bind: take a smaller {tile}"
         ),
         None => format!(
-            "not even tiles of {least} px fit: they need {need} MB, and --memory allows {allowed} MB"
+            "not even tiles of {least} px fit: they need {need} MB, and {memory} allows {allowed} MB"
         ),
     }))
 }
@@ -305,9 +306,12 @@ fn only_whole(gpu: &Gpu, scene: &Scene<'_>, budget: u64) -> Result<Error> {
         None => "more than the adapter can bind".into(),
     };
     Ok(Error::Memory(format!(
-        "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and --memory allows {} MB: \
-         take --optimizer auto or adam, which work in tiles, or a smaller --size",
-        budget / 1_000_000
+        "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and {} allows {} MB: \
+         take {} auto or adam, which work in tiles, or a smaller {}",
+        Knob::Memory,
+        budget / 1_000_000,
+        Knob::Optimizer,
+        Knob::Size
     )))
 }
 

@@ -5,6 +5,8 @@
 #![cfg(unix)]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -53,13 +55,7 @@ impl Studio {
 
     /// `impasto stylize …`, on the device that the other tests run on, with the tuner and its memory.
     fn tuned(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
-        for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")]
-        {
-            if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
-                command.arg(flag).arg(value);
-            }
-        }
+        let mut command = program::impasto();
         command.current_dir(self.0.path()).arg("stylize").args(args.split(' '));
         command
     }
@@ -273,7 +269,7 @@ fn damaged_checkpoints_and_changed_inputs_are_refused() {
     studio.fails(
         "--resume kept -o out.png",
         1,
-        &["style.png", "kept", "SHA-256", "put that one back"],
+        &["style.png", "kept", "SHA-256", "put the old file back"],
     );
     studio.remove("style.png");
     studio.fails("--resume kept -o out.png", 1, &["style.png", "kept", "put it back"]);

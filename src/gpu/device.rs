@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapters::{self, AdapterReport, Choice};
 use super::kernel::{Kernel, KernelId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::shape::Precision;
 
 /// An opened GPU. Cloning shares it.
@@ -136,7 +136,7 @@ impl Gpu {
 
     /// A software driver: memory is system memory, and a dispatch costs processor time.
     pub fn is_cpu(&self) -> bool {
-        self.0.report.kind == "cpu"
+        self.0.report.software
     }
 
     /// A software driver whose subgroups are workgroups of 8: lanes can hand numbers to each other, which
@@ -211,7 +211,8 @@ impl Gpu {
         match first {
             None => Ok(()),
             Some(Fault::OutOfMemory(what)) => Err(Error::Memory(format!(
-                "the GPU is out of memory ({what}); a smaller --size needs less"
+                "the GPU is out of memory ({what}); a smaller {} needs less",
+                Knob::Size
             ))),
             Some(Fault::Lost(what)) => Err(Error::DeviceLost(what)),
             Some(Fault::Other(what)) => Err(Error::Gpu(what)),
@@ -256,7 +257,9 @@ impl Gpu {
         {
             let _ = submission;
             let (send, done) = futures_channel::oneshot::channel();
-            self.0.queue.on_submitted_work_done(move || drop(send.send(())));
+            self.0.queue.on_submitted_work_done(move || {
+                let _ = send.send(());
+            });
             let _ = done.await;
         }
         self.check()

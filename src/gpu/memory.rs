@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::{Gpu, Submission};
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 
 /// A buffer of the device's memory, counted while it lives.
 pub struct Memory {
@@ -35,20 +35,22 @@ impl Gpu {
         let most = self.report().max_binding_bytes;
         if size > most {
             return Err(Error::Memory(format!(
-                "{label} needs a buffer of {} MB, and {} binds at most {} MB at once: choose a smaller --size",
+                "{label} needs a buffer of {} MB, and {} binds at most {} MB at once: choose a smaller {}",
                 size.div_ceil(1_000_000),
                 self.report().name,
-                most / 1_000_000
+                most / 1_000_000,
+                Knob::Size
             )));
         }
         let (taken, limit) = (self.allocated_bytes(), self.meter().limit.load(Ordering::Relaxed));
         if taken.saturating_add(size) > limit {
             let mb = |bytes: u64| bytes.div_ceil(1_000_000);
             return Err(Error::Memory(format!(
-                "{label} of {} MB does not fit: {} MB are taken of the {} MB that --memory allows",
+                "{label} of {} MB does not fit: {} MB are taken of the {} MB that {} allows",
                 mb(size),
                 mb(taken),
-                mb(limit)
+                mb(limit),
+                Knob::Memory
             )));
         }
         let usage = wgpu::BufferUsages::STORAGE

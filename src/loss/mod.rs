@@ -6,6 +6,7 @@ pub mod regions;
 pub mod style;
 pub mod targets;
 
+pub use crate::ops::Variation;
 pub use regions::{Mask, Regions};
 pub use style::{Normalization, StyleLoss};
 pub use targets::{LayerWeight, LossSettings, Styles, Targets};

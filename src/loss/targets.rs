@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu, Tensor, Value};
 use crate::loss::detail;
 use crate::loss::regions::{Guides, Regions};
@@ -129,6 +129,12 @@ impl LossSettings {
     /// Whether the content's own style is part of the target.
     pub(crate) fn keeps_own_style(&self) -> bool {
         self.strength < 1.0
+    }
+
+    /// The style layers that count.
+    pub fn style_taps(&self) -> Vec<&str> {
+        let layers = self.style_layers.iter().filter(|l| l.weight > 0.0);
+        layers.map(|l| l.layer.as_str()).collect()
     }
 
     /// Every layer that is read.
@@ -331,6 +337,14 @@ impl Targets {
     }
 }
 
+/// Why a loss that depends on nothing moves no picture.
+pub(crate) fn nothing_to_move() -> Error {
+    let [content, style, tv] = [Knob::ContentWeight, Knob::StyleWeight, Knob::TvWeight];
+    Error::Usage(format!(
+        "nothing would move the picture: one of {content}, {style} and {tv} must be above 0, and a layer's weight too"
+    ))
+}
+
 /// What is seen of a picture's style, by layer and region.
 pub(crate) type Seen = BTreeMap<(String, usize), Statistics>;
 
@@ -428,7 +442,10 @@ pub(crate) async fn blend(
     let weights: Vec<f32> = styles.pictures.iter().map(|(_, weight)| *weight).collect();
     let sum: f32 = weights.iter().sum();
     if !(sum.is_finite() && sum > 0.0) {
-        return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
+        return Err(Error::Usage(format!(
+            "{}: at least one style needs a weight above 0",
+            Knob::Style
+        )));
     }
     let mut terms = Vec::new();
     for (region, painters) in styles.regions.styles(weights.len())?.iter().enumerate() {

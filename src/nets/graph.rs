@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Conv, Layer, Network};
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu};
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
@@ -157,11 +157,11 @@ impl Graph {
     }
 
     /// That every map of a picture of `width`×`height` px is one that the device can bind; to be
-    /// asked before any work. `flag` is where the size came from.
+    /// asked before any work.
     ///
     /// # Errors
     /// [`Error::Memory`] with the largest size of this shape that works.
-    pub fn check_fits(&self, gpu: &Gpu, (width, height): (u32, u32), flag: &str) -> Result<()> {
+    pub fn check_fits(&self, gpu: &Gpu, (width, height): (u32, u32)) -> Result<()> {
         let most = gpu.report().max_binding_bytes as f64;
         let (bytes, layer) = self.largest_map((width, height));
         if bytes <= most {
@@ -174,10 +174,11 @@ impl Graph {
         }
         Err(Error::Memory(format!(
             "a picture of {width}×{height} px needs a buffer of {:.0} MB at {layer}, and {} binds at \
-             most {:.0} MB at once: take {flag} {largest} or less",
+             most {:.0} MB at once: take {} {largest} or less",
             bytes / 1e6,
             gpu.report().name,
             most / 1e6,
+            Knob::Size,
         )))
     }
 

@@ -10,8 +10,8 @@
 //! A list of tensors is one long vector, of which each tensor holds a part: kernels over elements run for every part,
 //! and inner products are sums over all of them. That takes 2 + 2 · history dispatches a tensor.
 
-use super::Step;
 use super::state::name_of;
+use super::step::Step;
 use crate::error::Result;
 use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Tensor, Value};
 use crate::gpu::{shader, shares};

@@ -2,20 +2,18 @@
 
 use crate::loss::regions::Regions;
 use crate::loss::targets::LossSettings;
+use crate::paint::Layout;
 use crate::paint::course::{Course, Frame};
+use crate::paint::descent::Descent;
 use crate::paint::ring::LossRow;
 use crate::paint::start::{Carried, Start};
 use crate::paint::tiles::Tiles;
 use crate::paint::whole::Whole;
-use crate::paint::{Descent, Layout};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Timing};
 use crate::nets::Graph;
 use crate::picture::Picture;
-
-pub(crate) const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
-     --tv-weight must be above 0, and a layer's weight too";
 
 /// All that a picture is made from. Pictures come in the sizes they are used at and in the content's colour space
 /// ([`Picture::into_space_of`]), which is the result's.
@@ -95,7 +93,7 @@ impl Painter {
         };
         let (place, target_seconds) = match job.layout.tiles {
             None => {
-                graph.check_fits(gpu, job.content.size(), "--size")?;
+                graph.check_fits(gpu, job.content.size())?;
                 let (whole, seconds) = Whole::new(gpu, graph, job, carried).await?;
                 (Place::Gpu(Box::new(whole)), seconds)
             }

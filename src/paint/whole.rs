@@ -1,16 +1,16 @@
 //! A painter whose picture lies on the GPU: a program recorded once, replayed until the picture is done.
 
-use crate::loss::targets::{Styles, Targets};
-use crate::paint::Descent;
+use crate::loss::targets::{Styles, Targets, nothing_to_move};
 use crate::paint::course::{Course, Frame, Watch};
+use crate::paint::descent::Descent;
 use crate::paint::handover;
-use crate::paint::painter::{Event, Job, NOTHING_TO_DO, Verdict};
+use crate::paint::painter::{Event, Job, Verdict};
 use crate::paint::ring::Ring;
 use crate::paint::start::Carried;
 use crate::tape::loss_scale;
 use web_time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, Program, Submission, Timing};
 use crate::nets::Graph;
 use crate::optim::{Method, Optimizer, Variable};
@@ -63,7 +63,7 @@ impl Whole {
         let losses = targets.record(&mut tape, graph, &job.loss, x)?;
         ring.record(&mut tape, &losses, optimizer.clock())?;
         let gradient = loss_scale::gradient(&mut tape, losses.total, x, graph.precision())?;
-        let gradient = gradient.ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
+        let gradient = gradient.ok_or_else(nothing_to_move)?;
         let gradient = tape.value(gradient).clone();
         let loss = tape.value(losses.total).clone();
         optimizer.record(tape.recorder(), &[gradient], &loss)?;

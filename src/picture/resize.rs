@@ -10,7 +10,7 @@ use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Picture;
-use super::light::{to_code, to_linear};
+use super::light::{to_code, to_linear, unit};
 
 /// Below half an 8-bit step of alpha a pixel is invisible, and dividing by it only amplifies noise.
 const INVISIBLE: f32 = 0.5 / 255.0;
@@ -78,11 +78,6 @@ pub fn fitted_size((width, height): (u32, u32), long_side: u32) -> (u32, u32) {
         u32::try_from(rounded).unwrap_or(long_side).max(1)
     };
     (side(width), side(height))
-}
-
-/// Clamps to 0..=1; NaN becomes 0.
-pub(super) fn unit(sample: f32) -> f32 {
-    if sample.is_nan() { 0.0 } else { sample.clamp(0.0, 1.0) }
 }
 
 /// An H×W plane at another size, interpolated linearly, so that nothing leaves the range of its numbers.

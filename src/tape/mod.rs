@@ -30,7 +30,7 @@ use crate::gpu::{Frozen, Gpu, Pass, Plan, Program, Recorder, Tensor, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::inplace::{cleared, scaled};
 
-pub use op::{Backward, Gradient, Op};
+pub use op::{Backward, Gradient, Op, Saved};
 
 /// A value on the tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl Node {
 struct Source {
     op: Box<dyn Op>,
     inputs: Vec<Var>,
+    saved: Saved,
     scope: String,
 }
 
@@ -132,10 +133,10 @@ impl Tape {
             return Err(wrong(format!("takes {wanted}, not {precisions:?}")));
         }
         let y = self.recorder.temporary_in(op.precision(&precisions), shape);
-        op.forward(&mut self.recorder, &x, &y)?;
+        let saved = op.forward(&mut self.recorder, &x, &y)?;
         let needs_gradient = inputs.iter().any(|v| self.nodes[v.0].needs_gradient);
         let scope = self.recorder.scope.clone();
-        let source = Source { op, inputs: inputs.to_vec(), scope };
+        let source = Source { op, inputs: inputs.to_vec(), saved, scope };
         Ok(self.push(y, needs_gradient, Some(source)))
     }
 
@@ -315,7 +316,8 @@ impl Tape {
                     Gradient { value: value.clone(), accumulate, mask }
                 }));
             }
-            let pass = Backward { x: &x, y: &node.value, dy: &dy, dx: &dx };
+            let saved = &source.saved;
+            let pass = Backward { x: &x, y: &node.value, saved, dy: &dy, dx: &dx };
             source.op.backward(&mut self.recorder, &pass)?;
         }
         Ok(Gradients(gradients))

@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Frozen, Gpu, Pass, Plan, Program, Tensor, Value};
 use crate::loss::detail;
 use crate::loss::regions::Guides;
 use crate::loss::style::{Moments, Normalization, Statistics, StyleLoss};
 use crate::loss::targets::{
-    ByLayer, LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend, taps,
+    ByLayer, LayerWeight, LossSettings, Seen, StyleTerm, Styles, Targets, blend, nothing_to_move,
+    taps,
 };
 use crate::nets::Graph;
 use crate::ops::{self, guide, statistics};
@@ -368,7 +369,7 @@ impl Tiled {
         let part = Part::record(&mut tape, graph, scene, seen, &targets.scales, own)?;
         let gradient = part
             .follow(&mut tape, whole, self.weights, (&vars, own))?
-            .ok_or(Error::Usage(crate::paint::painter::NOTHING_TO_DO.into()))?;
+            .ok_or_else(nothing_to_move)?;
         let gradient = tape.keep(gradient)?;
         Ok(TileProgram { program: tape.finish()?, inputs, content, gradient })
     }
