@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::{Error, Knob, Result};
-use crate::gpu::{Gpu, Pass, Plan};
+use crate::gpu::{Gpu, Phase, Plan};
 use crate::loss::regions::Guides;
 use crate::loss::targets::{LossSettings, Targets, taps};
 use crate::nets::Graph;
@@ -214,7 +214,7 @@ fn plan_tile(gpu: &Gpu, scene: &Scene<'_>, grid: &Grid) -> Result<Plan> {
     for layer in LossSettings::counted(&settings.content_layers) {
         scales.push((layer, tape.recorder().placeholder(Shape::scalar())));
     }
-    let (own, guides) = (Pass::Second, Guides::all());
+    let (own, guides) = (Phase::Last, Guides::all());
     let [of_content, of_style, of_variation] = settings.weights();
     let weights = [of_content, of_style, of_variation, settings.detail_weight];
     let part =
@@ -270,7 +270,7 @@ fn style_tile(gpu: &Gpu, scene: &Scene<'_>, budget: u64, kept: u64) -> Result<(u
                     for (_, moment) in seen.parts() {
                         let sum = tape.shape(moment).clone();
                         let sum = tape.recorder().placeholder(sum);
-                        add_to(tape, Pass::Both, (moment, 1.0), &sum)?;
+                        add_to(tape, Phase::Every, (moment, 1.0), &sum)?;
                     }
                 }
                 Ok(())

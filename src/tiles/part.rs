@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Pass, Tensor, Value};
+use crate::gpu::{Gpu, Phase, Tensor, Value};
 use crate::loss::detail;
 use crate::loss::regions::{Guide, Guides};
 use crate::loss::style::{self, Order, Statistics, StyleLoss};
@@ -248,17 +248,17 @@ impl Part {
         (grid, settings, guides): (&Grid, &LossSettings, &Guides),
         (vars, content_pixels): (&Vars, Var),
         scales: &[(LayerWeight, Value)],
-        own: Pass,
+        own: Phase,
     ) -> Result<Part> {
         // Recomputed rather than kept: a whole picture's features are many times its size.
-        tape.recorder().pass = own;
+        tape.recorder().phase = own;
         let mut targets = BTreeMap::new();
         let taps: Vec<&str> = scales.iter().map(|(layer, _)| layer.layer.as_str()).collect();
         graph.record(tape, content_pixels, &taps, &mut |_, tap, features| {
             targets.insert(tap.to_string(), features);
             Ok(())
         })?;
-        tape.recorder().pass = Pass::Both;
+        tape.recorder().phase = Phase::Every;
         let style_layers = LossSettings::counted(&settings.style_layers);
         let (mut moments, mut terms) = (BTreeMap::new(), Vec::new());
         let taps: Vec<&str> =
@@ -266,7 +266,7 @@ impl Part {
         graph.record(tape, vars.picture, &taps, &mut |tape, tap, features| {
             let free = tape.detached(features);
             let seen = if settings.content_weight > 0.0 { features } else { free };
-            tape.recorder().pass = own;
+            tape.recorder().phase = own;
             for (layer, scale) in scales.iter().filter(|(layer, _)| layer.layer == tap) {
                 tape.scope(format!("content {tap}"));
                 let (guide, scale) = (vars.guide(tap), tape.given(scale));
@@ -275,7 +275,7 @@ impl Part {
                 let term = ops::guided_error(tape, [seen, targets[tap]], scale, factor, guide)?;
                 terms.push((layer.weight, term));
             }
-            tape.recorder().pass = Pass::First;
+            tape.recorder().phase = Phase::First;
             let seen = if settings.style_weight > 0.0 { features } else { free };
             if style_layers.iter().any(|l| l.layer == tap) {
                 for (region, seen) in moments_of_part(tape, settings.style_loss, vars, (tap, seen))?
@@ -286,10 +286,10 @@ impl Part {
                     }
                 }
             }
-            tape.recorder().pass = Pass::Both;
+            tape.recorder().phase = Phase::Every;
             Ok(())
         })?;
-        tape.recorder().pass = own;
+        tape.recorder().phase = own;
         tape.scope("loss");
         let content = weighted_mean(tape, terms)?;
         let seen =
@@ -325,7 +325,7 @@ impl Part {
         tape: &mut Tape,
         whole: &Whole,
         [content, style, variation, detail]: [f32; 4],
-        (vars, own): (&Vars, Pass),
+        (vars, own): (&Vars, Phase),
     ) -> Result<Option<Var>> {
         let seed = tape.given(&whole.scale.seed);
         let mut results = vec![(self.content, seed, content), (self.variation, seed, variation)];
@@ -337,12 +337,12 @@ impl Part {
         }
         for (key, (moment, factor)) in &self.moments {
             let (sum, gradient) = &whole.moments[key];
-            add_to(tape, Pass::First, (*moment, *factor), sum)?;
+            add_to(tape, Phase::First, (*moment, *factor), sum)?;
             if let Some(gradient) = gradient {
                 results.push((*moment, tape.given(gradient), style * factor));
             }
         }
-        tape.recorder().pass = Pass::Second;
+        tape.recorder().phase = Phase::Last;
         let gradients = tape.backward_from_all(&results)?;
         let Some(gradient) = tape.gradient(&gradients, vars.picture) else { return Ok(None) };
         let value = tape.value(gradient).clone();
@@ -354,11 +354,11 @@ impl Part {
 /// Records `to` += factor · share.
 pub(crate) fn add_to(
     tape: &mut Tape,
-    pass: Pass,
+    phase: Phase,
     (share, factor): (Var, f32),
     to: &Value,
 ) -> Result<()> {
-    tape.recorder().pass = pass;
+    tape.recorder().phase = phase;
     let share = tape.value(share).clone();
     scaled(tape.recorder(), &share, factor, to, true)
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::gpu::{Frozen, Gpu, Pass, Plan, Program, Tensor, Value};
+use crate::gpu::{Frozen, Gpu, Phase, Plan, Program, Tensor, Value};
 use crate::loss::detail;
 use crate::loss::regions::Guides;
 use crate::loss::style::{Moments, Normalization, Statistics, StyleLoss};
@@ -187,7 +187,7 @@ async fn style_moments(
             let factor = share_factor(graph, &grid, (tap, region), guides)?;
             let sum = Moments::zeros(gpu, graph.at(tap)?.0, loss)?;
             for ((_, part), to) in moments.parts().zip(sum.parts()) {
-                add_to(tape, Pass::Both, (part, factor), &to.into())?;
+                add_to(tape, Phase::Every, (part, factor), &to.into())?;
             }
             sums[region].insert(tap.to_string(), sum);
         }
@@ -340,7 +340,7 @@ impl Tiled {
             detail: value(&tiled.detail),
             scale: head.scale,
         };
-        let (count, own) = if keep { (tiled.grid.count(), Pass::Both) } else { (1, Pass::Second) };
+        let (count, own) = if keep { (tiled.grid.count(), Phase::Every) } else { (1, Phase::Last) };
         for _ in 0..count {
             let program = tiled.record(graph, settings, &targets, &whole, own)?;
             tiled.programs.push(program);
@@ -355,7 +355,7 @@ impl Tiled {
         settings: &LossSettings,
         targets: &TiledTargets,
         whole: &Whole,
-        own: Pass,
+        own: Phase,
     ) -> Result<TileProgram> {
         let (gpu, grid) = (&self.gpu, &self.grid);
         let (content, style) = settings.counted_layers();
@@ -399,7 +399,7 @@ impl Tiled {
             if self.keep && !self.loaded {
                 gpu.write(content, &cut(grid, tile, &self.pixels))?;
             }
-            gpu.finished(program.submit_pass(Pass::First)).await?;
+            gpu.finished(program.submit_phase(Phase::First)).await?;
             if !watch(at + 1) {
                 return Ok(None);
             }
@@ -414,7 +414,7 @@ impl Tiled {
                 inputs.load(gpu, grid, tile, picture)?;
                 inputs.guide(gpu, grid, tile, &self.guides)?;
                 gpu.write(content, &cut(grid, tile, &self.pixels))?;
-                program.submit_pass(Pass::Second)
+                program.submit_phase(Phase::Last)
             };
             gpu.finished(submitted).await?;
             paste(grid, tile, &gpu.read(part).await?, gradient);
