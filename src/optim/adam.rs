@@ -1,8 +1,7 @@
 //! Adam on the GPU (Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1), with the result
 //! clamped where there are bounds.
 
-use super::state::State;
-use super::state::name_of;
+use super::state::{State, name_of};
 use super::step::Step;
 use crate::error::{Error, Result};
 use crate::gpu::shader;

@@ -10,11 +10,13 @@ pub mod adam;
 pub mod average;
 pub mod lbfgs;
 mod optimizer;
+mod settings;
 pub mod state;
 mod step;
 
 pub use adam::{Adam, Betas};
 pub use average::Average;
 pub use lbfgs::Lbfgs;
-pub use optimizer::{Method, Optimizer, OptimizerSettings, Variable};
+pub use optimizer::{Optimizer, Variable};
+pub use settings::{Method, OptimizerSettings};
 pub use state::State;

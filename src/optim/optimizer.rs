@@ -1,65 +1,16 @@
-//! An optimiser at work on a list of tensors, whichever method it uses.
+//! An optimiser at work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::adam::{Adam, Betas};
+use super::adam::Adam;
 use super::average::Average;
 use super::lbfgs::Lbfgs;
+use super::settings::{Method, OptimizerSettings};
 use super::state::{State, name_of};
 use super::step::Step;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recorder, Tensor, Value};
 use crate::shape::Shape;
-
-/// How numbers are moved.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OptimizerSettings {
-    /// The optimiser.
-    pub method: Method,
-    /// About how far a number moves in a step: Adam's step size, and the root mean square of L-BFGS's first trial.
-    /// [`Optimizer::rate`] begins with it.
-    pub rate: f32,
-    /// Where numbers may go, from least to most: a picture's lie in 0..1, weights anywhere.
-    pub bounds: Option<(f32, f32)>,
-    /// Whether the result is the average of the iterates.
-    pub average: bool,
-}
-
-/// An optimiser.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Method {
-    /// See [`Adam`].
-    Adam(Betas),
-    /// See [`Lbfgs`].
-    Lbfgs {
-        /// Pairs of vectors that it remembers, at least 1.
-        history: usize,
-    },
-}
-
-impl Method {
-    /// Adam for pictures.
-    pub const ADAM: Method = Method::Adam(Betas::PICTURE);
-}
-
-impl OptimizerSettings {
-    /// Adam for weights, with that step size: no bounds.
-    pub fn adam(rate: f32) -> Self {
-        let method = Method::Adam(Betas::WEIGHTS);
-        OptimizerSettings { method, rate, bounds: None, average: false }
-    }
-
-    /// Bytes on the GPU for tensors of those shapes, beside what a step's [`Plan`](crate::gpu::Plan) counts.
-    pub fn bytes(&self, shapes: &[Shape]) -> u64 {
-        const RATE: u64 = 4;
-        let average = if self.average { Average::bytes(shapes) } else { 0 };
-        RATE + average
-            + match self.method {
-                Method::Adam(_) => Adam::bytes(shapes),
-                Method::Lbfgs { history } => Lbfgs::bytes(shapes, history),
-            }
-    }
-}
 
 /// A tensor to be moved.
 #[derive(Clone, Copy)]
@@ -141,8 +92,8 @@ impl Optimizer {
             known.iter().all(|(name, tensor)| state.has(name, tensor.shape().elements()))
         };
         if let Some(state) = state.filter(fits) {
-            let own = self.tensors().into_iter();
-            return own.map(|(name, tensor)| gpu.write(tensor, state.tensor(&name)?)).collect();
+            let mut own = self.tensors().into_iter();
+            return own.try_for_each(|(name, tensor)| gpu.write(tensor, state.tensor(&name)?));
         }
         let starts = || variables.iter().map(|variable| variable.start);
         match (&self.running, state) {

@@ -2,7 +2,7 @@
 
 use crate::gpu::{Recorder, Tensor, Value};
 
-/// What a method needs to record a step.
+/// A step of all variables.
 pub(super) struct Step<'a> {
     pub recorder: &'a mut Recorder,
     pub tensors: &'a [Tensor],

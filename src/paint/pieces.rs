@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program, Tensor};
 use crate::optim::{Adam, Average, Optimizer, State, Variable};
-use crate::paint::Descent;
+use crate::paint::descent::Descent;
 use crate::shape::Shape;
 use crate::tape::Tape;
 
