@@ -1,12 +1,12 @@
 # `make demo` and `make test` are all that a fresh machine needs besides Rust, make and a C linker:
-# both install a software Vulkan driver where no driver is found.
+# both install Mesa's software Vulkan driver where no driver is found, or software OpenGL alone.
 
 RELEASE = target/release/impasto
 DEBUG = target/debug/impasto
 # Debian's Chromium brings SwiftShader, a third driver for the operations' tests.
 SWIFTSHADER = /usr/lib/chromium/vk_swiftshader_icd.json
 
-.PHONY: demo test test-drivers pictures
+.PHONY: demo test test-drivers guide-pictures
 
 demo:
 	cargo build --release --locked
@@ -28,3 +28,8 @@ test-drivers:
 	  VK_DRIVER_FILES=$(SWIFTSHADER) VK_ICD_FILENAMES=$(SWIFTSHADER) \
 	    cargo test --locked --test ops --test tape; \
 	else echo "skipped SwiftShader: $(SWIFTSHADER) is not there (Debian: apt-get install chromium)"; fi
+
+# The pictures of docs/GUIDE.md, painted anew.
+guide-pictures:
+	cargo build --release --locked
+	sh docs/guide/make.sh

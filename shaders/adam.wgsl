@@ -1,15 +1,14 @@
-// One step of Adam on x, clamped (Kingma & Ba 2015, algorithm 1, with both moments bias-corrected):
+// One step of Adam on x, clamped (Kingma & Ba 2015, algorithm 1, with both moments bias-corrected), lr = rate[0]:
 //   m = β₁ m + (1 − β₁) g        v = β₂ v + (1 − β₂) g²
 //   x = clamp(x − lr · (m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε), low, high)
 //
-// x, g, m, v: count numbers. clock: t, β₁ᵗ, β₂ᵗ. Powers are kept as running products because pow() is
-// too coarse where 1 − βᵗ is small.
+// x, g, m, v: count numbers. clock: t, β₁ᵗ, β₂ᵗ, for all x that move together. Powers are kept as running products
+// because pow() is too coarse where 1 − βᵗ is small.
 // tick: one invocation, moves the clock on; runs before update.
 // update: one invocation an element; 256 a workgroup; writes x, m, v =.
 
 struct Params {
     count: u32,
-    lr: f32,
     beta1: f32,
     beta2: f32,
     epsilon: f32,
@@ -22,7 +21,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> gradient: array<f32>;
 @group(0) @binding(3) var<storage, read_write> m: array<f32>;
 @group(0) @binding(4) var<storage, read_write> v: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(5) var<storage, read> rate: array<f32>;
+@group(0) @binding(6) var<uniform> params: Params;
 
 @compute @workgroup_size(1)
 fn tick() {
@@ -49,6 +49,6 @@ fn update(
     m[i] = mean;
     v[i] = square;
     let corrected = sqrt(square / (1.0 - clock[2])) + params.epsilon;
-    let moved = x[i] - params.lr * (mean / (1.0 - clock[1])) / corrected;
+    let moved = x[i] - rate[0] * (mean / (1.0 - clock[1])) / corrected;
     x[i] = clamp(moved, params.low, params.high);
 }

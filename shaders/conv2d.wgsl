@@ -8,6 +8,7 @@
 //   params.outside only the part that reached the pixel through the padding, for variants that
 //   compute the rest themselves.
 // backward_weight: one invocation a weight; backward_bias: one workgroup a channel; both = or +=.
+// `group.z` is always 0: in the end of a loop it keeps lavapipe from compiling the kernel again at every dispatch.
 
 const REFLECT = 1u;
 const REPLICATE = 2u;
@@ -42,13 +43,8 @@ fn shown(at: i32, extent: u32) -> i32 {
     if at >= 0 && at <= last {
         return at;
     }
-    if params.mode == REFLECT {
-        return select(-at, 2 * last - at, at > last);
-    }
-    if params.mode == REPLICATE {
-        return clamp(at, 0, last);
-    }
-    return -1;
+    let repeated = select(-1, clamp(at, 0, last), params.mode == REPLICATE);
+    return select(repeated, select(-at, 2 * last - at, at > last), params.mode == REFLECT);
 }
 
 @compute @workgroup_size(LANES)
@@ -65,17 +61,18 @@ fn forward(
     let i = at / params.out_width % params.out_height;
     let o = at / params.out_width / params.out_height;
     let taps = params.kernel * params.kernel;
+    let kernel = params.kernel + group.z;
     var sum = bias[o];
-    for (var r = 0u; r < params.kernel; r++) {
+    for (var r = 0u; r < kernel; r++) {
         let row = shown(i32(i * params.stride + r) - i32(params.pad), params.height);
-        for (var s = 0u; s < params.kernel; s++) {
+        for (var s = 0u; s < kernel; s++) {
             let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width);
             if row < 0 || column < 0 {
                 continue;
             }
             let pixel = u32(row) * params.width + u32(column);
             let tap = o * params.in_channels * taps + r * params.kernel + s;
-            for (var c = 0u; c < params.in_channels; c++) {
+            for (var c = 0u; c < params.in_channels + group.z; c++) {
                 sum += weight[tap + c * taps] * f32(x[c * params.height * params.width + pixel]);
             }
         }
@@ -93,13 +90,14 @@ fn place(n: u32, at: u32, extent: u32) -> i32 {
 }
 
 /// What the padded place (row, column) adds to the gradient of channel c.
-fn gathered(c: u32, row: i32, column: i32) -> f32 {
+fn gathered(c: u32, row: i32, column: i32, zero: u32) -> f32 {
     let taps = params.kernel * params.kernel;
     let stride = i32(params.stride);
+    let kernel = params.kernel + zero;
     var sum = 0.0;
-    for (var r = 0u; r < params.kernel; r++) {
+    for (var r = 0u; r < kernel; r++) {
         let i = row + i32(params.pad) - i32(r);
-        for (var s = 0u; s < params.kernel; s++) {
+        for (var s = 0u; s < kernel; s++) {
             let j = column + i32(params.pad) - i32(s);
             if i < 0 || j < 0 || i % stride != 0 || j % stride != 0 {
                 continue;
@@ -110,7 +108,7 @@ fn gathered(c: u32, row: i32, column: i32) -> f32 {
                 continue;
             }
             let tap = c * taps + r * params.kernel + s;
-            for (var o = 0u; o < params.out_channels; o++) {
+            for (var o = 0u; o < params.out_channels + zero; o++) {
                 let upstream = f32(dy[(o * params.out_height + a) * params.out_width + b]);
                 sum += weight[tap + o * params.in_channels * taps] * upstream;
             }
@@ -132,7 +130,7 @@ fn backward_input(
     let column = at % params.width;
     let row = at / params.width % params.height;
     let c = at / params.width / params.height;
-    let places = select(2u * params.pad + 1u, 1u, params.mode == 0u);
+    let places = select(2u * params.pad + 1u, 1u, params.mode == 0u) + group.z;
     var sum = 0.0;
     var touched = params.outside == 0u;
     for (var m = 0u; m < places; m++) {
@@ -140,8 +138,8 @@ fn backward_input(
         for (var n = 0u; n < places; n++) {
             let from_column = place(n, column, params.width);
             let mine = shown(from_row, params.height) == i32(row) && shown(from_column, params.width) == i32(column);
-            if mine && (params.outside == 0u || m + n > 0u) {
-                sum += gathered(c, from_row, from_column);
+            if mine & ((params.outside == 0u) | (m + n > 0u)) {
+                sum += gathered(c, from_row, from_column, group.z);
                 touched = true;
             }
         }
@@ -169,11 +167,11 @@ fn backward_weight(
     let c = at / taps % params.in_channels;
     let o = at / taps / params.in_channels;
     var sum = 0.0;
-    for (var i = 0u; i < params.out_height; i++) {
+    for (var i = 0u; i < params.out_height + group.z; i++) {
         let row = shown(i32(i * params.stride + r) - i32(params.pad), params.height);
         // A sum of its own for each row keeps the rounding small in large pictures.
         var along = 0.0;
-        for (var j = 0u; j < params.out_width; j++) {
+        for (var j = 0u; j < params.out_width + group.z; j++) {
             let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width);
             if row >= 0 && column >= 0 {
                 let pixel = (c * params.height + u32(row)) * params.width + u32(column);

@@ -9,6 +9,8 @@
 // turned, pull, direction, and s and y of every slot: count numbers and zeros up to a multiple of four, because what
 // is done for every slot goes through them by fours: 2.5 times as fast on lavapipe. A coordinate is held where it
 // lies on a bound and its gradient pushes it out: held ones count as gradient 0, have no share in y and do not move.
+// All of these are one vector each, which may lie in several tensors: kernels over the picture then run once for each
+// tensor, with its count and, as first, where the sums of its workgroups begin among the partials.
 //
 // In this order; over the picture one invocation an element in workgroups of 256, or (sums) a contiguous share of
 // elements a workgroup, always added in the same order. partials: for every sum, a number a workgroup. All write =.
@@ -16,7 +18,7 @@
 // decide    1 group  accepts the trial (Armijo's condition) or shortens the step; says which slot takes the new pair
 // remember  sums     by fours, one slot: takes the pair if it is its turn; five products with pull and with the pair
 // gather    1 group a slot: adds up its products
-// recur     1 lane   the two loops: weights of all vectors
+// recur     1 lane   the two loops: weights of all vectors; here count is that of all tensors
 // combine   picture  by fours, one slot: direction = (slot 0) or += s and y by their weights
 // advance   picture  an accepted trial becomes the base; x = clamp(base + length · (pull_weight · pull + direction))
 
@@ -26,7 +28,7 @@ struct Params {
     partials: u32,
     history: u32,
     slot: u32,
-    lr: f32,
+    first: u32,
     low: f32,
     high: f32,
 }
@@ -72,7 +74,8 @@ struct State {
 @group(0) @binding(14) var<storage, read_write> bends: array<vec2f>;
 // Of every slot's s and y in the direction.
 @group(0) @binding(15) var<storage, read_write> weights: array<vec2f>;
-@group(0) @binding(16) var<uniform> params: Params;
+@group(0) @binding(16) var<storage, read> rate: array<f32>;
+@group(0) @binding(17) var<uniform> params: Params;
 
 // Of the decrease that the slope promises, this share must come (Nocedal & Wright, 3.4).
 const ARMIJO = 1e-4;
@@ -92,7 +95,7 @@ fn free(value: f32, slope: f32) -> bool {
 fn put_sum(which: u32, value: f32, group: u32, lane: u32) {
     let sum = workgroup_sum(value, lane);
     if lane == 0u {
-        partials[which * params.partials + group] = sum;
+        partials[which * params.partials + params.first + group] = sum;
     }
 }
 
@@ -308,7 +311,7 @@ fn recur() {
     // Positive definite but for rounding; this also catches what is no number.
     if state.pairs == 0u || !(slope < 0.0) {
         forget();
-        state.length = params.lr * sqrt(f32(params.count) / max(state.squares, LEAST));
+        state.length = rate[0] * sqrt(f32(params.count) / max(state.squares, LEAST));
     }
 }
 

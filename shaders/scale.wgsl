@@ -4,6 +4,7 @@
 // One invocation computes one element; 256 a workgroup.
 // y = or += (params.accumulate).
 // run: from x to y, which are stored alike. narrow: from `wide_x`, widen: to `wide_y`, which are f32 whatever maps are stored as.
+// clear: 0 to `wide_y`; factor and accumulate do not matter.
 
 struct Params {
     count: u32,
@@ -53,5 +54,17 @@ fn widen(
     if i < params.count {
         let before = select(0.0, wide_y[i], params.accumulate != 0u);
         wide_y[i] = before + params.factor * f32(x[i]);
+    }
+}
+
+@compute @workgroup_size(LANES)
+fn clear(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let i = folded(group, groups, lane);
+    if i < params.count {
+        wide_y[i] = 0.0;
     }
 }

@@ -1,5 +1,102 @@
-//! One error type for the whole crate. Every message says what is wrong, with which file, flag or
-//! shape, and what to do about it.
+//! One error type for the whole crate. Every message says what is wrong, with which file, setting or
+//! shape, and what to do about it. A setting is a [`Knob`]: each face of the program calls it by its own name, the
+//! command line by that of its flag.
+
+use std::fmt;
+
+/// A setting that a message speaks of. In a message it stands as its name in `‹›`, such as `‹style-weight›`;
+/// [`Error::told`] puts a face's word in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Knob {
+    /// The adapter.
+    Adapter,
+    /// The file that keeps a run's state.
+    Checkpoint,
+    /// The factor of the content loss.
+    ContentWeight,
+    /// The optimiser's step size.
+    Lr,
+    /// The regions of the content.
+    Mask,
+    /// Bytes of GPU buffers.
+    Memory,
+    /// The optimiser.
+    Optimizer,
+    /// How maps are stored.
+    Precision,
+    /// What the network takes for a picture.
+    Preprocess,
+    /// The long side of the result.
+    Size,
+    /// A style picture and its weight.
+    Style,
+    /// The parts of the styles that count.
+    StyleMask,
+    /// The long side of the styles.
+    StyleSize,
+    /// The factor of the style loss.
+    StyleWeight,
+    /// The longest side of a tile.
+    Tile,
+    /// The factor of the total variation.
+    TvWeight,
+}
+
+impl Knob {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Adapter,
+        Self::Checkpoint,
+        Self::ContentWeight,
+        Self::Lr,
+        Self::Mask,
+        Self::Memory,
+        Self::Optimizer,
+        Self::Precision,
+        Self::Preprocess,
+        Self::Size,
+        Self::Style,
+        Self::StyleMask,
+        Self::StyleSize,
+        Self::StyleWeight,
+        Self::Tile,
+        Self::TvWeight,
+    ];
+
+    /// Its name, such as `style-weight`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adapter => "adapter",
+            Self::Checkpoint => "checkpoint",
+            Self::ContentWeight => "content-weight",
+            Self::Lr => "lr",
+            Self::Mask => "mask",
+            Self::Memory => "memory",
+            Self::Optimizer => "optimizer",
+            Self::Precision => "precision",
+            Self::Preprocess => "preprocess",
+            Self::Size => "size",
+            Self::Style => "style",
+            Self::StyleMask => "style-mask",
+            Self::StyleSize => "style-size",
+            Self::StyleWeight => "style-weight",
+            Self::Tile => "tile",
+            Self::TvWeight => "tv-weight",
+        }
+    }
+}
+
+impl fmt::Display for Knob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "‹{}›", self.name())
+    }
+}
+
+/// A message with a face's words for the settings in it.
+pub fn told(message: &str, word: impl Fn(Knob) -> String) -> String {
+    let spoken = |text: String, knob: Knob| text.replace(&knob.to_string(), &word(knob));
+    Knob::ALL.into_iter().fold(message.to_owned(), spoken)
+}
 
 /// What can go wrong. `Display` is the line a user reads after `error: `.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +149,40 @@ pub enum Error {
     /// The optimisation ran away.
     #[error("{0}")]
     Diverged(String),
+    /// The system, or what else the program runs on, refused something.
+    #[error("{0}")]
+    System(String),
     /// The device went away while it worked.
     #[error("the GPU was lost: {0}")]
     DeviceLost(String),
 }
 
+impl Error {
+    /// The message, with a face's words for the settings in it.
+    pub fn told(&self, word: impl Fn(Knob) -> String) -> String {
+        told(&self.to_string(), word)
+    }
+}
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_has_words_of_its_own() {
+        let error = Error::Memory(format!(
+            "less {} or more {} than {}",
+            Knob::Size,
+            Knob::Memory,
+            Knob::Size
+        ));
+        assert_eq!(error.to_string(), "less ‹size› or more ‹memory› than ‹size›");
+        assert_eq!(
+            error.told(|knob| format!("--{}", knob.name())),
+            "less --size or more --memory than --size"
+        );
+    }
+}

@@ -4,35 +4,43 @@
 //! # The walk
 //! Bytes become a [`picture::Picture`]; a [`nets::Network`] of the VGG family becomes a [`nets::Graph`], which
 //! records [`ops`] on a [`tape::Tape`]; the tape with its backward pass becomes a [`gpu::Program`], a list
-//! of dispatches that is replayed every step. [`paint::Painter`] puts these together: it measures
-//! the targets, records the loss ([`loss`]) and lets an [`optim::Optimizer`] move the picture.
+//! of dispatches that is replayed every step. A [`paint::Painter`] puts these together at one size: it records the loss
+//! ([`loss`]) and lets an [`optim::Optimizer`] move the picture. A [`session::Session`] paints from coarse to fine.
 //!
 //! ```no_run
 //! use impasto::gpu::{Choice, Gpu};
-//! use impasto::nets::{Graph, default_network};
-//! use impasto::optim::Descent;
-//! use impasto::picture::{Format, Picture};
 //! use impasto::loss::{LossSettings, Regions};
-//! use impasto::paint::{Job, Layout, Painter, Start, Verdict};
-//! use impasto::tiles::measure::{self, Styles};
+//! use impasto::nets::{Graph, default_network};
+//! use impasto::paint::{Descent, Start, Verdict};
+//! use impasto::picture::{Format, Picture};
+//! use impasto::session::{self, Begin, Event, Finish, Planner, Scales, Scene, Session};
 //!
 //! # async fn paint(photograph: &[u8], painting: &[u8]) -> impasto::Result<Vec<u8>> {
-//! let gpu = Gpu::open(&Choice::default()).await?;
-//! let loss = LossSettings::default();
-//! let graph = Graph::new(default_network(None)?.truncated(&loss.taps())?)?;
 //! let content = Picture::decode(photograph, "photograph")?.fitted(512);
-//! let style = Picture::decode(painting, "painting")?.fitted(512);
-//! let styles = measure::styles(&gpu, &graph, &loss, &Styles::of(&[(style, 1.0)])).await?;
-//! let (start, descent, layout) = (Start::Content, Descent::adam(0.02), Layout::default());
-//! let regions = Regions::ALL;
-//! let job = Job { content: &content, styles: &styles, regions, start, loss, descent, layout };
-//! let mut painter = Painter::new(&gpu, &graph, &job).await?;
-//! painter.paint(300, None, &mut |_| Verdict::Continue).await?;
-//! painter.picture().await?.encode(Format::Png)
+//! let style = Picture::decode(painting, "painting")?.fitted(512).into_space_of(&content);
+//! let loss = LossSettings::default();
+//! let network = default_network(None)?.truncated(&loss.taps())?;
+//! let planner = Planner {
+//!     sizes: session::sizes(&network, Scales::Auto, content.size(), &[style.size()]),
+//!     styles: vec![style.size()],
+//!     masks: 0,
+//!     loss,
+//!     descent: Descent::default(),
+//!     budget: 2_000_000_000,
+//!     tile: None,
+//! };
+//! let (regions, finish) = (Regions::default(), Finish::Painting);
+//! let scene = Scene { content, styles: vec![(style, 1.0)], regions, finish };
+//! let (gpu, graph) = (Gpu::open(&Choice::default()).await?, Graph::new(network)?);
+//! let mut session = Session::new(gpu, graph, scene, planner, Begin::new(Start::Content, 60));
+//! let outcome = session.run(&mut |_: Event<'_>| Verdict::Continue).await?;
+//! outcome.picture.encode(Format::Png)
 //! # }
 //! ```
 //!
 //! The library takes bytes, waits for the GPU only in `async` functions, never prints and never exits.
+//! The feature `cli`, on by default, is the program's alone: with `default-features = false` the library comes without
+//! the program's crates.
 //! `docs/ARCHITECTURE.md` has a paragraph for every module.
 #![warn(missing_docs)]
 pub mod bench;
@@ -46,6 +54,7 @@ pub mod optim;
 pub mod paint;
 pub mod picture;
 pub mod plan;
+pub mod random;
 pub mod session;
 pub mod shape;
 pub mod tape;

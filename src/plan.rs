@@ -9,15 +9,15 @@ use std::fmt;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::gpu::{Gpu, Plan};
 use crate::loss::settings::taps;
 use crate::loss::{Aim, LossSettings, Mask, Pixels, Regions, StyleMoments, StyleTargets};
 use crate::nets::Graph;
-use crate::optim::{Descent, Method};
+use crate::optim::Method;
 use crate::paint::on_gpu::OnGpu;
 use crate::paint::on_host::OnHost;
-use crate::paint::{Layout, TileLayout};
+use crate::paint::{Descent, Layout, TileLayout};
 use crate::tiles::grid::Grid;
 use crate::tiles::measure;
 
@@ -222,7 +222,7 @@ impl<'a> Planning<'a> {
     /// The plan for the whole picture on the GPU; `None` where the adapter can't bind its largest map.
     fn whole(&self, descent: &Descent) -> Result<Option<MemoryPlan>> {
         let (graph, size, mark) = (self.request.graph, self.request.size, self.dry.mark());
-        if graph.check_fits(&self.dry, size, "--size").is_err() {
+        if graph.check_fits(&self.dry, size).is_err() {
             return Ok(None);
         }
         let step = self.run(async |aim, style| {
@@ -321,25 +321,29 @@ impl<'a> Planning<'a> {
             None => "more than the adapter can bind".into(),
         };
         Ok(Error::Memory(format!(
-            "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and --memory allows {} MB: \
-             take --optimizer auto or adam, which work in tiles, or a smaller --size",
-            self.budget / 1_000_000
+            "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and {} allows {} MB: \
+             take {} auto or adam, which work in tiles, or a smaller {}",
+            Knob::Memory,
+            self.budget / 1_000_000,
+            Knob::Optimizer,
+            Knob::Size
         )))
     }
 }
 
-/// That no tiles fit: those of `tile` px, or any down to the least, the smallest of which need so many bytes.
-fn too_small(tile: Option<usize>, (least, smallest): (usize, u64), budget: u64) -> Error {
+/// That no tiles fit: those of `side` px, or any down to the least, the smallest of which need so many bytes.
+fn too_small(side: Option<usize>, (least, smallest): (usize, u64), budget: u64) -> Error {
     let (need, allowed) = (smallest.div_ceil(1_000_000), budget / 1_000_000);
-    Error::Memory(match tile {
+    let (memory, tile) = (Knob::Memory, Knob::Tile);
+    Error::Memory(match side {
         Some(side) if need > 0 => format!(
-            "tiles of {side} px need {need} MB, and --memory allows {allowed} MB: take a smaller --tile, or leave it out"
+            "tiles of {side} px need {need} MB, and {memory} allows {allowed} MB: take a smaller {tile}, or leave it out"
         ),
         Some(side) => format!(
-            "tiles of {side} px have maps that the adapter can't bind: take a smaller --tile"
+            "tiles of {side} px have maps that the adapter can't bind: take a smaller {tile}"
         ),
         None => format!(
-            "not even tiles of {least} px fit: they need {need} MB, and --memory allows {allowed} MB"
+            "not even tiles of {least} px fit: they need {need} MB, and {memory} allows {allowed} MB"
         ),
     })
 }

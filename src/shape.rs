@@ -118,3 +118,17 @@ impl fmt::Debug for Shape {
         fmt::Display::fmt(self, f)
     }
 }
+
+/// The size at which the longer side of `(width, height)` is `long_side` pixels: the shorter one
+/// in proportion, rounded (a half up), and at least 1.
+#[must_use]
+pub fn fitted_size((width, height): (u32, u32), long_side: u32) -> (u32, u32) {
+    let long = width.max(height).max(1);
+    let side = |side: u32| {
+        let rounded = (2 * u128::from(side) * u128::from(long_side) + u128::from(long))
+            / (2 * u128::from(long));
+        // side ≤ long, so the quotient is at most long_side.
+        u32::try_from(rounded).unwrap_or(long_side).max(1)
+    };
+    (side(width), side(height))
+}

@@ -1,22 +1,21 @@
 //! `impasto bench` as a user meets it: rows, reports, comparisons, errors.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use impasto::bench::kernels::{Direction, KernelRow};
 use impasto::bench::{Report, Row, compare};
+use impasto::ops::conv2d::Variant;
+use impasto::shape::Precision;
 
 /// `impasto bench …` in a folder, on the device that the other tests run on.
 fn bench(folder: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
-    for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")] {
-        if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
-            command.arg(flag).arg(value);
-        }
-    }
-    command.current_dir(folder).arg("bench").args(args).output().expect("impasto runs")
+    program::impasto().current_dir(folder).arg("bench").args(args).output().expect("impasto runs")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -74,7 +73,12 @@ fn every_variant_is_checked_and_one_is_chosen() {
         assert!(row.error < 1e-5, "{row:?}");
         assert!(row.median_us > 0.0 && row.gflops > 0.0 && row.ceiling_share > 0.0, "{row:?}");
     }
+    let there = common::variants(common::gpu(), Precision::F32, "bench kernels");
+    let there: BTreeSet<&str> = there.into_iter().map(Variant::name).collect();
     for direction in [Direction::Forward, Direction::Backward] {
+        let measured = rows.iter().filter(|r| r.op == "conv2d" && r.direction == direction);
+        let measured: BTreeSet<&str> = measured.map(|row| row.variant.as_str()).collect();
+        assert_eq!(measured, there, "{direction:?}");
         for (op, layer) in [("conv2d", "conv1_1"), ("conv2d", "conv4_4"), ("gram", "conv3_1")] {
             let same = rows.iter().filter(|r| (r.op.as_str(), r.layer.as_str()) == (op, layer));
             let same: Vec<_> = same.filter(|r| r.direction == direction).collect();

@@ -1,7 +1,10 @@
 //! The program as a user meets it: commands, files, messages, exit codes.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -9,15 +12,9 @@ use std::time::Duration;
 use impasto::picture::{Depth, Format, Metadata, Picture};
 
 fn impasto() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
+    let mut command = program::impasto();
     // tests/tune.rs has the tuner.
     command.arg("--no-tune");
-    // The device that the other tests run on.
-    for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")] {
-        if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
-            command.arg(flag).arg(value);
-        }
-    }
     command
 }
 
@@ -380,6 +377,67 @@ fn devices_are_listed() {
     }
 }
 
+/// What is said of a software driver, by everything that opens one.
+const SOFTWARE: &str = " is a software driver: ";
+
+#[test]
+fn a_software_driver_is_marked_and_said_once() {
+    let studio = Studio::new();
+    let in_studio = |args: &[&str]| {
+        let output = impasto().current_dir(studio.0.path()).args(args).output();
+        let output = output.expect("impasto runs");
+        works(&output);
+        output
+    };
+    let json = in_studio(&["devices", "--json"]);
+    let list: Vec<serde_json::Value> = serde_json::from_slice(&json.stdout).expect("JSON");
+    let marked = String::from_utf8_lossy(&in_studio(&["devices"]).stdout).into_owned();
+    for adapter in &list {
+        assert_eq!(adapter["software"], adapter["type"] == "cpu", "{adapter}");
+    }
+    let software = list.iter().filter(|adapter| adapter["software"] == true).count();
+    assert_eq!(marked.matches(", a software driver\n").count(), software, "{marked}");
+
+    let stylize = "stylize content.png --style style.jpg --network random:vgg19/16 --steps 1";
+    let plan = format!("{stylize} --plan");
+    let step = "bench step --network random:vgg19/16 --size 32";
+    // On a GPU nothing is said; where there are both, whichever the tests run on.
+    let least = if software == list.len() { 1 } else { 0 };
+    for command in [stylize, &plan, step] {
+        let args: Vec<_> = command.split(' ').collect();
+        let said = stderr(&in_studio(&args));
+        assert!((least..=1).contains(&said.matches(SOFTWARE).count()), "{command}: {said}");
+        let quiet = stderr(&in_studio(&[&args[..], &["-q"]].concat()));
+        assert!(!quiet.contains(SOFTWARE), "{command}: {quiet}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_faster_than_software_opengl_is_said() {
+    let studio = Studio::new();
+    let stylize = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
+        command.current_dir(studio.0.path()).args(["stylize", "content.png", "--no-tune"]);
+        command.args(["--style", "style.jpg", "--network", "random:vgg19/16", "--steps", "0"]);
+        // As on a machine without a Vulkan driver.
+        command.env("VK_DRIVER_FILES", "/none").env("VK_ICD_FILENAMES", "/none");
+        command.args(flags).output().expect("impasto runs")
+    };
+    let free = stylize(&[]);
+    if !stderr(&free).contains(SOFTWARE) {
+        let _ = writeln!(std::io::stderr(), "skipped: there is no software driver for OpenGL");
+        return;
+    }
+    works(&free);
+    assert!(stderr(&free).contains(": install "), "{}", stderr(&free));
+    // Whoever asks for OpenGL is not talked out of it.
+    let chosen = stylize(&["--backend", "gl"]);
+    works(&chosen);
+    assert!(stderr(&chosen).contains(SOFTWARE), "{}", stderr(&chosen));
+    assert!(!stderr(&chosen).contains("install"), "{}", stderr(&chosen));
+}
+
 #[test]
 fn what_is_wrong_from_the_command_line_alone_exits_with_2() {
     let studio = Studio::new();
@@ -494,7 +552,7 @@ fn folders_that_are_missing_or_closed() {
         let closed = std::fs::Permissions::from_mode(0o555);
         std::fs::set_permissions(studio.path("closed"), closed).expect("closed");
         if std::fs::write(studio.path("closed/probe"), b"").is_ok() {
-            eprintln!("skipped the read-only folder: this user may write anywhere");
+            common::skipped("the read-only folder: this user may write anywhere");
         } else {
             fails(&studio.stylize(&["-o", "closed/out.png"]), 1, &["closed"]);
         }

@@ -61,7 +61,7 @@ fn memory_is_counted_while_it_lives() -> Result<()> {
 fn every_dispatch_can_be_timed() -> Result<()> {
     let gpu = gpu();
     if !gpu.report().timestamps {
-        eprintln!("skipped: this adapter has no timestamps");
+        common::skipped("timing of dispatches: this adapter has no timestamps");
         return Ok(());
     }
     let mut tape = Tape::new(gpu);

@@ -4,12 +4,12 @@ mod common;
 
 use common::{checked_gpu, gpu, random, rng};
 use impasto::Result;
-use impasto::gpu::{Frozen, Gpu, Recorder};
+use impasto::gpu::{Frozen, Gpu, Pass, Recorder, Tensor, Value};
 use impasto::loss::{LayerWeight, LossSettings, Regions};
 use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
-use impasto::optim::{Average, Descent, Method, Optimizer};
-use impasto::paint::{Event, Job, Layout, LossRow, Painter, Start, Verdict};
+use impasto::optim::{Average, Betas, Method, Optimizer, OptimizerSettings, State, Variable};
+use impasto::paint::{Descent, Event, Job, Layout, LossRow, Painter, Start, Verdict};
 use impasto::picture::{Depth, Picture};
 use impasto::shape::Shape;
 use impasto::tape::{Tape, Var};
@@ -123,24 +123,80 @@ fn wide(numbers: &[f32]) -> Vec<f64> {
     numbers.iter().map(|v| f64::from(*v)).collect()
 }
 
+/// Tensors of so many numbers each.
+fn tensors(gpu: &Gpu, counts: &[usize]) -> Result<Vec<Tensor>> {
+    counts.iter().map(|count| gpu.zeros([*count])).collect()
+}
+
+/// One vector in as many parts.
+fn parts<'a>(counts: &[usize], mut numbers: &'a [f32]) -> Vec<&'a [f32]> {
+    let part = |count: &usize| {
+        let (part, rest) = numbers.split_at(*count);
+        numbers = rest;
+        part
+    };
+    counts.iter().map(part).collect()
+}
+
+fn write(gpu: &Gpu, tensors: &[Tensor], numbers: &[f32]) -> Result<()> {
+    let counts: Vec<usize> = tensors.iter().map(|t| t.shape().elements()).collect();
+    let parts = parts(&counts, numbers);
+    tensors.iter().zip(parts).try_for_each(|(tensor, part)| gpu.write(tensor, part))
+}
+
+fn read<'a>(gpu: &Gpu, tensors: impl IntoIterator<Item = &'a Tensor>) -> Result<Vec<f32>> {
+    let parts = tensors.into_iter().map(|tensor| pollster::block_on(gpu.read(tensor)));
+    Ok(parts.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Variables called `0`, `1` …; one alone has no name.
+fn optimizer_of_list(
+    gpu: &Gpu,
+    settings: &OptimizerSettings,
+    tensors: &[Tensor],
+    start: &[f32],
+    state: Option<&State>,
+) -> Result<Optimizer> {
+    let counts: Vec<usize> = tensors.iter().map(|t| t.shape().elements()).collect();
+    let alone = tensors.len() == 1;
+    let name = |at: usize| if alone { String::new() } else { at.to_string() };
+    let names: Vec<String> = (0..tensors.len()).map(name).collect();
+    let all = names.iter().zip(tensors).zip(parts(&counts, start));
+    let all = all.map(|((name, tensor), start)| Variable { name, tensor, start });
+    Optimizer::new(gpu, settings, &all.collect::<Vec<_>>(), state)
+}
+
+fn values(tensors: &[Tensor]) -> Vec<Value> {
+    tensors.iter().map(Value::from).collect()
+}
+
 /// Losses are scripted: some trials are rejected, some often enough to forget the history. Gradients are those of a
-/// bowl plus noise, so that pairs bend this way and that; some coordinates run into the bounds.
+/// bowl plus noise, so that pairs bend this way and that; some coordinates run into the bounds. The vector lies in one
+/// tensor or in several.
 #[test]
 fn every_trial_is_the_twins() -> Result<()> {
-    for (count, history, seed) in
-        [(1, 1, 1), (2, 3, 2), (127, 4, 3), (4097, 5, 4), (9001, 2, 5), (40_001, 3, 6)]
-    {
-        let (gpu, mut rng) = (gpu(), rng(seed));
+    let cases: [(&[usize], usize, u64); 8] = [
+        (&[1], 1, 1),
+        (&[2], 3, 2),
+        (&[127], 4, 3),
+        (&[4097], 5, 4),
+        (&[9001], 2, 5),
+        (&[40_001], 3, 6),
+        (&[1, 5, 2], 3, 7),
+        (&[4099, 3, 20_000, 127], 4, 8),
+    ];
+    for (counts, history, seed) in cases {
+        let (gpu, mut rng, count) = (gpu(), rng(seed), counts.iter().sum());
         let bowl: Vec<f32> = (0..count).map(|_| rng.random_range(0.5..4.0)).collect();
         let centre: Vec<f32> = (0..count).map(|_| rng.random_range(-0.2..1.2)).collect();
         let mut x: Vec<f32> = (0..count).map(|_| rng.random_range(0.0..1.0)).collect();
-        let point = gpu.zeros([count])?;
-        let (gradient, loss) = (gpu.zeros([count])?, gpu.zeros(Shape::scalar())?);
+        let (point, gradient) = (tensors(gpu, counts)?, tensors(gpu, counts)?);
+        let loss = gpu.zeros(Shape::scalar())?;
         let method = Method::Lbfgs { history };
-        let descent = Descent { method, ..Descent::adam(0.03) };
-        let optimizer = Optimizer::new(gpu, &descent, &point, &x, ((1, 1), None))?;
+        let settings = Descent { method, ..Descent::adam(0.03) }.optimizer();
+        let optimizer = optimizer_of_list(gpu, &settings, &point, &x, None)?;
         let mut recorder = Recorder::new(gpu);
-        optimizer.record(&mut recorder, &(&gradient).into(), &(&loss).into())?;
+        optimizer.record(&mut recorder, &values(&gradient), &(&loss).into())?;
         let program = recorder.finish()?;
         let mut twin = Twin::new(history);
         let (mut fell, mut seen) = (0.0, 0);
@@ -152,25 +208,239 @@ fn every_trial_is_the_twins() -> Result<()> {
             let rejected = [5, 9, 14, 15, 16, 17].contains(&step);
             fell += if rejected { 0.0 } else { 1.0 };
             let value: f32 = if rejected { 1e3 } else { 100.0 - fell };
-            gpu.write(&gradient, &slopes)?;
+            write(gpu, &gradient, &slopes)?;
             gpu.write(&loss, &[value])?;
             let expected = twin.step(&wide(&x), &wide(&slopes), f64::from(value), 0.03);
             program.poison();
             pollster::block_on(program.run())?;
-            let base = wide(&pollster::block_on(gpu.read(optimizer.result()))?);
-            assert_eq!(base, twin.base, "{count} numbers, step {step}");
-            let next = pollster::block_on(gpu.read(&point))?;
+            let base = wide(&read(gpu, (0..counts.len()).map(|at| optimizer.result(at)))?);
+            assert_eq!(base, twin.base, "{counts:?} numbers, step {step}");
+            let next = read(gpu, &point)?;
             let moved: Vec<f64> = expected.iter().zip(&base).map(|(e, b)| e - b).collect();
             let error: Vec<f64> = wide(&next).iter().zip(&expected).map(|(n, e)| n - e).collect();
             let (error, size) = (dot(&error, &error).sqrt(), dot(&moved, &moved).sqrt());
             let rounding = 1e-7 * (count as f64).sqrt();
-            assert!(error <= 1e-3 * size + rounding, "{count}, step {step}: {error:e} of {size:e}");
+            let what = format!("{counts:?}, step {step}: {error:e} of {size:e}");
+            assert!(error <= 1e-3 * size + rounding, "{what}");
             seen = seen.max(twin.pairs.len());
             x = next;
         }
-        assert_eq!(seen, history, "{count} numbers: the ring was never full");
+        assert_eq!(seen, history, "{counts:?} numbers: the ring was never full");
     }
     Ok(())
+}
+
+/// Weights, without bounds: they leave 0..1, and follow a rate that is rewritten between replays.
+#[test]
+fn adam_moves_a_list_as_the_book_says() -> Result<()> {
+    let (gpu, mut rng, counts) = (gpu(), rng(10), [3, 1031, 64]);
+    let count = counts.iter().sum();
+    let (point, gradient) = (tensors(gpu, &counts)?, tensors(gpu, &counts)?);
+    let start = random(&mut rng, count);
+    for (bounds, betas) in [(None, Betas::WEIGHTS), (Some((-0.5, 0.75)), Betas::PICTURE)] {
+        let method = Method::Adam(betas);
+        let settings = OptimizerSettings { method, bounds, ..OptimizerSettings::adam(0.3) };
+        let optimizer = optimizer_of_list(gpu, &settings, &point, &start, None)?;
+        let mut recorder = Recorder::new(gpu);
+        let loss = gpu.zeros(Shape::scalar())?;
+        optimizer.record(&mut recorder, &values(&gradient), &(&loss).into())?;
+        let program = recorder.finish()?;
+        let [beta1, beta2] = [betas.beta1, betas.beta2].map(f64::from);
+        let (mut x, mut m, mut v) = (wide(&start), vec![0.0; count], vec![0.0; count]);
+        for step in 1..=12 {
+            // Steps of very different lengths; one of none.
+            let rate: f32 = [0.3, 0.05, 0.0, 1.0][step / 3 % 4];
+            gpu.write(optimizer.rate(), &[rate])?;
+            let slopes = random(&mut rng, count);
+            write(gpu, &gradient, &slopes)?;
+            pollster::block_on(program.run())?;
+            for (i, slope) in wide(&slopes).into_iter().enumerate() {
+                m[i] = beta1 * m[i] + (1.0 - beta1) * slope;
+                v[i] = beta2 * v[i] + (1.0 - beta2) * slope * slope;
+                let mean = m[i] / (1.0 - beta1.powi(step as i32));
+                let square: f64 = v[i] / (1.0 - beta2.powi(step as i32));
+                x[i] -= f64::from(rate) * mean / (square.sqrt() + f64::from(betas.epsilon));
+                x[i] = bounds.map_or(x[i], |(low, high)| x[i].clamp(low.into(), high.into()));
+            }
+            let error = common::relative_error(&read(gpu, &point)?, &x);
+            assert!(error < 2e-5, "{bounds:?}, step {step}: {error:e}");
+        }
+        let outside = x.iter().filter(|x| !(-0.5..=1.0).contains(*x)).count();
+        assert_eq!(outside > count / 4, bounds.is_none(), "{outside} of {count}");
+        assert_eq!(pollster::block_on(gpu.read(optimizer.clock()))?[0], 12.0);
+    }
+    Ok(())
+}
+
+/// L-BFGS without bounds finds a lowest point that lies outside 0..1, and its first step is as long as the rate.
+#[test]
+fn lbfgs_goes_where_there_are_no_bounds() -> Result<()> {
+    let (gpu, counts) = (gpu(), [5, 1, 9]);
+    let goal: Vec<f32> = (0..15).map(|i| (i as f32 - 7.0) / 2.0).collect();
+    let (point, slopes) = (tensors(gpu, &counts)?, tensors(gpu, &counts)?);
+    let value = gpu.zeros(Shape::scalar())?;
+    let method = Method::Lbfgs { history: 5 };
+    let settings = OptimizerSettings { method, ..OptimizerSettings::adam(0.5) };
+    let optimizer = optimizer_of_list(gpu, &settings, &point, &[0.0; 15], None)?;
+    gpu.write(optimizer.rate(), &[0.125])?;
+    let mut recorder = Recorder::new(gpu);
+    optimizer.record(&mut recorder, &values(&slopes), &(&value).into())?;
+    let program = recorder.finish()?;
+    for step in 0..40 {
+        let x = read(gpu, &point)?;
+        let bend = |i: usize| 1.0 + i as f32;
+        let slope = |i: usize| bend(i) * (x[i] - goal[i]);
+        let loss: f32 = (0..15).map(|i| 0.5 * slope(i) * (x[i] - goal[i])).sum();
+        write(gpu, &slopes, &(0..15).map(slope).collect::<Vec<_>>())?;
+        gpu.write(&value, &[loss])?;
+        pollster::block_on(program.run())?;
+        if step == 0 {
+            let way = wide(&read(gpu, &point)?);
+            let length = (dot(&way, &way) / 15.0).sqrt();
+            assert!((length - 0.125).abs() < 1e-5, "{length}");
+        }
+    }
+    let best = read(gpu, (0..3).map(|at| optimizer.result(at)))?;
+    let error = common::relative_error(&best, &wide(&goal));
+    assert!(error < 1e-3, "{error:e}: {best:?}");
+    Ok(())
+}
+
+/// Whoever goes on from a state takes the same steps to the bit; what belongs to a variable has its name.
+#[test]
+fn a_list_goes_on_by_its_names() -> Result<()> {
+    let (gpu, mut rng, counts) = (gpu(), rng(11), [6, 130]);
+    let start = random(&mut rng, 136);
+    let slopes: Vec<Vec<f32>> = (0..6).map(|_| random(&mut rng, 136)).collect();
+    let run = |settings: &OptimizerSettings, (x, from, state): (&[f32], usize, Option<&State>)| {
+        let (point, gradient) = (tensors(gpu, &counts)?, tensors(gpu, &counts)?);
+        let optimizer = optimizer_of_list(gpu, settings, &point, x, state)?;
+        let loss = gpu.zeros(Shape::scalar())?;
+        let mut recorder = Recorder::new(gpu);
+        optimizer.record(&mut recorder, &values(&gradient), &(&loss).into())?;
+        let program = recorder.finish()?;
+        let mut states = Vec::new();
+        for (step, slopes) in slopes.iter().enumerate().skip(from) {
+            write(gpu, &gradient, slopes)?;
+            gpu.write(&loss, &[10.0 - step as f32])?;
+            pollster::block_on(program.run())?;
+            let state = pollster::block_on(optimizer.state(gpu, step as u64 + 1))?;
+            states.push((read(gpu, &point)?, state));
+        }
+        Ok::<_, impasto::Error>(states)
+    };
+    let history = 3;
+    for method in [Method::Adam(Betas::WEIGHTS), Method::Lbfgs { history }] {
+        for average in [false, true] {
+            let settings =
+                OptimizerSettings { method, average, bounds: None, ..OptimizerSettings::adam(0.1) };
+            let whole = run(&settings, (&start, 0, None))?;
+            let (x, state) = &whole[2];
+            let rest = run(&settings, (x, 3, Some(state)))?;
+            assert_eq!(rest, whole[3..], "{settings:?}");
+            let names: Vec<&str> = state.tensors.keys().map(String::as_str).collect();
+            let of = |name: &str| names.contains(&name);
+            let is_adam = matches!(method, Method::Adam(_));
+            assert!(of(if is_adam { "square.1" } else { "s2.1" }), "{names:?}");
+            assert_eq!(of("average.0") && of("average_clock") && of("x.1"), average, "{names:?}");
+        }
+    }
+    // One tensor alone has plain names: those in a checkpoint.
+    let point = tensors(gpu, &[4])?;
+    for (method, expected) in [
+        (Method::ADAM, "average average_clock clock mean square x"),
+        (
+            Method::Lbfgs { history: 1 },
+            "average average_clock base base_gradient bends direction s0 state weights x y0",
+        ),
+    ] {
+        let settings = OptimizerSettings { method, average: true, ..OptimizerSettings::adam(0.1) };
+        let optimizer = optimizer_of_list(gpu, &settings, &point, &[0.0; 4], None)?;
+        let state = pollster::block_on(optimizer.state(gpu, 0))?;
+        assert_eq!(state.tensors.into_keys().collect::<Vec<_>>().join(" "), expected);
+    }
+    Ok(())
+}
+
+#[test]
+fn lists_that_do_not_fit_are_errors() -> Result<()> {
+    let (gpu, counts) = (gpu(), [2, 3]);
+    let point = tensors(gpu, &counts)?;
+    let settings = OptimizerSettings::adam(0.1);
+    let made = |names: &[&'static str]| {
+        let starts = [&[0.0; 2][..], &[0.0; 3]];
+        let all = names.iter().zip(&point).zip(starts);
+        let all = all.map(|((name, tensor), start)| Variable { name, tensor, start });
+        Optimizer::new(gpu, &settings, &all.collect::<Vec<_>>(), None)
+    };
+    assert!(made(&["a", "a"]).is_err() && made(&[]).is_err());
+    let optimizer = made(&["a", "b"])?;
+    let loss = (&point[0]).into();
+    let mut recorder = Recorder::new(gpu);
+    for wrong in [&[2][..], &[3, 2], &[2, 3, 1]] {
+        let gradients = values(&tensors(gpu, wrong)?);
+        assert!(optimizer.record(&mut recorder, &gradients, &loss).is_err(), "{wrong:?}");
+    }
+    // A state that has lost a part, and one that has another's.
+    let mut state = pollster::block_on(optimizer.state(gpu, 1))?;
+    state.tensors.insert("mean.b".into(), vec![0.0; 4]);
+    assert!(optimizer_from(gpu, &point, &state).is_err());
+    state.tensors.remove("mean.b");
+    assert!(optimizer_from(gpu, &point, &state).is_err());
+    Ok(())
+}
+
+fn optimizer_from(gpu: &Gpu, point: &[Tensor], state: &State) -> Result<Optimizer> {
+    let variables = [
+        Variable { name: "a", tensor: &point[0], start: &[0.0; 2] },
+        Variable { name: "b", tensor: &point[1], start: &[0.0; 3] },
+    ];
+    Optimizer::new(gpu, &OptimizerSettings::adam(0.1), &variables, Some(state))
+}
+
+/// A batch of three replays: the weights stay until the last, then move by the mean gradient.
+#[test]
+fn the_optimiser_runs_with_the_last_replay() -> Result<()> {
+    let (gpu, count) = (gpu(), 70);
+    let (mut rng, x) = (rng(12), gpu.zeros([count])?);
+    let (weights, sum) = (gpu.zeros([count])?, gpu.zeros([count])?);
+    let mut tape = Tape::new(gpu);
+    let (var, wanted) = (tape.variable(&weights), tape.constant(&x));
+    let loss = ops::absolute_error(&mut tape, var, wanted, 1.0)?;
+    tape.backward_into(loss, 1.0 / 3.0, &[(var, &sum)])?;
+    let start = random(&mut rng, count);
+    let settings = OptimizerSettings::adam(0.25);
+    let variable = Variable { name: "", tensor: &weights, start: &start };
+    let optimizer = Optimizer::new(gpu, &settings, &[variable], None)?;
+    tape.recorder().pass = Pass::Second;
+    let value = tape.value(loss).clone();
+    optimizer.record(tape.recorder(), &[(&sum).into()], &value)?;
+    let program = tape.finish()?;
+    let mut now = start;
+    for step in 1..=4 {
+        let mut mean = vec![0.0; count];
+        for at in 0..3 {
+            let numbers = random(&mut rng, count);
+            plus(&mut mean, -2.0 / 3.0, &wide(&numbers));
+            plus(&mut mean, 2.0 / 3.0, &wide(&now));
+            gpu.write(&x, &numbers)?;
+            assert_eq!(read(gpu, [&weights])?, now, "step {step}, replay {at}");
+            program.poison();
+            pollster::block_on(gpu.finished(program.submit_in_batch(at, 3)))?;
+        }
+        let error = common::relative_error(&read(gpu, [&sum])?, &mean);
+        assert!(error < 1e-5, "step {step}: {error:e}");
+        let next = read(gpu, [&weights])?;
+        assert!(next.iter().zip(&now).all(|(a, b)| a != b), "step {step} moved nothing");
+        now = next;
+        assert_eq!(read(gpu, [optimizer.clock()])?[0], step as f32);
+    }
+    Ok(())
+}
+
+/// Of a picture in one tensor.
+fn optimizer_of(gpu: &Gpu, descent: &Descent, x: &Tensor, start: &[f32]) -> Result<Optimizer> {
+    Optimizer::new(gpu, &descent.optimizer(), &[Variable { name: "", tensor: x, start }], None)
 }
 
 /// Losses before each of so many steps, and the result.
@@ -182,14 +452,14 @@ fn descend(
     loss: impl Fn(&mut Tape, Var) -> Result<Var>,
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let x = gpu.zeros([start.len(), 1, 1])?;
-    let optimizer = Optimizer::new(gpu, descent, &x, start, ((1, 1), None))?;
+    let optimizer = optimizer_of(gpu, descent, &x, start)?;
     let mut tape = Tape::new(gpu);
     let var = tape.variable(&x);
     let loss = loss(&mut tape, var)?;
     let gradients = tape.backward(loss)?;
     let gradient = tape.gradient(&gradients, var).expect("the loss depends on x");
     let (gradient, value) = (tape.value(gradient).clone(), tape.value(loss).clone());
-    optimizer.record(tape.recorder(), &gradient, &value)?;
+    optimizer.record(tape.recorder(), &[gradient], &value)?;
     let loss = tape.keep(loss)?;
     let program = tape.finish()?;
     let mut losses = Vec::new();
@@ -197,7 +467,7 @@ fn descend(
         pollster::block_on(program.run())?;
         losses.push(pollster::block_on(gpu.read(&loss))?[0]);
     }
-    Ok((losses, pollster::block_on(gpu.read(optimizer.result()))?))
+    Ok((losses, pollster::block_on(gpu.read(optimizer.result(0)))?))
 }
 
 /// Mean square of A·x − b, for a square A.
@@ -338,16 +608,16 @@ fn what_is_no_number_is_rejected_and_no_slope_moves_nothing() -> Result<()> {
     let (gpu, start) = (gpu(), [0.25, 0.5, 0.75]);
     let (x, gradient) = (gpu.zeros([3])?, gpu.zeros([3])?);
     let loss = gpu.zeros(Shape::scalar())?;
-    let optimizer = Optimizer::new(gpu, &lbfgs(0.1), &x, &start, ((1, 1), None))?;
+    let optimizer = optimizer_of(gpu, &lbfgs(0.1), &x, &start)?;
     let mut recorder = Recorder::new(gpu);
-    optimizer.record(&mut recorder, &(&gradient).into(), &(&loss).into())?;
+    optimizer.record(&mut recorder, &[(&gradient).into()], &(&loss).into())?;
     let program = recorder.finish()?;
     let step = |value: f32, slopes: [f32; 3]| -> Result<(Vec<f32>, Vec<f32>)> {
         gpu.write(&loss, &[value])?;
         gpu.write(&gradient, &slopes)?;
         pollster::block_on(program.run())?;
         let read = |tensor| pollster::block_on(gpu.read(tensor));
-        Ok((read(&x)?, read(optimizer.result())?))
+        Ok((read(&x)?, read(optimizer.result(0))?))
     };
     let (_, best) = step(3.0, [1.0, -1.0, 2.0])?;
     assert_eq!(best, start);
@@ -367,11 +637,11 @@ fn the_average_is_the_corrected_one() -> Result<()> {
     let (gpu, count, mut rng) = (gpu(), 1031, rng(8));
     let start = random(&mut rng, count);
     let x = gpu.tensor([count], &start)?;
-    let average = Average::new(gpu, x.shape())?;
-    average.start(gpu, &start)?;
-    assert_eq!(pollster::block_on(gpu.read(average.tensor()))?, start);
+    let average = Average::new(gpu, &[x.shape().clone()])?;
+    average.start(gpu, [&start[..]])?;
+    assert_eq!(pollster::block_on(gpu.read(average.tensor(0)))?, start);
     let mut recorder = Recorder::new(gpu);
-    average.record(&mut recorder, &x)?;
+    average.record(&mut recorder, &[&x])?;
     let program = recorder.finish()?;
     let decay = f64::from(Average::DECAY);
     let mut sum = vec![0.0; count];
@@ -382,7 +652,7 @@ fn the_average_is_the_corrected_one() -> Result<()> {
         sum.iter_mut().for_each(|s| *s *= decay);
         plus(&mut sum, 1.0 - decay, &wide(&numbers));
         let expected: Vec<f64> = sum.iter().map(|s| s / (1.0 - decay.powi(step))).collect();
-        let got = pollster::block_on(gpu.read(average.tensor()))?;
+        let got = pollster::block_on(gpu.read(average.tensor(0)))?;
         let error = common::relative_error(&got, &expected);
         assert!(error < 1e-5, "after {step} steps: {error:e}");
     }
@@ -394,12 +664,12 @@ fn bytes_are_those_that_are_allocated() -> Result<()> {
     // A device of its own: its meter counts nobody else's buffers.
     let gpu = pollster::block_on(Gpu::open(&common::choice()))?;
     let x = gpu.zeros([3, 41, 37])?;
-    for method in [Method::Adam, Method::Lbfgs { history: 1 }, Method::Lbfgs { history: 7 }] {
+    for method in [Method::ADAM, Method::Lbfgs { history: 1 }, Method::Lbfgs { history: 7 }] {
         for average in [false, true] {
             let descent = Descent { method, average, ..Descent::adam(0.1) };
             let before = gpu.allocated_bytes();
             let numbers = vec![0.5; x.shape().elements()];
-            let optimizer = Optimizer::new(&gpu, &descent, &x, &numbers, ((1, 1), None))?;
+            let optimizer = optimizer_of(&gpu, &descent, &x, &numbers)?;
             let (real, said) = (gpu.allocated_bytes() - before, descent.bytes(x.shape()));
             // Buffers are rounded up to 16 bytes.
             assert!(said <= real && real < said + 24 * 16, "{descent:?}: {said} {real}");

@@ -5,6 +5,8 @@
 #![cfg(unix)]
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -53,13 +55,7 @@ impl Studio {
 
     /// `impasto stylize …`, on the device that the other tests run on, with the tuner and its memory.
     fn tuned(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
-        for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")]
-        {
-            if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
-                command.arg(flag).arg(value);
-            }
-        }
+        let mut command = program::impasto();
         command.current_dir(self.0.path()).arg("stylize").args(args.split(' '));
         command
     }
@@ -273,7 +269,7 @@ fn damaged_checkpoints_and_changed_inputs_are_refused() {
     studio.fails(
         "--resume kept -o out.png",
         1,
-        &["style.png", "kept", "SHA-256", "put that one back"],
+        &["style.png", "kept", "SHA-256", "put the old file back"],
     );
     studio.remove("style.png");
     studio.fails("--resume kept -o out.png", 1, &["style.png", "kept", "put it back"]);
@@ -329,7 +325,7 @@ fn a_checkpoint_keeps_every_bit() {
     // Whatever tensors an optimiser has.
     let tensors = [("clock", 3), ("mean", 18), ("history 0", 36), ("none", 0)];
     let tensors = tensors.map(|(name, count)| (name.to_owned(), numbers(count))).into();
-    let state = State { steps: u64::MAX, size: (3, 2), tensors };
+    let state = State { steps: u64::MAX, tensors };
     let carried = Carried { picture, state, seconds: 0.1 };
     let notes =
         "\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\"".into();

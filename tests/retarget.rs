@@ -6,8 +6,10 @@ use common::{gpu, measured};
 use impasto::Result;
 use impasto::loss::{Aim, LayerWeight, LossSettings, Mask, Pixels, Regions, StyleLoss};
 use impasto::nets::{Graph, Network};
-use impasto::optim::{Descent, Method};
-use impasto::paint::{Carried, Event, Job, Layout, LossRow, Painter, Start, TileLayout, Verdict};
+use impasto::optim::Method;
+use impasto::paint::{
+    Carried, Descent, Event, Job, Layout, LossRow, Painter, Start, TileLayout, Verdict,
+};
 use impasto::picture::{Depth, Picture};
 
 const SIZE: (u32, u32) = (77, 70);

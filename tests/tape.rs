@@ -3,7 +3,7 @@
 mod common;
 
 use common::{gpu, random, rng};
-use impasto::gpu::Frozen;
+use impasto::gpu::{Frozen, Program, Tensor};
 use impasto::ops::{self, Conv2d};
 use impasto::shape::Shape;
 use impasto::tape::Tape;
@@ -162,4 +162,101 @@ fn replays_reuse_memory_and_stay_equal() -> Result<()> {
     assert_eq!(runs[0], runs[1]);
     assert_eq!(runs[0], runs[2]);
     Ok(())
+}
+
+/// A convolution's weights and bias, and what a replay adds to their gradients.
+struct Batch {
+    picture: Tensor,
+    target: Tensor,
+    sums: [Tensor; 2],
+    mean: Tensor,
+    program: Program,
+}
+
+impl Batch {
+    /// Adds `factor` times the loss and its gradients.
+    fn new(factor: f32) -> Result<Self> {
+        let (gpu, mut rng) = (gpu(), rng(20));
+        let (picture, target) = (gpu.zeros([3, 9, 7])?, gpu.zeros([4, 9, 7])?);
+        let weights = gpu.tensor([4, 3, 3, 3], &random(&mut rng, 108))?;
+        let bias = gpu.tensor([4], &random(&mut rng, 4))?;
+        // What was there before the first batch does not count.
+        let nothing = |count| vec![f32::NAN; count];
+        let sums = [gpu.tensor([4, 3, 3, 3], &nothing(108))?, gpu.tensor([4], &nothing(4))?];
+        let mean = gpu.tensor([1], &nothing(1))?;
+        let mut tape = Tape::new(gpu);
+        let (x, wanted) = (tape.constant(&picture), tape.constant(&target));
+        let (weights, bias) = (tape.variable(&weights), tape.variable(&bias));
+        let settings = Conv2d { relu: true, ..Conv2d::default() };
+        let y = ops::conv2d(&mut tape, x, weights, Some(bias), settings)?;
+        // The bias has two uses.
+        let spread = tape.frozen(&Frozen::new([4, 4, 1, 1], random(&mut rng, 16))?);
+        let pointwise = Conv2d { padding: 0, ..Conv2d::default() };
+        let y = ops::conv2d(&mut tape, y, spread, Some(bias), pointwise)?;
+        let loss = ops::absolute_error(&mut tape, y, wanted, 0.01)?;
+        tape.add_into(loss, factor, &mean)?;
+        tape.backward_into(loss, factor, &[(weights, &sums[0]), (bias, &sums[1])])?;
+        Ok(Batch { picture, target, sums, mean, program: tape.finish()? })
+    }
+
+    /// Replays it for one picture of a batch.
+    fn replay(&self, seed: u64, at: usize, of: usize) -> Result<()> {
+        let (gpu, mut rng) = (gpu(), rng(seed));
+        gpu.write(&self.picture, &random(&mut rng, 189))?;
+        gpu.write(&self.target, &random(&mut rng, 252))?;
+        self.program.poison();
+        pollster::block_on(gpu.finished(self.program.submit_in_batch(at, of)))
+    }
+
+    /// The gradients and the loss.
+    fn sums(&self) -> Result<Vec<f32>> {
+        let read = |tensor| pollster::block_on(gpu().read(tensor));
+        Ok([read(&self.sums[0])?, read(&self.sums[1])?, read(&self.mean)?].concat())
+    }
+}
+
+#[test]
+fn a_batch_is_replays_that_add() -> Result<()> {
+    let (single, batch) = (Batch::new(1.0)?, Batch::new(1.0 / 3.0)?);
+    let mut expected = vec![0.0; 113];
+    for seed in [31, 32, 33] {
+        single.replay(seed, 0, 1)?;
+        let one = single.sums()?;
+        expected.iter_mut().zip(one).for_each(|(e, one)| *e += f64::from(one) / 3.0);
+    }
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        for (at, seed) in [31, 32, 33].into_iter().enumerate() {
+            batch.replay(seed, at, 3)?;
+        }
+        runs.push(batch.sums()?);
+    }
+    for part in [0..108, 108..112, 112..113] {
+        let error = common::relative_error(&runs[0][part.clone()], &expected[part.clone()]);
+        assert!(error < 1e-6, "{part:?}: {error:e}");
+    }
+    assert_eq!(runs[0], runs[1], "the second batch begins with what the first left");
+    Ok(())
+}
+
+#[test]
+fn sums_that_do_not_fit_are_errors() -> Result<()> {
+    let (gpu, numbers) = (gpu(), gpu().zeros([5])?);
+    let mut tape = Tape::new(gpu);
+    let (x, fixed) = (tape.variable(&numbers), tape.constant(&numbers));
+    let double = ops::scale(&mut tape, x, 2.0)?;
+    let loss = ops::absolute_error(&mut tape, double, fixed, 1.0)?;
+    let (sum, other) = (gpu.zeros([5])?, gpu.zeros([4])?);
+    for (result, sums) in [
+        (double, vec![(x, &sum)]),
+        (loss, vec![(fixed, &sum)]),
+        (loss, vec![(double, &sum)]),
+        (loss, vec![(x, &other)]),
+        (loss, vec![(x, &sum), (x, &sum)]),
+    ] {
+        let error = tape.backward_into(result, 1.0, &sums);
+        assert!(matches!(error, Err(Error::Shape { .. })), "{error:?}");
+    }
+    assert!(tape.add_into(loss, 1.0, &sum).is_err());
+    tape.backward_into(loss, 1.0, &[(x, &sum)])
 }

@@ -203,7 +203,7 @@ fn tiles_add_up_to_the_whole() {
 #[test]
 fn tiles_of_f16_maps_add_up() {
     if !gpu().report().f16 {
-        eprintln!("skipped: no f16 on {}", gpu().report().name);
+        common::skipped(&format!("tiles of f16 maps: {} has no f16", gpu().report().name));
         return;
     }
     let ways = StyleLoss::ALL.map(|loss| (loss, Normalization::Relative, 20.0, 1.0));

@@ -1,7 +1,7 @@
 //! The path of the losses, step by step, against goldens that PyTorch's autograd made with the same
 //! pictures, weights and settings.
 //!
-//! To renew the goldens: `IMPASTO_GOLDEN=DIR cargo test --test trajectory` writes pictures and
+//! To renew the goldens: `IMPASTO_GOLDEN=DIR cargo test --test trajectory -- --ignored` writes pictures and
 //! networks into DIR; compute the losses of 20 steps and the first gradient there with an
 //! implementation of the loss in `src/transfer/loss.rs` (lr 0.02, content relu3_3, style relu1_1,
 //! relu2_1, relu3_1, relu4_1, weights 1, 20, 0.5), and put `NAME.jsonl` and `NAME.grad` (f32, little
@@ -18,8 +18,7 @@ use impasto::gpu::Gpu;
 use impasto::loss::{LayerWeight, LossSettings, Regions};
 use impasto::nets::{Graph, Network, Pool, Preprocess, default_network};
 use impasto::ops::conv2d::Variant;
-use impasto::optim::Descent;
-use impasto::paint::{Event, Job, Layout, LossRow, Painter, Start, Verdict};
+use impasto::paint::{Descent, Event, Job, Layout, LossRow, Painter, Start, Verdict};
 use impasto::picture::{Depth, Format, Picture};
 use impasto::shape::Precision;
 use impasto::tape::Tape;
@@ -124,10 +123,10 @@ fn golden(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
+#[ignore = "no test: writes what the goldens are made of into the folder IMPASTO_GOLDEN"]
 fn write_the_inputs_of_the_goldens() {
-    let Some(folder) = std::env::var_os("IMPASTO_GOLDEN").map(std::path::PathBuf::from) else {
-        return;
-    };
+    let folder = std::env::var_os("IMPASTO_GOLDEN").expect("IMPASTO_GOLDEN names a folder");
+    let folder = std::path::PathBuf::from(folder);
     for pair in pairs() {
         for (picture, kind) in [(&pair.content, "content"), (&pair.style, "style")] {
             let bytes = picture.encode(Format::Png).expect("a PNG");
@@ -177,7 +176,7 @@ fn twenty_steps_follow_the_reference() {
     }
 }
 
-/// With the device's own variants, and with every one that the tuner may choose, on every layer that takes it.
+/// With the device's own variants, and with every fast one that it has, on every layer that takes it.
 #[test]
 fn the_first_gradient_is_the_references() {
     for pair in pairs() {
@@ -189,27 +188,27 @@ fn the_first_gradient_is_the_references() {
             .map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])))
             .collect();
         let mut graph = Graph::new(network).expect("a graph");
-        let variants = [
-            None,
-            Some(Variant::Uniform),
-            Some(Variant::Tiled),
-            Some(Variant::Winograd),
-            Some(Variant::Cooperative),
-        ];
-        let both = Precision::ALL.into_iter().flat_map(|p| variants.map(|variant| (p, variant)));
-        for (precision, variant) in both {
+        let variants = |precision| {
+            let there = common::variants(gpu(), precision, &format!("{}'s gradient", pair.name));
+            let fast = there.into_iter().filter(|variant| *variant != Variant::Baseline).map(Some);
+            std::iter::once(None).chain(fast).map(move |variant| (precision, variant))
+        };
+        for (precision, variant) in Precision::ALL.into_iter().flat_map(variants) {
             let bound = match precision {
                 Precision::F32 => 1e-3,
-                Precision::F16 if !common::gpu().report().f16 => continue,
+                Precision::F16 if !gpu().report().f16 => {
+                    let name = &gpu().report().name;
+                    common::skipped(&format!(
+                        "{}'s gradient of f16 maps: {name} has none",
+                        pair.name
+                    ));
+                    break;
+                }
                 // Rounding makes another of two nearly equal pixels the largest of a window, and its deepest map has
                 // a dozen pixels.
                 Precision::F16 if pair.name == "small-max" => 0.2,
                 Precision::F16 => 2e-2,
             };
-            let matrices = precision == Precision::F16 && common::gpu().fragment_side().is_some();
-            if variant == Some(Variant::Cooperative) && !matrices {
-                continue;
-            }
             graph = graph.with_precision(precision);
             let gpu = pollster::block_on(Gpu::open(&common::choice())).expect("a GPU");
             for size in [pair.content.size(), pair.style.size()] {

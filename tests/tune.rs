@@ -1,8 +1,10 @@
 //! The tuner as a user meets it: measured once, remembered, forgotten where it does not hold.
 #![cfg(target_os = "linux")] // Elsewhere the cache folder can't be moved by a variable.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use impasto::picture::{Depth, Format, Picture};
 
@@ -25,13 +27,7 @@ impl Home {
 
     /// `impasto …` with the cache in `cache`; standard output and error.
     fn impasto(&self, cache: &Path, args: &str) -> (String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_impasto"));
-        for (variable, flag) in [("IMPASTO_ADAPTER", "--adapter"), ("IMPASTO_BACKEND", "--backend")]
-        {
-            if let Some(value) = std::env::var_os(variable).filter(|v| !v.is_empty()) {
-                command.arg(flag).arg(value);
-            }
-        }
+        let mut command = program::impasto();
         // Mesa would take its own cache along, and compile every shader anew.
         let home = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
         let home =

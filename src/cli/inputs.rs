@@ -8,7 +8,8 @@ use impasto::{Error, Result};
 use sha2::{Digest, Sha256};
 
 use super::file;
-use super::settings::Record;
+use super::flags::Record;
+use crate::cli::output::note;
 
 /// Reads files and remembers their hashes.
 #[derive(Default)]
@@ -46,8 +47,8 @@ impl Inputs {
         {
             if self.strict {
                 let what = format!(
-                    "it is not the file any more that {name} was painted from (its SHA-256 is another): put that one \
-                     back, or start anew without --resume"
+                    "it has changed since {name} was painted from it (its SHA-256 is another): put the old file back, or \
+                     start anew without --resume"
                 );
                 return Err(Error::File { path: shown, what });
             }

@@ -21,7 +21,7 @@ impl Interrupt {
             flag::register_conditional_shutdown(signal, exit, again.clone())
                 .and_then(|_| flag::register(signal, again.clone()))
                 .and_then(|_| flag::register_usize(signal, code.clone(), exit as usize))
-                .map_err(|e| Error::Gpu(format!("signals can't be handled: {e}")))?;
+                .map_err(|e| Error::System(format!("signals can't be handled: {e}")))?;
         }
         Ok(Interrupt(code))
     }

@@ -1,44 +1,31 @@
 //! The command line: raw arguments → checked settings → the library. Only this part of the crate
 //! prints, reads files and waits.
 
-/// Prints a line on standard error. Nobody reading it is no reason to stop: `eprintln!` would panic.
-macro_rules! note {
-    ($($line:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), $($line)*);
-    }};
-}
-
-mod bench;
 mod checkpoint;
-mod colour;
-mod demo;
-mod descent;
-mod devices;
+mod commands;
+mod describe;
 mod file;
+mod flags;
 mod inputs;
 mod interrupt;
-mod look;
-mod memory;
-mod paint;
-mod plans;
-mod preset;
+mod order;
+mod output;
+mod pictures;
 mod progress;
-mod run;
-mod scene;
-mod settings;
-mod stylize;
+mod remembered;
+mod software;
 mod task;
-mod tune;
+mod watch;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use impasto::gpu::{Backend, Choice, Gpu};
-use impasto::shape::Precision;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use impasto::{Error, Result};
+
+use commands::{bench, demo, devices, stylize, tune};
+use flags::{Common, preset};
+use output::{note, told};
 
 /// Paints a photograph in the style of a painting, on any GPU.
 #[derive(Parser)]
@@ -50,33 +37,10 @@ struct Cli {
     command: Command,
 }
 
-/// Flags of every command.
-#[derive(Args, Clone)]
-pub struct Common {
-    /// The GPU: its index in `impasto devices`, or a part of its name
-    #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Common")]
-    adapter: Option<String>,
-    /// The graphics API: vulkan, metal, dx12 or gl
-    #[arg(long, global = true, help_heading = "Common")]
-    backend: Option<Backend>,
-    /// Say more; twice, GPU time by dispatch as well
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common")]
-    verbose: u8,
-    /// Do not measure which kernels are fastest on this GPU; use the defaults for its kind
-    #[arg(long, global = true, help_heading = "Common")]
-    no_tune: bool,
-    /// Say nothing but errors
-    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Common")]
-    quiet: bool,
-    /// When the arguments were read.
-    #[arg(skip = std::time::Instant::now())]
-    launched: std::time::Instant,
-}
-
 #[derive(Subcommand)]
 enum Command {
     /// Paint a photograph in the style of one or several paintings
-    Stylize(Box<task::StylizeArgs>),
+    Stylize(Box<flags::StylizeArgs>),
     /// List the GPUs
     Devices(devices::DevicesArgs),
     /// Render two pictures and paint one in the style of the other
@@ -85,39 +49,6 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Measure now which kernels are fastest on this GPU, and remember
     Tune(tune::TuneArgs),
-}
-
-impl Common {
-    fn open_gpu(&self) -> Result<Gpu> {
-        let choice = Choice { adapter: self.adapter.clone(), backend: self.backend };
-        let gpu = pollster::block_on(Gpu::open(&choice))?;
-        self.say(|| {
-            let report = gpu.report();
-            let backend = report.backend.map_or("other".into(), |b| b.to_string());
-            format!("adapter: {} ({backend}, {}, {})", report.name, report.kind, report.driver)
-        });
-        Ok(gpu)
-    }
-
-    /// As [`Common::open_gpu`], for maps that are stored so.
-    fn open_gpu_for(&self, precision: Precision) -> Result<Gpu> {
-        let gpu = self.open_gpu()?;
-        if precision == Precision::F16 && !gpu.report().f16 {
-            let name = &gpu.report().name;
-            return Err(Error::Gpu(format!(
-                "--precision f16: {name} has no f16 in its shaders; take --precision f32, or another --adapter \
-                 (`impasto devices` lists them)"
-            )));
-        }
-        Ok(gpu)
-    }
-
-    /// Prints a line with `-v`.
-    fn say(&self, line: impl FnOnce() -> String) {
-        if self.verbose > 0 {
-            note!("{}", line());
-        }
-    }
 }
 
 /// Runs the program. Exit codes: 0 done, 2 wrong from the command line alone, 1 everything else, 130
@@ -162,22 +93,25 @@ fn parsed(arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
 }
 
 fn failed(error: Error) -> ExitCode {
-    note!("error: {error}");
+    note!("error: {}", told(&error));
     ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
 }
 
-/// Prints a line on standard output.
-fn say(text: &str) -> Result<()> {
-    use std::io::Write;
-    writeln!(std::io::stdout(), "{text}").map_err(|e| Error::File {
-        path: "standard output".into(),
-        what: format!("it can't be written ({e})"),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use impasto::error::Knob;
 
-/// Puts a suffix between a path's stem and its extension: `a/b.png` → `a/b-SUFFIX.png`.
-fn beside(path: &std::path::Path, suffix: &str) -> PathBuf {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{stem}-{suffix}.{extension}"))
+    use super::Cli;
+
+    /// What the library calls a setting is a flag of that name.
+    #[test]
+    fn every_knob_is_a_flag() {
+        let cli = Cli::command();
+        let stylize = cli.find_subcommand("stylize").expect("a command");
+        for knob in Knob::ALL {
+            let mut flags = cli.get_arguments().chain(stylize.get_arguments());
+            assert!(flags.any(|flag| flag.get_long() == Some(knob.name())), "{knob}");
+        }
+    }
 }

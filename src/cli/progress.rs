@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use super::Common;
+use super::flags::Common;
+use crate::cli::output::note;
 use impasto::paint::LossRow;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 

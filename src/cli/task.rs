@@ -1,85 +1,15 @@
 //! What a `stylize` command comes down to, once what a picture or a checkpoint says is filled in.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use impasto::picture;
 use impasto::{Error, Result};
 
 use super::checkpoint::{Kept, Origin};
+use super::file;
+use super::flags::{Common, Flags, Look, MemoryArgs, Outputs, Record, StylizeArgs, resolve};
 use super::inputs::Inputs;
-use super::look::Look;
-use super::memory::MemoryArgs;
-use super::settings::{Flags, Record, resolve};
-use super::{Common, file};
-
-const USAGE: &str = "impasto stylize <CONTENT> --style <FILE[=WEIGHT]> [OPTIONS]
-       impasto stylize [CONTENT] --settings-from <PICTURE> [OPTIONS]
-       impasto stylize --resume <FILE> [--output <FILE>] [--trace <FILE.jsonl>]";
-
-/// Arguments of `impasto stylize`, as they were given: those of [`Look`] shape pixels, and [`Outputs`] are the rest.
-pub struct StylizeArgs {
-    outputs: Outputs,
-    given: ArgMatches,
-}
-
-/// What is written, and where settings come from: nothing here shapes a pixel.
-#[derive(Args, Clone, Debug)]
-pub struct Outputs {
-    /// The result: .png, .jpg, .webp or .tiff [default: CONTENT-STYLE.png beside the content]
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Write the losses of every step, a JSON object a line
-    #[arg(long, value_name = "FILE.jsonl")]
-    pub trace: Option<PathBuf>,
-    /// Also write the picture after every so many steps, beside the result
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "resume")]
-    pub save_every: Option<u64>,
-    /// Use the settings that a result of impasto carries, but for those given here and those that only went with
-    /// them: masks with --style, lr and history with another --optimizer or --preset
-    #[arg(long, value_name = "PICTURE", conflicts_with = "resume", help_heading = "Again")]
-    pub settings_from: Option<PathBuf>,
-    /// Go on from a checkpoint, with its settings
-    #[arg(long, value_name = "FILE", help_heading = "Again")]
-    pub resume: Option<PathBuf>,
-    /// Keep all it takes to go on in this file, every minute [default: OUT.checkpoint from the first minute on,
-    /// gone once the result is written]
-    #[arg(long, value_name = "FILE", help_heading = "Again")]
-    pub checkpoint: Option<PathBuf>,
-    /// Keep it after every so many steps instead
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Again")]
-    pub checkpoint_every: Option<u64>,
-    #[command(flatten)]
-    pub memory: MemoryArgs,
-}
-
-impl Args for StylizeArgs {
-    fn augment_args(command: Command) -> Command {
-        let command = Look::augment_args(command).mut_args(|arg| arg.conflicts_with("resume"));
-        let or_kept =
-            |arg: Arg| arg.required(false).required_unless_present_any(["settings_from", "resume"]);
-        let command = command.mut_arg("content", or_kept).mut_arg("style", or_kept);
-        // How memory is used is kept as well: only more or less of it may be there than before.
-        let kept = |arg: Arg| arg.conflicts_with("resume");
-        let command = Outputs::augment_args(command).mut_arg("tile", kept).mut_arg("plan", kept);
-        command.override_usage(USAGE)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for StylizeArgs {
-    fn from_arg_matches(given: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(StylizeArgs { outputs: Outputs::from_arg_matches(given)?, given: given.clone() })
-    }
-
-    fn update_from_arg_matches(&mut self, given: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(given)?;
-        Ok(())
-    }
-}
+use crate::cli::output::note;
 
 /// A command with all that it means.
 pub struct Task {

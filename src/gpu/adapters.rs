@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 
 /// A graphics API that wgpu reaches a GPU through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -55,7 +55,7 @@ impl FromStr for Backend {
             "dx12" => Ok(Backend::Dx12),
             "gl" => Ok(Backend::Gl),
             _ => Err(Error::Usage(format!(
-                "--backend {name}: no such backend; choose one of {}",
+                "there is no backend `{name}`; choose one of {}",
                 Self::NAMES.join(", ")
             ))),
         }
@@ -97,6 +97,8 @@ pub struct AdapterReport {
     /// `discrete`, `integrated`, `virtual`, `cpu` or `other`.
     #[serde(rename = "type")]
     pub kind: &'static str,
+    /// The processor does the work: a driver without a GPU.
+    pub software: bool,
     /// The driver and its version.
     pub driver: String,
     /// Largest buffer, in bytes.
@@ -165,6 +167,7 @@ fn describe(adapter: &wgpu::Adapter, index: usize) -> AdapterReport {
             wgpu::DeviceType::Cpu => "cpu",
             wgpu::DeviceType::Other => "other",
         },
+        software: info.device_type == wgpu::DeviceType::Cpu,
         driver: [info.driver.as_str(), info.driver_info.as_str()]
             .iter()
             .filter(|s| !s.is_empty())
@@ -299,18 +302,17 @@ pub(crate) async fn choose(choice: &Choice) -> Result<Candidate> {
     let mut meant: Vec<_> = found.into_iter().filter(matches).collect();
     meant.sort_by_key(|c| (c.report.unusable.is_some(), rank(&c.report)));
     let Some(best) = meant.into_iter().next() else {
-        let asked = match (&choice.adapter, choice.backend) {
-            (Some(a), Some(b)) => format!("--adapter {a} --backend {b}"),
-            (Some(a), None) => format!("--adapter {a}"),
-            (None, Some(b)) => format!("--backend {b}"),
-            (None, None) => "any adapter".into(),
-        };
-        return Err(Error::NoAdapter(format!("{asked}: no such adapter; there are:\n{listing}")));
+        let named = choice.adapter.as_ref().map_or(String::new(), |name| format!(" `{name}`"));
+        let through = choice.backend.map_or(String::new(), |backend| format!(" through {backend}"));
+        return Err(Error::NoAdapter(format!(
+            "there is no adapter{named}{through}; there are:\n{listing}"
+        )));
     };
     if let Some(why) = &best.report.unusable {
         let name = &best.report.name;
         return Err(Error::NoAdapter(format!(
-            "{name} cannot run impasto: {why}; choose another with --adapter:\n{listing}"
+            "{name} cannot run impasto: {why}; choose another with {}:\n{listing}",
+            Knob::Adapter
         )));
     }
     Ok(best)

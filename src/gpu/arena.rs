@@ -55,6 +55,37 @@ fn pack_in(
 ) -> Packing {
     let mut layout = Packing { places: vec![None; lifetimes.len()], bytes: Vec::new() };
     let mut tenants: Vec<Vec<usize>> = Vec::new();
+    for (i, lifetime) in queue(order, lifetimes) {
+        let clash = |j: &usize| together.contains(&(i.min(*j), i.max(*j)));
+        let room = |slot: &usize| -> Option<Suballocation> {
+            if tenants[*slot].iter().any(clash) {
+                return None;
+            }
+            let others = tenants[*slot]
+                .iter()
+                .filter_map(|j| Some((lifetimes[*j].as_ref()?, layout.places[*j]?.offset)));
+            let offset = gap(lifetime, others, alignment);
+            (offset + lifetime.bytes <= layout.bytes[*slot])
+                .then_some(Suballocation { slot: *slot, offset })
+        };
+        let mut slots: Vec<usize> = (0..tenants.len()).collect();
+        slots.sort_by_key(|slot| layout.bytes[*slot]);
+        if order % 2 == 1 {
+            slots.reverse();
+        }
+        let place = slots.iter().find_map(room).unwrap_or_else(|| {
+            tenants.push(Vec::new());
+            layout.bytes.push(lifetime.bytes);
+            Suballocation { slot: tenants.len() - 1, offset: 0 }
+        });
+        tenants[place.slot].push(i);
+        layout.places[i] = Some(place);
+    }
+    layout
+}
+
+/// The temporaries in the order in which they are placed.
+fn queue(order: usize, lifetimes: &[Option<Lifetime>]) -> Vec<(usize, &Lifetime)> {
     let mut queue: Vec<(usize, &Lifetime)> =
         lifetimes.iter().enumerate().filter_map(|(i, l)| Some((i, l.as_ref()?))).collect();
     // What nothing uses does not count.
@@ -73,48 +104,32 @@ fn pack_in(
         seed => number[i].wrapping_mul(0x9e37_79b1).wrapping_mul(2 * seed + 1) >> 7 & 0xffff,
     };
     queue.sort_by_key(|(i, l)| (std::cmp::Reverse(l.bytes), rank(*i, l), *i));
-    for (i, lifetime) in queue {
-        let room = |slot: &usize| -> Option<Suballocation> {
-            let clash = |j: &usize| together.contains(&(i.min(*j), i.max(*j)));
-            if tenants[*slot].iter().any(clash) {
-                return None;
-            }
-            let mut taken = Vec::new();
-            for j in &tenants[*slot] {
-                let (Some(other), Some(place)) = (&lifetimes[*j], layout.places[*j]) else {
-                    continue;
-                };
-                let apart = other.used.end() < lifetime.used.start()
-                    || lifetime.used.end() < other.used.start();
-                if !apart {
-                    taken.push((place.offset, place.offset + other.bytes));
-                }
-            }
-            taken.sort_unstable();
-            let mut offset = 0;
-            for (start, end) in taken {
-                if offset + lifetime.bytes <= start {
-                    break;
-                }
-                offset = offset.max(end.next_multiple_of(alignment));
-            }
-            (offset + lifetime.bytes <= layout.bytes[*slot])
-                .then_some(Suballocation { slot: *slot, offset })
-        };
-        let mut slots: Vec<usize> = (0..tenants.len()).collect();
-        slots.sort_by_key(|slot| layout.bytes[*slot]);
-        if order % 2 == 1 {
-            slots.reverse();
+    queue
+}
+
+/// The first offset at which a temporary fits between the others of a buffer, each with its own offset.
+fn gap<'l>(
+    lifetime: &Lifetime,
+    others: impl Iterator<Item = (&'l Lifetime, u64)>,
+    alignment: u64,
+) -> u64 {
+    let mut taken = Vec::new();
+    for (other, offset) in others {
+        let apart =
+            other.used.end() < lifetime.used.start() || lifetime.used.end() < other.used.start();
+        if !apart {
+            taken.push((offset, offset + other.bytes));
         }
-        let place = slots.iter().find_map(room).unwrap_or_else(|| {
-            tenants.push(Vec::new());
-            layout.bytes.push(lifetime.bytes);
-            Suballocation { slot: tenants.len() - 1, offset: 0 }
-        });
-        tenants[place.slot].push(i);
-        layout.places[i] = Some(place);
     }
-    layout
+    taken.sort_unstable();
+    let mut offset = 0;
+    for (start, end) in taken {
+        if offset + lifetime.bytes <= start {
+            break;
+        }
+        offset = offset.max(end.next_multiple_of(alignment));
+    }
+    offset
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::adapters::{self, AdapterReport, Choice};
 use super::kernel::{Kernel, KernelId};
 use super::meter::Meter;
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::shape::Precision;
 
 /// An opened GPU. Cloning shares it.
@@ -161,7 +161,7 @@ impl Gpu {
 
     /// A software driver: memory is system memory, and a dispatch costs processor time.
     pub fn is_cpu(&self) -> bool {
-        self.inner.report.kind == "cpu"
+        self.inner.report.software
     }
 
     /// A software driver whose subgroups are workgroups of 8: lanes can hand numbers to each other, which
@@ -236,7 +236,8 @@ impl Gpu {
         match first {
             None => Ok(()),
             Some(Fault::OutOfMemory(what)) => Err(Error::Memory(format!(
-                "the GPU is out of memory ({what}); a smaller --size needs less"
+                "the GPU is out of memory ({what}); a smaller {} needs less",
+                Knob::Size
             ))),
             Some(Fault::Lost(what)) => Err(Error::DeviceLost(what)),
             Some(Fault::Other(what)) => Err(Error::Gpu(what)),
@@ -282,7 +283,9 @@ impl Gpu {
         {
             let _ = submission;
             let (send, done) = futures_channel::oneshot::channel();
-            self.inner.queue.on_submitted_work_done(move || drop(send.send(())));
+            self.inner.queue.on_submitted_work_done(move || {
+                let _ = send.send(());
+            });
             let _ = done.await;
         }
         self.check()

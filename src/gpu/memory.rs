@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::device::{Gpu, Submission};
 use super::meter::Memory;
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 
 impl Gpu {
     /// Allocates `bytes` (rounded up to a multiple of 16) that kernels can bind, filled with zeros.
@@ -17,20 +17,22 @@ impl Gpu {
         let most = self.report().max_binding_bytes;
         if size > most {
             return Err(Error::Memory(format!(
-                "{label} needs a buffer of {} MB, and {} binds at most {} MB at once: choose a smaller --size",
+                "{label} needs a buffer of {} MB, and {} binds at most {} MB at once: choose a smaller {}",
                 size.div_ceil(1_000_000),
                 self.report().name,
-                most / 1_000_000
+                most / 1_000_000,
+                Knob::Size
             )));
         }
         let (taken, limit) = (self.allocated_bytes(), self.meter().limit.load(Ordering::Relaxed));
         if taken.saturating_add(size) > limit {
             let mb = |bytes: u64| bytes.div_ceil(1_000_000);
             return Err(Error::Memory(format!(
-                "{label} of {} MB does not fit: {} MB are taken of the {} MB that --memory allows",
+                "{label} of {} MB does not fit: {} MB are taken of the {} MB that {} allows",
                 mb(size),
                 mb(taken),
-                mb(limit)
+                mb(limit),
+                Knob::Memory
             )));
         }
         let usage = wgpu::BufferUsages::STORAGE

@@ -14,6 +14,7 @@ mod meter;
 pub mod program;
 pub mod recorder;
 mod recording;
+mod shares;
 mod tensor;
 
 pub use adapters::{AdapterReport, Backend, Choice};
@@ -25,4 +26,5 @@ pub use meter::Memory;
 pub use program::{Plan, Program, Timing};
 pub use recorder::{Call, Recorder};
 pub use recording::{Pass, Value};
+pub(crate) use shares::shares;
 pub use tensor::{Frozen, Tensor};

@@ -197,6 +197,17 @@ impl Program {
         self.submit_where(|entry| entry.pass == Pass::Second)
     }
 
+    /// As [`Program::submit`], one replay of a batch of `of`, the first being `at` 0: what was recorded for the first
+    /// or for the second pass runs only with the replay that begins the batch or that ends it. A batch of one is
+    /// [`Program::submit`].
+    pub fn submit_in_batch(&self, at: usize, of: usize) -> Submission {
+        self.submit_where(|entry| match entry.pass {
+            Pass::Both => true,
+            Pass::First => at == 0,
+            Pass::Second => at + 1 >= of,
+        })
+    }
+
     fn submit_where(&self, wanted: impl Fn(&Entry) -> bool) -> Submission {
         if self.gpu.is_dry() {
             return Submission(None);

@@ -2,7 +2,7 @@
 //! counts, and how far to go from the content's own style. Nothing is measured here, so a blend or a strength can be
 //! tried without looking at any picture again.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu};
 use crate::loss::moments::{Seen, StyleMoments};
 use crate::loss::pixels::Pixels;
@@ -55,7 +55,10 @@ impl StyleTargets {
         let weights: Vec<f32> = styles.iter().map(|(_, weight)| *weight).collect();
         let sum: f32 = weights.iter().sum();
         if !(sum.is_finite() && sum > 0.0) {
-            return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
+            return Err(Error::Usage(format!(
+                "{}: at least one style needs a weight above 0",
+                Knob::Style
+            )));
         }
         let mut terms = Vec::new();
         for (region, painters) in regions.styles(weights.len())?.iter().enumerate() {

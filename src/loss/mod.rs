@@ -14,6 +14,7 @@ pub mod style;
 mod style_target;
 pub mod targets;
 
+pub use crate::ops::Variation;
 pub use aim::{Aim, StyleTargets};
 pub use moments::StyleMoments;
 pub use pixels::Pixels;

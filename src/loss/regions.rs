@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::nets::{Chain, Graph};
 use crate::picture::{Picture, resized_plane};
 
@@ -48,6 +48,14 @@ impl Mask {
         let mut plane = resized_plane(&self.plane, self.size, size);
         plane.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
         Mask { size, plane }
+    }
+
+    /// That something is left of it at every tap, for a picture of `size`.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] with the first tap at which there is not, and the way out.
+    pub fn check(&self, graph: &Graph, taps: &[&str], size: (u32, u32)) -> Result<()> {
+        Guides::new(graph, taps, &[self.resized(size)]).map(drop)
     }
 
     /// Width and height in pixels.
@@ -127,14 +135,16 @@ impl Regions {
     pub fn pairs(masks: usize, style_masks: usize, styles: usize) -> Result<Vec<Vec<usize>>> {
         if ![0, styles].contains(&style_masks) {
             return Err(Error::Usage(format!(
-                "--style-mask: {style_masks} for {styles} styles; give one for each, in the same order"
+                "{}: {style_masks} for {styles} styles; give one for each, in the same order",
+                Knob::StyleMask
             )));
         }
         match masks {
             0 | 1 => Ok(vec![(0..styles).collect()]),
             _ if masks == styles => Ok((0..styles).map(|style| vec![style]).collect()),
             _ => Err(Error::Usage(format!(
-                "--mask: {masks} for {styles} styles; give one for each, in the same order, or one for all"
+                "{}: {masks} for {styles} styles; give one for each, in the same order, or one for all",
+                Knob::Mask
             ))),
         }
     }
@@ -196,7 +206,7 @@ impl Guides {
     /// Those of `masks`, which have the picture's size, at `taps`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when nothing is left of a mask in some layer.
+    /// [`Error::Picture`] when nothing is left of a mask in some layer.
     pub fn new(graph: &Graph, taps: &[&str], masks: &[Mask]) -> Result<Self> {
         let mut guides = BTreeMap::new();
         for tap in taps {
@@ -205,10 +215,14 @@ impl Guides {
                 let weights = mask.seen(&map.chain, graph.reach(&[tap]).halo / 2);
                 let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
                 if sum < 1.0 && !mask.plane.is_empty() {
-                    return Err(Error::Usage(format!(
-                        "mask {}: less than one pixel of {tap} is left of it; white must be larger, or the picture",
-                        region + 1
-                    )));
+                    let (width, height) = mask.size();
+                    return Err(Error::Picture {
+                        name: format!("mask {}", region + 1),
+                        what: format!(
+                            "less than one pixel of {tap} is left of its white at {width}×{height} px: white must be \
+                             larger, or the picture"
+                        ),
+                    });
                 }
                 let roots = weights.into_iter().map(f32::sqrt).collect();
                 let (width, height) = mask.size();

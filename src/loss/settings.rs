@@ -2,13 +2,17 @@
 
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::loss::style::{Normalization, StyleLoss};
 use crate::ops::Variation;
 
-/// The loss depends on nothing.
-pub(crate) const NOTHING_TO_DO: &str = "nothing would move the picture: one of --content-weight, --style-weight and \
-     --tv-weight must be above 0, and a layer's weight too";
+/// Why a loss that depends on nothing moves no picture.
+pub(crate) fn nothing_to_move() -> Error {
+    let [content, style, tv] = [Knob::ContentWeight, Knob::StyleWeight, Knob::TvWeight];
+    Error::Usage(format!(
+        "nothing would move the picture: one of {content}, {style} and {tv} must be above 0, and a layer's weight too"
+    ))
+}
 
 /// A layer and how much it counts beside the others.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +115,12 @@ impl LossSettings {
     /// Whether the content's own style is part of the target.
     pub(crate) fn keeps_own_style(&self) -> bool {
         self.strength < 1.0
+    }
+
+    /// The style layers that count.
+    pub fn style_taps(&self) -> Vec<&str> {
+        let layers = self.style_layers.iter().filter(|l| l.weight > 0.0);
+        layers.map(|l| l.layer.as_str()).collect()
     }
 
     /// Every layer that is read.

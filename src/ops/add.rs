@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shape::{Precision, Shape};
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("add");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -47,10 +47,11 @@ impl Op for Add {
         inputs[0]
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let count = y.shape().elements();
         let call = recorder.kernel(&FORWARD).bind("a", &x[0]).bind("b", &x[1]).bind("y", y);
-        call.set("count", count).set("accumulate", false).over(count)
+        call.set("count", count).set("accumulate", false).over(count)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shape::{Precision, Shape};
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("avg_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -45,8 +45,9 @@ impl Op for AvgPool {
         inputs[0]
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        self.0.forward(&FORWARD, &[], recorder, &x[0], y)
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
+        self.0.forward(&FORWARD, &[], recorder, &x[0], y)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

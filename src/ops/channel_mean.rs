@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("channel_mean");
 static PARTIAL_SUMS: KernelId = KernelId::new(&SHADER, "partial_sums");
@@ -55,14 +55,15 @@ impl Op for ChannelMean {
         1
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let [c, n] = extents(x[0].shape())?;
         let shares = n.div_ceil(SHARE);
         let partials = recorder.temporary([c, shares]);
         let call = recorder.kernel(&PARTIAL_SUMS).bind("x", &x[0]).bind("partials", &partials);
         settings(call, [c, n], false).groups([shares as u32, c as u32, 1])?;
         let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("y", y);
-        settings(call, [c, n], false).over(c)
+        settings(call, [c, n], false).over(c)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

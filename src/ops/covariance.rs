@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("covariance");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -48,10 +48,11 @@ impl Op for Covariance {
         Ok([c, c].into())
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let c = x[1].shape().elements();
         let call = recorder.kernel(&FORWARD).bind("g", &x[0]).bind("mean", &x[1]).bind("y", y);
-        self.settings(call, c, false).over(c * c)
+        self.settings(call, c, false).over(c * c)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

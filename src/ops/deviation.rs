@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("deviation");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -50,11 +50,12 @@ impl Op for Deviation {
         Ok([channels("deviation", inputs[0], inputs[1])?].into())
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let c = y.shape().elements();
         let call = recorder.kernel(&FORWARD).bind("g", &x[0]).bind("mean", &x[1]).bind("y", y);
         let call = call.set("channels", c).set("epsilon", self.epsilon);
-        call.set("accumulate", false).over(c)
+        call.set("accumulate", false).over(c)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("guide");
 static RUN: KernelId = KernelId::new(&SHADER, "run");
@@ -111,7 +111,7 @@ impl<T: Op> Op for Guided<T> {
         self.maps
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let seen = self.inputs(recorder, x, false)?;
         self.inner.forward(recorder, &seen, y)
     }
@@ -123,7 +123,7 @@ impl<T: Op> Op for Guided<T> {
             let what = "the guide gets no gradient; freeze it".into();
             return Err(Error::Shape { op: "guide", what });
         }
-        self.inner.backward(recorder, &Backward { x: &seen, y: pass.y, dy: pass.dy, dx })
+        self.inner.backward(recorder, &Backward { x: &seen, dx, ..*pass })
     }
 }
 
@@ -188,9 +188,10 @@ impl Op for GuidedMean {
         1
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let seen = seen(recorder, &x[0], &x[1], true)?;
-        ChannelMean.forward(recorder, &[seen], y)
+        ChannelMean.forward(recorder, &[seen], y)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

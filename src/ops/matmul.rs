@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("matmul");
 static PACK: KernelId = KernelId::new(&SHADER, "pack");
@@ -116,8 +116,9 @@ impl Op for Matmul {
         Ok([rows, columns].into())
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        Left::plain(&x[0]).pack(recorder)?.times(recorder, &x[1], y, false)
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
+        Left::plain(&x[0]).pack(recorder)?.times(recorder, &x[1], y, false)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

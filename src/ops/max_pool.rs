@@ -1,7 +1,5 @@
 //! `max_pool`: the largest value of each window.
 
-use std::cell::RefCell;
-
 use super::pool::{self, Windows};
 use super::reference::{Array, Reference};
 use super::{Case, Entry};
@@ -9,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
 use crate::shape::{Precision, Shape};
-use crate::tape::{Backward, Op, Tape, Var, inplace};
+use crate::tape::{Backward, Op, Saved, Tape, Var, inplace};
 
 static SHADER: Shader = shader!("max_pool");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -27,15 +25,11 @@ pub const ENTRY: Entry = Entry { name: "max_pool", shaders: &[&SHADER], cases };
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) when no window fits; otherwise as [`Tape::record`].
 pub fn max_pool(tape: &mut Tape, x: Var, window: usize, stride: usize) -> Result<Var> {
-    tape.record(MaxPool(Windows { window, stride }, Codes::default()), &[x])
+    tape.record(MaxPool(Windows { window, stride }), &[x])
 }
 
-/// What the kernels that take four windows at a time leave for the backward pass, so that the input, the
-/// largest map of its block, need not be kept: 16 times as small.
-type Codes = RefCell<Option<Value>>;
-
 #[derive(Clone)]
-struct MaxPool(Windows, Codes);
+struct MaxPool(Windows);
 
 impl MaxPool {
     /// Whether the kernels that take four windows at a time can be used.
@@ -45,7 +39,7 @@ impl MaxPool {
     }
 
     fn backward_quads(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
-        let (Some(dx), Some(codes)) = (&pass.dx[0], &*self.1.borrow()) else { return Ok(()) };
+        let (Some(dx), Some(codes)) = (&pass.dx[0], pass.saved.first()) else { return Ok(()) };
         let (x, count) = (&pass.x[0], pass.y.shape().elements() / 4);
         let call = recorder.kernel(&BACKWARD_QUADS).bind("codes", codes).bind("dy4", pass.dy);
         let call = call.bind("dx4", &dx.value).set("count", count);
@@ -75,16 +69,19 @@ impl Op for MaxPool {
         inputs[0]
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         if !self.in_quads(x[0].shape())? {
-            return self.0.forward(&FORWARD, &[("mask", false)], recorder, &x[0], y);
+            self.0.forward(&FORWARD, &[("mask", false)], recorder, &x[0], y)?;
+            return Ok(Saved::new());
         }
         let count = y.shape().elements() / 4;
+        // So that the input, the largest map of its block, need not be kept: 16 times as small.
         let codes = recorder.temporary([count]);
         let call = recorder.kernel(&FORWARD_QUADS).bind("x4", &x[0]).bind("y4", y);
-        let call = call.bind("codes", self.1.borrow_mut().insert(codes));
+        let call = call.bind("codes", &codes);
         let call = call.set("count", count).set("accumulate", false).set("mask", false);
-        self.0.sizes(call, x[0].shape(), y.shape())?.over(count)
+        self.0.sizes(call, x[0].shape(), y.shape())?.over(count)?;
+        Ok(vec![codes])
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
@@ -136,5 +133,5 @@ impl Reference for MaxPool {
 }
 
 fn cases() -> Vec<Case> {
-    pool::cases(|windows| MaxPool(windows, Codes::default()))
+    pool::cases(MaxPool)
 }

@@ -6,6 +6,7 @@
 
 pub mod add;
 pub mod avg_pool;
+mod case;
 pub mod channel_mean;
 pub mod conv2d;
 pub mod covariance;
@@ -26,8 +27,11 @@ pub mod statistics;
 pub mod total_variation;
 pub mod weighted_sum;
 
+pub(crate) use crate::gpu::shares;
 pub use add::add;
 pub use avg_pool::avg_pool;
+use case::awkward_maps;
+pub use case::{Case, Entry};
 pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};
 pub use covariance::covariance;
@@ -43,53 +47,6 @@ pub use scale::{cast, scale};
 pub use squared_error::{absolute_error, relative_error};
 pub use total_variation::{Variation, partial_variation, total_variation};
 pub use weighted_sum::weighted_sum;
-
-use crate::gpu::Shader;
-use crate::ops::reference::Reference;
-use crate::shape::Shape;
-
-/// An operation as the catalogue lists it.
-pub struct Entry {
-    /// The name of its file, its shader and its test.
-    pub name: &'static str,
-    /// Its shaders: the baseline first, then variants.
-    pub shaders: &'static [&'static Shader],
-    /// Uses that exercise it: awkward shapes, every setting and variant.
-    pub cases: fn() -> Vec<Case>,
-}
-
-/// One use of an operation for the tests.
-pub struct Case {
-    /// The operation with its settings.
-    pub op: Box<dyn Reference>,
-    /// Shapes of its inputs.
-    pub inputs: Vec<Shape>,
-    /// Inputs that get no gradient.
-    pub frozen: Vec<usize>,
-    /// Inputs whose numbers matter: all others are random.
-    pub given: Vec<(usize, Vec<f32>)>,
-    /// What is special about it.
-    pub note: String,
-}
-
-impl Case {
-    fn new(op: impl Reference + 'static, inputs: Vec<Shape>, note: impl Into<String>) -> Self {
-        let (frozen, given) = (Vec::new(), Vec::new());
-        Case { op: Box::new(op), inputs, frozen, given, note: note.into() }
-    }
-
-    /// An input with these numbers, which gets no gradient.
-    fn with(mut self, input: usize, numbers: Vec<f32>) -> Self {
-        self.frozen.push(input);
-        self.given.push((input, numbers));
-        self
-    }
-
-    fn frozen(mut self, inputs: &[usize]) -> Self {
-        self.frozen = inputs.to_vec();
-        self
-    }
-}
 
 /// All operations.
 pub const CATALOGUE: &[Entry] = &[
@@ -111,17 +68,3 @@ pub const CATALOGUE: &[Entry] = &[
     total_variation::ENTRY,
     weighted_sum::ENTRY,
 ];
-
-/// Awkward feature maps: single pixels and rows, odd sizes, channels that no vector width divides.
-fn awkward_maps() -> Vec<Shape> {
-    [[1, 1, 1], [3, 1, 7], [5, 9, 1], [2, 2, 3], [4, 13, 5], [3, 16, 16], [1, 3, 127]]
-        .map(Shape::from)
-        .to_vec()
-}
-
-/// How a sum over `count` elements is split: elements of a share, and number of shares. Shares stay
-/// long enough to be worth a workgroup and few enough for one workgroup to add them up.
-pub(crate) fn shares(count: usize) -> (usize, usize) {
-    let share = count.div_ceil(1024).max(4096).next_multiple_of(256);
-    (share, count.div_ceil(share))
-}

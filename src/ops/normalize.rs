@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Frozen, KernelId, Recorder, Shader, Value};
 use crate::shape::{Precision, Shape};
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("normalize");
 static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
@@ -74,11 +74,12 @@ impl Op for Normalize {
         self.precision
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let count = y.shape().elements();
         let call = recorder.kernel(&FORWARD).bind("x", &x[0]).bind("table", &self.table()?);
         let call = call.bind("y", y).set("count", count).set("pixels", count / self.channels.len());
-        call.set("accumulate", false).over(count)
+        call.set("accumulate", false).over(count)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::{KernelId, Recorder, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::inplace::RELU;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static FORWARD: KernelId = KernelId::new(&RELU, "forward");
 static BACKWARD: KernelId = KernelId::new(&RELU, "backward");
@@ -42,10 +42,11 @@ impl Op for Relu {
         inputs[0]
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let count = y.shape().elements();
         let call = recorder.kernel(&FORWARD).bind("x", &x[0]).bind("y", y);
-        call.set("count", count).set("accumulate", false).over(count)
+        call.set("count", count).set("accumulate", false).over(count)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

@@ -5,8 +5,6 @@
 //! count for less than their roots, and where the root's slope is infinite this one's is 1.5ᵏ. The gradient is
 //! exactly that of the value, by a recursion that costs one more product a step and needs nothing kept of the steps.
 
-use std::cell::OnceCell;
-
 use super::matmul::{Left, extents};
 use super::reference::{Array, Reference};
 use super::statistics::square_norm;
@@ -15,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("root_trace");
 static START: KernelId = KernelId::new(&SHADER, "start");
@@ -37,7 +35,7 @@ pub const STEPS: usize = 12;
 /// # Errors
 /// [`Error::Shape`] when M is not square; otherwise as [`Tape::record`].
 pub fn root_trace(tape: &mut Tape, matrix: Var) -> Result<Var> {
-    tape.record(RootTrace::new(STEPS), &[matrix])
+    tape.record(RootTrace { steps: STEPS }, &[matrix])
 }
 
 /// Records M^½ without a gradient.
@@ -48,12 +46,11 @@ pub fn square_root(recorder: &mut Recorder, matrix: &Value) -> Result<Value> {
     let of = Iterated::record(recorder, matrix, STEPS)?;
     let root = recorder.temporary(matrix.shape().clone());
     let call = recorder.kernel(&ROOT).bind("squared_norm", &of.squared_norm).bind("y", &of.y);
-    of.settings(call.bind("root_of_m", &root), false).over(of.channels * of.channels)?;
+    settings(call.bind("root_of_m", &root), of.channels, false).over(of.channels * of.channels)?;
     Ok(root)
 }
 
 /// The end of the iteration, as the shader's header has it.
-#[derive(Clone)]
 struct Iterated {
     channels: usize,
     squared_norm: Value,
@@ -70,7 +67,7 @@ impl Iterated {
         let call = recorder.kernel(&START).bind("m", m).bind("squared_norm", &squared_norm);
         let call = call.bind("a", &a).bind("z", &z).bind("d", &d);
         let mut of = Iterated { channels, squared_norm, a, y, d };
-        of.settings(call, false).over(channels * channels)?;
+        settings(call, channels, false).over(channels * channels)?;
         Left::plain(&z).pack(recorder)?.times(recorder, &of.a, &of.y, false)?;
         for _ in 1..steps {
             let [zy, y, next, td] = [(); 4].map(|()| recorder.temporary(m.shape().clone()));
@@ -82,30 +79,23 @@ impl Iterated {
             half.times(recorder, &zy, &y, false)?;
             let call = recorder.kernel(&ADVANCE).bind("d", &of.d).bind("td", &td);
             let call = call.bind("z", &z).bind("next_z", &next).bind("y", &of.y);
-            of.settings(call.bind("next_y", &y), false).over(channels * channels)?;
+            settings(call.bind("next_y", &y), of.channels, false).over(channels * channels)?;
             (of.y, of.d, z) = (y, td, next);
         }
         Ok(of)
     }
-
-    fn settings<'r>(&self, call: Call<'r>, accumulate: bool) -> Call<'r> {
-        let (share, shares) = shares(self.channels * self.channels);
-        let call = call.set("channels", self.channels).set("share", share);
-        call.set("partials", shares).set("accumulate", accumulate)
-    }
 }
 
-/// One use of the operation, which keeps for its backward pass what the forward pass ended with.
+fn settings(call: Call<'_>, channels: usize, accumulate: bool) -> Call<'_> {
+    let (share, shares) = shares(channels * channels);
+    let call = call.set("channels", channels).set("share", share);
+    call.set("partials", shares).set("accumulate", accumulate)
+}
+
+/// One use of the operation.
 #[derive(Clone)]
 struct RootTrace {
     steps: usize,
-    kept: OnceCell<(Iterated, Value)>,
-}
-
-impl RootTrace {
-    fn new(steps: usize) -> Self {
-        RootTrace { steps, kept: OnceCell::new() }
-    }
 }
 
 impl Op for RootTrace {
@@ -123,30 +113,30 @@ impl Op for RootTrace {
         }
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let of = Iterated::record(recorder, &x[0], self.steps)?;
         let (_, shares) = shares(x[0].shape().elements());
         let (partials, rest) = (recorder.temporary([shares]), recorder.temporary(Shape::scalar()));
         let call = recorder.kernel(&INNER).bind("a", &of.a).bind("d", &of.d);
-        let call = of.settings(call.bind("partials", &partials), false);
+        let call = settings(call.bind("partials", &partials), of.channels, false);
         call.groups([shares as u32, 1, 1])?;
         let call = recorder.kernel(&FINISH).bind("squared_norm", &of.squared_norm);
         let call = call.bind("y", &of.y).bind("partials", &partials);
-        let call = of.settings(call.bind("value", y).bind("rest", &rest), false);
+        let call = settings(call.bind("value", y).bind("rest", &rest), of.channels, false);
         call.groups([1, 1, 1])?;
-        let _ = self.kept.set((of, rest));
-        Ok(())
+        Ok(vec![of.squared_norm, of.a, of.d, rest])
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
         let Some(dm) = &pass.dx[0] else { return Ok(()) };
-        let Some((of, rest)) = self.kept.get() else {
+        let [squared_norm, a, d, rest] = pass.saved else {
             return Err(Error::Gpu("root_trace: the backward pass comes after the forward".into()));
         };
-        let call = recorder.kernel(&BACKWARD).bind("squared_norm", &of.squared_norm);
-        let call = call.bind("a", &of.a).bind("d", &of.d).bind("rest", rest);
+        let call = recorder.kernel(&BACKWARD).bind("squared_norm", squared_norm);
+        let call = call.bind("a", a).bind("d", d).bind("rest", rest);
         let call = call.bind("dvalue", pass.dy).bind("dm", &dm.value);
-        of.settings(call, dm.accumulate).over(of.channels * of.channels)
+        let [channels, _] = extents(pass.x[0].shape())?;
+        settings(call, channels, dm.accumulate).over(channels * channels)
     }
 }
 
@@ -188,14 +178,14 @@ impl Reference for RootTrace {
     }
 
     fn boxed(&self) -> Box<dyn Op> {
-        Box::new(Self::new(self.steps))
+        Box::new(self.clone())
     }
 }
 
 /// Any matrix will do for a few steps, which are polynomials; `tests/ops/root_trace.rs` has whole roots.
 fn cases() -> Vec<Case> {
     let case = |(steps, c): (usize, usize)| {
-        Case::new(RootTrace::new(steps), vec![[c, c].into()], format!("{steps} steps"))
+        Case::new(RootTrace { steps }, vec![[c, c].into()], format!("{steps} steps"))
     };
     [(STEPS, 1), (1, 5), (2, 3), (2, 13), (3, 33), (2, 70)].map(case).into()
 }

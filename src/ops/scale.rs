@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::{Recorder, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::inplace::{SCALE, scaled};
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry { name: "scale", shaders: &[&SCALE], cases };
@@ -54,8 +54,9 @@ impl Op for Scale {
         self.precision.unwrap_or(inputs[0])
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        scaled(recorder, &x[0], self.factor, y, false)
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
+        scaled(recorder, &x[0], self.factor, y, false)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("squared_error");
 static PARTIAL_SUMS: KernelId = KernelId::new(&SHADER, "partial_sums");
@@ -66,7 +66,7 @@ impl Op for SquaredError {
         2
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let shape = x[0].shape();
         let (_, shares) = shares(shape.elements());
         let partials = recorder.temporary([shares]);
@@ -75,7 +75,8 @@ impl Op for SquaredError {
         call.set("sign", 1.0).set("accumulate", false).groups([shares as u32, 1, 1])?;
         let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("denominator", &x[2]);
         let call = self.settings(call.bind("y", y), shape);
-        call.set("sign", 1.0).set("accumulate", false).groups([1, 1, 1])
+        call.set("sign", 1.0).set("accumulate", false).groups([1, 1, 1])?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

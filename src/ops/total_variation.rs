@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gpu::shader;
 use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("total_variation");
 static FINISH: KernelId = KernelId::new(&SHADER, "finish");
@@ -172,7 +172,7 @@ impl Op for TotalVariation {
         Ok(Shape::scalar())
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let shape = x[0].shape();
         let (_, shares) = shares(shape.elements());
         let partials = recorder.temporary([shares]);
@@ -180,7 +180,8 @@ impl Op for TotalVariation {
         let call = call.bind("frame", &x[1]).bind("partials", &partials);
         self.sizes(call, shape, false)?.groups([shares as u32, 1, 1])?;
         let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("y", y);
-        self.sizes(call, shape, false)?.groups([1, 1, 1])
+        self.sizes(call, shape, false)?.groups([1, 1, 1])?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

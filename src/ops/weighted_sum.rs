@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Recorder, Value};
 use crate::shape::Shape;
 use crate::tape::inplace::{SCALE, scaled};
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 /// The catalogue's row. Its kernel is that of `scale`, which can add.
 pub const ENTRY: Entry = Entry { name: "weighted_sum", shaders: &[&SCALE], cases };
@@ -37,9 +37,10 @@ impl Op for WeightedSum {
         }
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let mut terms = self.0.iter().zip(x).enumerate();
-        terms.try_for_each(|(i, (weight, x))| scaled(recorder, x, *weight, y, i > 0))
+        terms.try_for_each(|(i, (weight, x))| scaled(recorder, x, *weight, y, i > 0))?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

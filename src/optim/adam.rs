@@ -1,12 +1,11 @@
-//! Adam on the GPU (Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1),
-//! with the result clamped to the range of a picture.
+//! Adam on the GPU (Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1), with the result
+//! clamped where there are bounds.
 
-use std::collections::BTreeMap;
-
-use super::State;
-use crate::error::Result;
+use super::state::name_of;
+use super::{State, Step};
+use crate::error::{Error, Result};
 use crate::gpu::shader;
-use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Tensor, Value};
+use crate::gpu::{Call, Gpu, KernelId, Shader, Tensor};
 use crate::shape::Shape;
 
 /// The shader.
@@ -14,98 +13,106 @@ pub static SHADER: Shader = shader!("adam");
 static TICK: KernelId = KernelId::new(&SHADER, "tick");
 static UPDATE: KernelId = KernelId::new(&SHADER, "update");
 
-/// Names in a [`State`]: the clock (step, β₁ᵗ, β₂ᵗ), the mean of gradients and the mean of their squares.
-const CLOCK: &str = "clock";
-const MEAN: &str = "mean";
-const SQUARE: &str = "square";
+/// How long Adam remembers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Betas {
+    /// Decay of the mean of gradients.
+    pub beta1: f32,
+    /// Decay of the mean of their squares.
+    pub beta2: f32,
+    /// Keeps the division finite.
+    pub epsilon: f32,
+}
 
-/// The optimiser's settings and its state for one tensor.
+impl Betas {
+    /// For a picture: its gradients change slowly, so a short memory of their squares will do.
+    pub const PICTURE: Betas = Betas { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
+    /// For weights, whose gradients are noisy: those of the paper (section 2).
+    pub const WEIGHTS: Betas = Betas { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+}
+
+/// The optimiser's state for a list of tensors.
 pub struct Adam {
-    /// Step size.
-    pub(super) lr: f32,
+    betas: Betas,
     clock: Tensor,
-    mean: Tensor,
-    square: Tensor,
+    /// For each tensor, the mean of gradients and the mean of their squares.
+    means: Vec<(Tensor, Tensor)>,
 }
 
 impl Adam {
     /// A step size that suits pictures: smaller ones need more steps (`docs/OPTIMISERS.md`).
     pub const LR: f32 = 0.05;
-    /// Decay of the mean of gradients.
-    pub const BETA1: f32 = 0.9;
-    /// Decay of the mean of their squares.
-    pub const BETA2: f32 = 0.99;
-    /// Keeps the division finite.
-    pub const EPSILON: f32 = 1e-8;
+    /// Names in a [`State`]: the clock (step, β₁ᵗ, β₂ᵗ), the mean of gradients and the mean of their squares.
+    pub(crate) const CLOCK: &str = "clock";
+    pub(crate) const MEAN: &str = "mean";
+    pub(crate) const SQUARE: &str = "square";
 
     /// The optimiser before its first step.
-    ///
-    /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter.
-    pub fn new(gpu: &Gpu, shape: &Shape, lr: f32) -> Result<Self> {
-        let (mean, square) = (gpu.zeros(shape.clone())?, gpu.zeros(shape.clone())?);
-        Ok(Adam { lr, clock: gpu.zeros([3])?, mean, square })
+    pub(super) fn new(gpu: &Gpu, shapes: &[Shape], betas: Betas) -> Result<Self> {
+        let zeros = |shape: &Shape| Ok((gpu.zeros(shape.clone())?, gpu.zeros(shape.clone())?));
+        let means = shapes.iter().map(zeros).collect::<Result<_>>()?;
+        Ok(Adam { betas, clock: gpu.zeros([3])?, means })
     }
 
-    /// Bytes on the GPU for a tensor of that shape.
-    pub fn bytes(shape: &Shape) -> u64 {
-        2 * shape.bytes() + 12
+    /// Bytes on the GPU for tensors of those shapes.
+    pub(super) fn bytes(shapes: &[Shape]) -> u64 {
+        12 + 2 * shapes.iter().map(Shape::bytes).sum::<u64>()
     }
 
-    /// Goes on from a state of another size, for a picture of `size`. A loss that is a mean over pixels has gradients
-    /// in proportion to a pixel's share, so the moments follow it.
-    ///
-    /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) when it is no state of Adam's, and whatever the driver reported.
-    pub fn resize(&self, gpu: &Gpu, state: &State, size: (u32, u32)) -> Result<()> {
-        let numbers = Self::resized(state, size)?;
-        self.tensors().iter().try_for_each(|(name, tensor)| gpu.write(tensor, &numbers[*name]))
+    /// The clock after `steps` steps of another optimiser: they count, but there are no means yet.
+    pub(crate) fn clock_after(steps: u64) -> [f32; 3] {
+        [steps as f32, 1.0, 1.0]
     }
 
-    /// What it knows for a picture of `size`, by name.
-    pub(crate) fn resized(
-        state: &State,
-        size: (u32, u32),
-    ) -> Result<BTreeMap<&'static str, Vec<f32>>> {
-        if !state.tensors.contains_key(MEAN) {
-            // Another optimiser's: only its steps count.
-            let zeros = vec![0.0; 3 * size.0 as usize * size.1 as usize];
-            let clock = vec![state.steps as f32, 1.0, 1.0];
-            return Ok(BTreeMap::from([(CLOCK, clock), (MEAN, zeros.clone()), (SQUARE, zeros)]));
+    /// Takes its own numbers out of a state that may lack others'; of another optimiser's only the steps count.
+    pub(super) fn start(&self, gpu: &Gpu, names: &[String], state: &State) -> Result<()> {
+        let own = self.tensors(names);
+        if own.iter().all(|(name, _)| name == Self::CLOCK || !state.tensors.contains_key(name)) {
+            return gpu.write(&self.clock, &Self::clock_after(state.steps));
         }
-        let area = |(w, h): (u32, u32)| f64::from(w) * f64::from(h);
-        let share = (area(state.size) / area(size)) as f32;
-        let mean = state.planes(MEAN, size, share)?;
-        let square = state.planes(SQUARE, size, share * share)?;
-        let clock = state.tensor(CLOCK)?.to_vec();
-        Ok(BTreeMap::from([(CLOCK, clock), (MEAN, mean), (SQUARE, square)]))
+        for (name, tensor) in own {
+            let (numbers, shape) = (state.tensor(&name)?, tensor.shape());
+            if numbers.len() != shape.elements() {
+                let what = format!("{} numbers of `{name}` for {shape}", numbers.len());
+                return Err(Error::Shape { op: "optimiser", what });
+            }
+            gpu.write(tensor, numbers)?;
+        }
+        Ok(())
     }
 
-    /// Everything that it knows, by the names in a [`State`].
-    pub(super) fn tensors(&self) -> [(&'static str, &Tensor); 3] {
-        [(CLOCK, &self.clock), (MEAN, &self.mean), (SQUARE, &self.square)]
+    /// Everything that it knows, by the names in a [`State`], for tensors of these names.
+    pub(super) fn tensors(&self, names: &[String]) -> Vec<(String, &Tensor)> {
+        let mut tensors = vec![(Self::CLOCK.to_string(), &self.clock)];
+        for (name, (mean, square)) in names.iter().zip(&self.means) {
+            let own = [(Self::MEAN, mean), (Self::SQUARE, square)];
+            tensors.extend(own.map(|(what, tensor)| (name_of(what, name), tensor)));
+        }
+        tensors
     }
 
     /// A tensor whose first number counts the steps taken.
-    pub fn clock(&self) -> &Tensor {
+    pub(super) fn clock(&self) -> &Tensor {
         &self.clock
     }
 
-    /// Records a step that moves `x` against `gradient` and clamps it to 0..1.
-    ///
-    /// # Errors
-    /// As [`Recorder::kernel`].
-    pub fn record(&self, recorder: &mut Recorder, x: &Tensor, gradient: &Value) -> Result<()> {
-        let count = x.shape().elements();
-        recorder.scope = "optimiser".into();
-        let settings = |call: Call<'_>, elements| {
-            let call = call.bind("clock", &(&self.clock).into()).set("count", count);
-            let call = call.set("lr", self.lr).set("epsilon", Self::EPSILON);
-            let call = call.set("beta1", Self::BETA1).set("beta2", Self::BETA2);
-            call.set("low", 0.0).set("high", 1.0).over(elements)
+    /// Records a step that moves every tensor against its gradient.
+    pub(super) fn record(&self, step: Step<'_>) -> Result<()> {
+        let Step { recorder, tensors, gradients, rate, bounds: [low, high] } = step;
+        let Betas { beta1, beta2, epsilon } = self.betas;
+        let (clock, rate) = ((&self.clock).into(), rate.into());
+        let settings = |call: Call<'_>, count, elements| {
+            let call = call.bind("clock", &clock).set("count", count).set("epsilon", epsilon);
+            let call = call.set("beta1", beta1).set("beta2", beta2);
+            call.set("low", low).set("high", high).over(elements)
         };
-        settings(recorder.kernel(&TICK), 1)?;
-        let call = recorder.kernel(&UPDATE).bind("x", &x.into()).bind("gradient", gradient);
-        settings(call.bind("m", &(&self.mean).into()).bind("v", &(&self.square).into()), count)
+        settings(recorder.kernel(&TICK), tensors.len(), 1)?;
+        for ((x, gradient), (mean, square)) in tensors.iter().zip(gradients).zip(&self.means) {
+            let count = x.shape().elements();
+            let call = recorder.kernel(&UPDATE).bind("x", &x.into()).bind("gradient", gradient);
+            let call = call.bind("m", &mean.into()).bind("v", &square.into()).bind("rate", &rate);
+            settings(call, count, count)?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! An exponential moving average of the iterates, corrected for its beginning, as Crowson's style-transfer-pytorch
 //! keeps it.
 
+use super::state::name_of;
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Gpu, KernelId, Recorder, Shader, Tensor};
@@ -11,58 +12,68 @@ pub static SHADER: Shader = shader!("average");
 static TICK: KernelId = KernelId::new(&SHADER, "tick");
 static UPDATE: KernelId = KernelId::new(&SHADER, "update");
 
-/// The average of one tensor over the steps.
+/// The average over the steps of each of a list of tensors.
 pub struct Average {
     clock: Tensor,
-    average: Tensor,
+    averages: Vec<Tensor>,
 }
 
 impl Average {
     /// What counts the average so far at each step.
     pub const DECAY: f32 = 0.99;
+    /// The name of an average in a [`State`](super::State).
+    pub(crate) const NAME: &str = "average";
 
-    /// Before the first step.
+    /// Before the first step, for tensors of those shapes.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) when it is too large for the adapter.
-    pub fn new(gpu: &Gpu, shape: &Shape) -> Result<Self> {
-        Ok(Average { clock: gpu.zeros([1])?, average: gpu.zeros(shape.clone())? })
+    pub fn new(gpu: &Gpu, shapes: &[Shape]) -> Result<Self> {
+        let averages =
+            shapes.iter().map(|shape| gpu.zeros(shape.clone())).collect::<Result<_>>()?;
+        Ok(Average { clock: gpu.zeros([1])?, averages })
     }
 
-    /// Bytes on the GPU for a tensor of that shape.
-    pub fn bytes(shape: &Shape) -> u64 {
-        shape.bytes() + 4
+    /// Bytes on the GPU for tensors of those shapes.
+    pub(super) fn bytes(shapes: &[Shape]) -> u64 {
+        4 + shapes.iter().map(Shape::bytes).sum::<u64>()
     }
 
-    /// Starts with `x`, which counts nothing once there is a step.
+    /// Starts with these numbers of each tensor, which count nothing once there is a step.
     ///
     /// # Errors
-    /// Whatever the driver reported.
-    pub fn start(&self, gpu: &Gpu, x: &[f32]) -> Result<()> {
-        gpu.write(&self.average, x)
+    /// [`Error::Shape`](crate::Error::Shape) when their count does not fit.
+    pub fn start<'a>(&self, gpu: &Gpu, x: impl IntoIterator<Item = &'a [f32]>) -> Result<()> {
+        self.averages.iter().zip(x).try_for_each(|(average, x)| gpu.write(average, x))
     }
 
-    /// Everything that it knows, by name.
-    pub(super) fn tensors(&self) -> [(&'static str, &Tensor); 2] {
-        [("average_clock", &self.clock), ("average", &self.average)]
+    /// Everything that it knows, by name, for tensors of these names.
+    pub(super) fn tensors(&self, names: &[String]) -> Vec<(String, &Tensor)> {
+        let averages = names.iter().zip(&self.averages);
+        let averages = averages.map(|(name, average)| (name_of(Self::NAME, name), average));
+        std::iter::once(("average_clock".to_string(), &self.clock)).chain(averages).collect()
     }
 
-    /// The average.
-    pub fn tensor(&self) -> &Tensor {
-        &self.average
+    /// The average of the tensor `at` in the list.
+    pub fn tensor(&self, at: usize) -> &Tensor {
+        &self.averages[at]
     }
 
-    /// Records that `x` as it stands is averaged in.
+    /// Records that the tensors as they stand are averaged in, in the list's order.
     ///
     /// # Errors
     /// As [`Recorder::kernel`].
-    pub fn record(&self, recorder: &mut Recorder, x: &Tensor) -> Result<()> {
-        let count = x.shape().elements();
+    pub fn record(&self, recorder: &mut Recorder, tensors: &[&Tensor]) -> Result<()> {
         recorder.scope = "average".into();
-        let call = recorder.kernel(&TICK).bind("clock", &(&self.clock).into());
-        call.set("count", count).set("decay", Self::DECAY).over(1)?;
-        let call = recorder.kernel(&UPDATE).bind("clock", &(&self.clock).into());
-        let call = call.bind("x", &x.into()).bind("average", &(&self.average).into());
-        call.set("count", count).set("decay", Self::DECAY).over(count)
+        let clock = (&self.clock).into();
+        let call = recorder.kernel(&TICK).bind("clock", &clock);
+        call.set("count", tensors.len()).set("decay", Self::DECAY).over(1)?;
+        for (x, average) in tensors.iter().zip(&self.averages) {
+            let count = x.shape().elements();
+            let call = recorder.kernel(&UPDATE).bind("clock", &clock);
+            let call = call.bind("x", &(*x).into()).bind("average", &average.into());
+            call.set("count", count).set("decay", Self::DECAY).over(count)?;
+        }
+        Ok(())
     }
 }

@@ -4,13 +4,17 @@
 //! One step is one evaluation of loss and gradient at a trial point. A trial that lowers the loss enough (Armijo's
 //! condition) becomes the base, and the next trial is a full step along the new direction; any other is thrown away,
 //! and the next trial is nearer to the base; after four in a row the history is forgotten. The loss at the base never
-//! rises, but for rounding. The direction is that of the coordinates that may move: those on a bound of 0..1 whose
-//! gradient pushes them out are held.
+//! rises, but for rounding. The direction is that of the coordinates that may move: those on a bound whose gradient
+//! pushes them out are held.
+//!
+//! A list of tensors is one long vector, of which each tensor holds a part: kernels over elements run for every part,
+//! and inner products are sums over all of them. That takes 2 + 2 · history dispatches a tensor.
 
+use super::Step;
+use super::state::name_of;
 use crate::error::Result;
-use crate::gpu::shader;
-use crate::gpu::{Gpu, KernelId, Recorder, Shader, Tensor, Value};
-use crate::ops::shares;
+use crate::gpu::{Call, Gpu, KernelId, Recorder, Shader, Tensor, Value};
+use crate::gpu::{shader, shares};
 use crate::shape::Shape;
 
 /// The shader.
@@ -28,17 +32,35 @@ const STATE: usize = 11;
 /// Products that a kernel sums at a time.
 const PRODUCTS: usize = 5;
 
-/// The optimiser's settings and its state for one tensor.
+/// The optimiser's settings and its state for a list of tensors.
 pub struct Lbfgs {
-    pub(super) lr: f32,
+    history: usize,
     state: Tensor,
+    parts: Vec<Part>,
+    bends: Tensor,
+    weights: Tensor,
+}
+
+/// What is known of one tensor.
+struct Part {
     base: Tensor,
     base_gradient: Tensor,
     direction: Tensor,
     /// Change of the point and of the gradient, for every slot of the ring.
     pairs: Vec<(Tensor, Tensor)>,
-    bends: Tensor,
-    weights: Tensor,
+}
+
+impl Part {
+    fn new(gpu: &Gpu, shape: &Shape, history: usize) -> Result<Self> {
+        let (zeros, fours) = (|| gpu.zeros(shape.clone()), || gpu.zeros([padded(shape)]));
+        let pair = |_| Ok((fours()?, fours()?));
+        Ok(Part {
+            base: zeros()?,
+            base_gradient: zeros()?,
+            direction: fours()?,
+            pairs: (0..history).map(pair).collect::<Result<_>>()?,
+        })
+    }
 }
 
 impl Lbfgs {
@@ -47,130 +69,114 @@ impl Lbfgs {
     /// Pairs to remember: more bring little (`docs/OPTIMISERS.md`).
     pub const HISTORY: usize = 10;
 
-    /// The optimiser before its first step, with room for `history` pairs (at least 1) of vectors of that shape. As
-    /// long as no pair is known, a trial is `lr` away from the base, as a root mean square.
-    ///
-    /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) when the state is too large for the adapter.
-    pub fn new(gpu: &Gpu, shape: &Shape, lr: f32, history: usize) -> Result<Self> {
+    /// The optimiser before its first step, with room for `history` pairs (at least 1) of vectors. As long as no pair
+    /// is known, a trial is the rate away from the base, as a root mean square.
+    pub(super) fn new(gpu: &Gpu, shapes: &[Shape], history: usize) -> Result<Self> {
         let history = history.max(1);
-        let (zeros, fours) = (|| gpu.zeros(shape.clone()), || gpu.zeros([padded(shape)]));
-        let pair = |_| Ok((fours()?, fours()?));
+        let state = gpu.zeros([STATE])?;
+        let part = |shape| Part::new(gpu, shape, history);
         Ok(Lbfgs {
-            lr,
-            state: gpu.zeros([STATE])?,
-            base: zeros()?,
-            base_gradient: zeros()?,
-            direction: fours()?,
-            pairs: (0..history).map(pair).collect::<Result<_>>()?,
+            history,
+            state,
+            parts: shapes.iter().map(part).collect::<Result<_>>()?,
             bends: gpu.zeros([history, history, 2])?,
             weights: gpu.zeros([history, 2])?,
         })
     }
 
-    /// Bytes of its state for a tensor of that shape. What it needs only during a step (three vectors) is in the
+    /// Bytes of its state for tensors of those shapes. What it needs only during a step (three vectors) is in the
     /// step's [`Plan`](crate::gpu::Plan).
-    pub fn bytes(shape: &Shape, history: usize) -> u64 {
+    pub(super) fn bytes(shapes: &[Shape], history: usize) -> u64 {
         let history = history.max(1);
         let small = STATE + 2 * history * history + 2 * history;
-        let fours = (2 * history + 1) * padded(shape);
-        2 * shape.bytes() + 4 * (fours + small) as u64
+        let of = |shape| 2 * Shape::bytes(shape) + 4 * ((2 * history + 1) * padded(shape)) as u64;
+        4 * small as u64 + shapes.iter().map(of).sum::<u64>()
     }
 
     /// Starts at the point `x`, after `steps` steps of others.
-    ///
-    /// # Errors
-    /// Whatever the driver reported.
-    pub fn start(&self, gpu: &Gpu, x: &[f32], steps: u64) -> Result<()> {
+    pub(super) fn start<'a>(
+        &self,
+        gpu: &Gpu,
+        x: impl IntoIterator<Item = &'a [f32]>,
+        steps: u64,
+    ) -> Result<()> {
         let mut state = [0.0; STATE];
         state[0] = steps as f32;
         gpu.write(&self.state, &state)?;
-        gpu.write(&self.base, x)
+        self.parts.iter().zip(x).try_for_each(|(part, x)| gpu.write(&part.base, x))
     }
 
-    /// Everything that it knows, by name.
-    pub(super) fn tensors(&self) -> Vec<(String, &Tensor)> {
-        let mut tensors = vec![
-            ("state".to_string(), &self.state),
-            ("base".into(), &self.base),
-            ("base_gradient".into(), &self.base_gradient),
-            ("direction".into(), &self.direction),
-            ("bends".into(), &self.bends),
-            ("weights".into(), &self.weights),
-        ];
-        for (slot, (s, y)) in self.pairs.iter().enumerate() {
-            tensors.extend([(format!("s{slot}"), s), (format!("y{slot}"), y)]);
+    /// Everything that it knows, by name, for tensors of these names.
+    pub(super) fn tensors(&self, names: &[String]) -> Vec<(String, &Tensor)> {
+        let small = [("state", &self.state), ("bends", &self.bends), ("weights", &self.weights)];
+        let mut tensors = small.map(|(name, tensor)| (name.to_string(), tensor)).to_vec();
+        for (name, part) in names.iter().zip(&self.parts) {
+            let mut own = vec![
+                ("base".to_string(), &part.base),
+                ("base_gradient".into(), &part.base_gradient),
+                ("direction".into(), &part.direction),
+            ];
+            for (slot, (s, y)) in part.pairs.iter().enumerate() {
+                own.extend([(format!("s{slot}"), s), (format!("y{slot}"), y)]);
+            }
+            tensors.extend(own.into_iter().map(|(what, tensor)| (name_of(&what, name), tensor)));
         }
         tensors
     }
 
     /// A tensor whose first number counts the steps taken.
-    pub fn clock(&self) -> &Tensor {
+    pub(super) fn clock(&self) -> &Tensor {
         &self.state
     }
 
-    /// The point with the lowest loss so far; the tensor that moves is a trial.
-    pub fn best(&self) -> &Tensor {
-        &self.base
+    /// The point with the lowest loss so far, its part `at`; the tensors that move are a trial.
+    pub(super) fn best(&self, at: usize) -> &Tensor {
+        &self.parts[at].base
     }
 
-    /// Records a step: judges the trial `x` by its `loss` and `gradient`, and moves `x` to the next one, in 0..1.
-    ///
-    /// # Errors
-    /// As [`Recorder::kernel`].
-    pub fn record(
-        &self,
-        recorder: &mut Recorder,
-        x: &Tensor,
-        gradient: &Value,
-        loss: &Value,
-    ) -> Result<()> {
-        recorder.scope = "optimiser".into();
-        let (count, history) = (x.shape().elements(), self.pairs.len());
+    /// Records a step: judges the trial by its `loss` and gradients, and moves the tensors to the next one.
+    pub(super) fn record(&self, step: Step<'_>, loss: &Value) -> Result<()> {
+        let Step { recorder, tensors, gradients, rate, bounds } = step;
+        let vectors: Vec<Vectors> = std::iter::zip(tensors, gradients)
+            .zip(&self.parts)
+            .map(|((x, gradient), part)| Vectors::new(recorder, (x, gradient), part))
+            .collect();
         // As long shares as of ones: shorter ones, with more sums to make, took lavapipe twice as long.
-        let (ones, fours) = (Split::of(count), Split::of(count.div_ceil(4)));
-        let mut vector = || recorder.temporary([padded(x.shape())]);
-        let (moved, turned, pull) = (&vector(), &vector(), &vector());
+        let (ones, fours) = (Split::new(tensors, 1), Split::new(tensors, 4));
+        let history = self.history;
         let step_sums = ("partials", &recorder.temporary([PRODUCTS, ones.shares]));
         let pair_sums = ("partials", &recorder.temporary([history, PRODUCTS, fours.shares]));
         let products = ("products", &recorder.temporary([history, PRODUCTS]));
-        let (x, gradient, loss) = (("x", &x.into()), ("gradient", gradient), ("loss", loss));
         let state = ("state", &(&self.state).into());
-        let base = ("base", &(&self.base).into());
-        let base_gradient = ("base_gradient", &(&self.base_gradient).into());
-        let direction = &(&self.direction).into();
         let bends = ("bends", &(&self.bends).into());
         let weights = ("weights", &(&self.weights).into());
-        let mut call = |id, slot: usize, bound: &[Bound<'_>], (split, grid): (Split, Grid)| {
-            let call = recorder.kernel(id).set("slot", slot).set("history", history);
-            let call = bound.iter().fold(call, |call, (name, value)| call.bind(name, value));
-            let call = call.set("share", split.share).set("partials", split.shares);
-            let call = call.set("count", count).set("lr", self.lr).set("low", 0.0).set("high", 1.0);
-            match grid {
-                Grid::Groups(groups) => call.groups([groups as u32, 1, 1]),
-                Grid::Shares => call.groups([split.shares as u32, 1, 1]),
-                Grid::Each => call.over(split.count),
+        let (loss, rate) = (("loss", loss), ("rate", &rate.into()));
+        let mut scribe = Scribe { recorder, history, bounds };
+        for (vector, own) in vectors.iter().zip(&ones.parts) {
+            let all = [&vector.point()[..], &vector.changes(), &[step_sums]].concat();
+            scribe.shares((&MEASURE, 0), &all, (&ones, own))?;
+        }
+        scribe.common(&DECIDE, &[state, loss, step_sums], (&ones, 1))?;
+        for slot in 0..history {
+            for (vector, own) in vectors.iter().zip(&fours.parts) {
+                let all = [&vector.pair(slot)[..], &vector.changes4(), &[state, pair_sums]];
+                scribe.shares((&REMEMBER, slot), &all.concat(), (&fours, own))?;
             }
-        };
-        let vectors = [("moved", moved), ("turned", turned), ("pull", pull)];
-        let all = [&[x, gradient, base, base_gradient, step_sums], &vectors[..]].concat();
-        call(&MEASURE, 0, &all, (ones, Grid::Shares))?;
-        call(&DECIDE, 0, &[state, loss, step_sums], (ones, Grid::Groups(1)))?;
-        let pairs: Vec<(Value, Value)> =
-            self.pairs.iter().map(|(s, y)| (s.into(), y.into())).collect();
-        let vectors = [("moved4", moved), ("turned4", turned), ("pull4", pull)];
-        for (slot, (s, y)) in pairs.iter().enumerate() {
-            let all = [&[state, ("s", s), ("y", y), pair_sums], &vectors[..]].concat();
-            call(&REMEMBER, slot, &all, (fours, Grid::Shares))?;
         }
-        call(&GATHER, 0, &[pair_sums, products], (fours, Grid::Groups(history)))?;
-        call(&RECUR, 0, &[state, products, bends, weights], (fours, Grid::Groups(1)))?;
-        for (slot, (s, y)) in pairs.iter().enumerate() {
-            let all = [state, ("s", s), ("y", y), ("direction4", direction), weights];
-            call(&COMBINE, slot, &all, (fours, Grid::Each))?;
+        scribe.common(&GATHER, &[pair_sums, products], (&fours, history))?;
+        scribe.common(&RECUR, &[state, products, bends, weights, rate], (&ones, 1))?;
+        for slot in 0..history {
+            for (vector, own) in vectors.iter().zip(&fours.parts) {
+                let direction = ("direction4", &vector.direction);
+                let all = [&vector.pair(slot)[..], &[state, weights, direction]];
+                scribe.each((&COMBINE, slot), &all.concat(), own)?;
+            }
         }
-        let all = [state, x, gradient, base, base_gradient, ("direction", direction)];
-        call(&ADVANCE, 0, &all, (ones, Grid::Each))
+        for (vector, own) in vectors.iter().zip(&ones.parts) {
+            let all = [&vector.point()[..], &[state, ("direction", &vector.direction)]];
+            scribe.each((&ADVANCE, 0), &all.concat(), own)?;
+        }
+        Ok(())
     }
 }
 
@@ -179,29 +185,140 @@ fn padded(shape: &Shape) -> usize {
     shape.elements().next_multiple_of(4)
 }
 
-/// How a kernel's work is shared out: so many things, in shares of so many each.
-#[derive(Clone, Copy)]
-struct Split {
-    count: usize,
-    share: usize,
-    shares: usize,
-}
-
-impl Split {
-    fn of(count: usize) -> Self {
-        let (share, shares) = shares(count);
-        Split { count, share, shares }
-    }
-}
-
 /// A buffer under its name in the shader.
 type Bound<'a> = (&'static str, &'a Value);
 
-#[derive(Clone, Copy)]
-enum Grid {
-    Groups(usize),
-    /// A workgroup a share.
-    Shares,
-    /// An invocation each.
-    Each,
+/// All vectors of one tensor, as a recording knows them.
+struct Vectors {
+    x: Value,
+    gradient: Value,
+    base: Value,
+    base_gradient: Value,
+    direction: Value,
+    pairs: Vec<(Value, Value)>,
+    /// moved, turned, pull: only during a step.
+    changes: [Value; 3],
+}
+
+impl Vectors {
+    fn new(recorder: &mut Recorder, (x, gradient): (&Tensor, &Value), part: &Part) -> Self {
+        Vectors {
+            x: x.into(),
+            gradient: gradient.clone(),
+            base: (&part.base).into(),
+            base_gradient: (&part.base_gradient).into(),
+            direction: (&part.direction).into(),
+            pairs: part.pairs.iter().map(|(s, y)| (s.into(), y.into())).collect(),
+            changes: [(); 3].map(|()| recorder.temporary([padded(x.shape())])),
+        }
+    }
+
+    fn point(&self) -> [Bound<'_>; 4] {
+        let (base, base_gradient) = (("base", &self.base), ("base_gradient", &self.base_gradient));
+        [("x", &self.x), ("gradient", &self.gradient), base, base_gradient]
+    }
+
+    fn changes(&self) -> [Bound<'_>; 3] {
+        let [moved, turned, pull] = &self.changes;
+        [("moved", moved), ("turned", turned), ("pull", pull)]
+    }
+
+    fn changes4(&self) -> [Bound<'_>; 3] {
+        let [moved, turned, pull] = &self.changes;
+        [("moved4", moved), ("turned4", turned), ("pull4", pull)]
+    }
+
+    fn pair(&self, slot: usize) -> [Bound<'_>; 2] {
+        let (s, y) = &self.pairs[slot];
+        [("s", s), ("y", y)]
+    }
+}
+
+/// How the work on all tensors is shared out.
+struct Split {
+    numbers: usize,
+    shares: usize,
+    parts: Vec<PartSplit>,
+}
+
+/// How the work on one tensor is shared out, which has so many numbers: so many things to do, in shares of so many
+/// each, which come after the `first` shares of the tensors before.
+struct PartSplit {
+    numbers: usize,
+    count: usize,
+    share: usize,
+    shares: usize,
+    first: usize,
+}
+
+impl Split {
+    /// For tensors that are read so many numbers at a time.
+    fn new(tensors: &[Tensor], at_a_time: usize) -> Self {
+        let mut split = Split { numbers: 0, shares: 0, parts: Vec::new() };
+        for tensor in tensors {
+            let numbers = tensor.shape().elements();
+            let count = numbers.div_ceil(at_a_time);
+            let (share, shares) = shares(count);
+            split.parts.push(PartSplit { numbers, count, share, shares, first: split.shares });
+            split.numbers += numbers;
+            split.shares += shares;
+        }
+        split
+    }
+}
+
+/// Records dispatches with the parameters that all of them have.
+struct Scribe<'a> {
+    recorder: &'a mut Recorder,
+    history: usize,
+    bounds: [f32; 2],
+}
+
+impl Scribe<'_> {
+    /// A workgroup for every share of a tensor.
+    fn shares(
+        &mut self,
+        (id, slot): (&KernelId, usize),
+        bound: &[Bound<'_>],
+        (split, own): (&Split, &PartSplit),
+    ) -> Result<()> {
+        let [history, partials] = [self.history, split.shares];
+        let call = self.call(id, bound).set("slot", slot).set("history", history);
+        let call = call.set("count", own.numbers).set("share", own.share);
+        let call = call.set("first", own.first).set("partials", partials);
+        call.groups([own.shares as u32, 1, 1])
+    }
+
+    /// An invocation for everything to do on a tensor.
+    fn each(
+        &mut self,
+        (id, slot): (&KernelId, usize),
+        bound: &[Bound<'_>],
+        own: &PartSplit,
+    ) -> Result<()> {
+        let history = self.history;
+        let call = self.call(id, bound).set("slot", slot).set("history", history);
+        let call = call.set("count", own.numbers).set("share", own.share);
+        call.set("first", own.first).set("partials", own.shares).over(own.count)
+    }
+
+    /// So many workgroups for what all tensors have in common.
+    fn common(
+        &mut self,
+        id: &KernelId,
+        bound: &[Bound<'_>],
+        (split, groups): (&Split, usize),
+    ) -> Result<()> {
+        let history = self.history;
+        let call = self.call(id, bound).set("slot", 0).set("history", history);
+        let call = call.set("count", split.numbers).set("share", 0);
+        let call = call.set("first", 0).set("partials", split.shares);
+        call.groups([groups as u32, 1, 1])
+    }
+
+    fn call<'s>(&'s mut self, id: &'s KernelId, bound: &[Bound<'_>]) -> Call<'s> {
+        let [low, high] = self.bounds;
+        let call = self.recorder.kernel(id).set("low", low).set("high", high);
+        bound.iter().fold(call, |call, (name, value)| call.bind(name, value))
+    }
 }

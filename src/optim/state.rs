@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::picture::resized_plane;
 
-/// What an optimiser knows after some steps, on the host: with the picture, enough to go on bit for bit at the
-/// same size, and to go on at another.
+/// What an optimiser knows after some steps, on the host: with what it moves, enough to go on bit for bit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// Steps taken.
     pub steps: u64,
-    /// Width and height of the picture.
-    pub size: (u32, u32),
-    /// The optimiser's own numbers by name, such as Adam's `clock`, `mean` and `square`. Planar where they
-    /// belong to pixels.
+    /// The optimiser's own numbers by name, such as Adam's `clock`, `mean` and `square`. Those that belong to a
+    /// [`Variable`](super::Variable) have its name too, as in `mean.conv1.weight`, unless that is empty.
     pub tensors: BTreeMap<String, Vec<f32>>,
 }
 
@@ -30,24 +26,13 @@ impl State {
         })
     }
 
-    /// The three planes of that name for a picture of `size`, resampled (bilinear) and multiplied by `factor`
-    /// where that is another size.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] when there are none, or their count does not fit the state's own size.
-    pub fn planes(&self, name: &str, size: (u32, u32), factor: f32) -> Result<Vec<f32>> {
-        let numbers = self.tensor(name)?;
-        let (width, height) = self.size;
-        let count = 3 * width as usize * height as usize;
-        if numbers.len() != count || count == 0 {
-            let what = format!("{} numbers of `{name}` for {width}×{height} px", numbers.len());
-            return Err(Error::Shape { op: "optimiser", what });
-        }
-        if size == self.size {
-            return Ok(numbers.to_vec());
-        }
-        let planes = numbers.chunks_exact(count / 3);
-        let resized = planes.flat_map(|plane| resized_plane(plane, self.size, size));
-        Ok(resized.map(|number| factor * number).collect())
+    /// Whether it has so many numbers of that name.
+    pub(crate) fn has(&self, name: &str, count: usize) -> bool {
+        self.tensors.get(name).is_some_and(|numbers| numbers.len() == count)
     }
+}
+
+/// The name in a [`State`] of what belongs to the variable `variable`.
+pub(super) fn name_of(what: &str, variable: &str) -> String {
+    if variable.is_empty() { what.into() } else { format!("{what}.{variable}") }
 }

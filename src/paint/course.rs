@@ -6,7 +6,7 @@ use crate::paint::ring::LossRow;
 use crate::paint::start::Carried;
 use web_time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::picture::{Depth, Metadata, Picture};
 
 /// After so many steps it is looked whether the loss is flat. Always after the same ones, whenever losses arrive: two
@@ -65,8 +65,10 @@ impl Course {
             None => Ok(verdict),
             Some(row) => Err(Error::Diverged(format!(
                 "the loss is no finite number any more at step {}: take smaller weights or a smaller \
-                 step size (--lr); with --precision f16, f32 holds larger numbers",
-                row.step
+                 step size ({}); with {} f16, f32 holds larger numbers",
+                row.step,
+                Knob::Lr,
+                Knob::Precision
             ))),
         }
     }

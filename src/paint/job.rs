@@ -1,7 +1,8 @@
 //! What is to be painted, and how.
 
 use crate::loss::{Aim, LossSettings, Pixels, Regions, StyleMoments};
-use crate::optim::{Descent, Method};
+use crate::optim::Method;
+use crate::paint::descent::Descent;
 use crate::paint::layout::Layout;
 use crate::paint::start::{Carried, Start};
 use crate::picture::Picture;

@@ -3,12 +3,15 @@
 //! Style Transfer Using Convolutional Neural Networks", CVPR 2016).
 //!
 //! A `job` says what is painted and `layout` where; [`painter`] takes the steps, of a picture that is `on_gpu` or `on_host`;
-//! [`ring`] brings the losses back without stalling them, [`start`] makes the first picture, [`flat`] says when more
+//! [`ring`] brings the losses back without stalling them, [`start`] makes the first picture, `handover` brings an
+//! optimiser's state to its size, [`flat`] says when more
 //! steps are of no use.
 
 mod course;
+mod descent;
 mod event;
 pub mod flat;
+mod handover;
 mod job;
 mod layout;
 pub(crate) mod on_gpu;
@@ -18,6 +21,7 @@ mod pieces;
 pub mod ring;
 pub mod start;
 
+pub use descent::Descent;
 pub use event::{Event, Verdict};
 pub use flat::Flat;
 pub use job::Job;

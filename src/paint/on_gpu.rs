@@ -4,11 +4,12 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Program, Submission, Tensor, Timing};
-use crate::loss::settings::NOTHING_TO_DO;
+use crate::loss::settings::nothing_to_move;
 use crate::loss::{Aim, LossSettings, StyleTargets, Targets};
 use crate::nets::Graph;
-use crate::optim::{Descent, Optimizer, State};
+use crate::optim::{Optimizer, State, Variable};
 use crate::paint::course::{Course, Frame};
+use crate::paint::descent::Descent;
 use crate::paint::event::{Event, Verdict, Watch};
 use crate::paint::ring::Ring;
 use crate::tape::{Tape, loss_scale};
@@ -44,9 +45,9 @@ impl OnGpu {
         let seconds = lap.elapsed().as_secs_f64();
         // The content tensor has served; the picture takes its place.
         let picture = content;
-        let before = (aim.content.size, before);
-        let optimizer = Optimizer::new(gpu, descent, &picture, start, before)?;
-        let ring = Ring::new(gpu, before.1.map_or(0, |state| state.steps))?;
+        let variable = Variable { name: "", tensor: &picture, start };
+        let optimizer = Optimizer::new(gpu, &descent.optimizer(), &[variable], before)?;
+        let ring = Ring::new(gpu, before.map_or(0, |state| state.steps))?;
         let (on, by) = ((&picture, &targets), (&optimizer, &ring));
         let program = Self::record(gpu, graph, aim.loss, on, by)?;
         let (gpu, plan, program) = (gpu.clone(), program.plan().clone(), Some(program));
@@ -65,10 +66,10 @@ impl OnGpu {
         let losses = targets.record(&mut tape, graph, settings, x)?;
         ring.record(&mut tape, &losses, optimizer.clock())?;
         let gradient = loss_scale::gradient(&mut tape, losses.total, x, graph.precision())?;
-        let gradient = gradient.ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
+        let gradient = gradient.ok_or_else(nothing_to_move)?;
         let gradient = tape.value(gradient).clone();
         let loss = tape.value(losses.total).clone();
-        optimizer.record(tape.recorder(), &gradient, &loss)?;
+        optimizer.record(tape.recorder(), &[gradient], &loss)?;
         tape.finish()
     }
 
@@ -103,14 +104,14 @@ impl OnGpu {
 
     /// Takes the memory that reading the result and the optimiser's state takes for a while.
     pub fn plan_reading(&self) {
-        let result = self.optimizer.result();
+        let result = self.optimizer.result(0);
         let state = self.optimizer.tensors().into_iter().map(|(_, tensor)| tensor);
         state.chain([result]).for_each(|tensor| self.gpu.plan_reading(tensor));
     }
 
     /// The result's colours.
     pub async fn rgb(&self) -> Result<Vec<f32>> {
-        self.gpu.read(self.optimizer.result()).await
+        self.gpu.read(self.optimizer.result(0)).await
     }
 
     pub async fn paint(

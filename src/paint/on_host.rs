@@ -1,13 +1,16 @@
 //! A picture on the host: the GPU sees tiles of it, and the optimiser moves it piece by piece.
 
+use std::borrow::Cow;
+
 use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::loss::{Aim, StyleTargets};
 use crate::nets::Graph;
-use crate::optim::{Descent, State};
+use crate::optim::State;
 use crate::paint::course::{Course, Frame};
+use crate::paint::descent::Descent;
 use crate::paint::event::{Event, Verdict, Watch};
 use crate::paint::pieces::Pieces;
 use crate::paint::ring::LossRow;
@@ -31,32 +34,31 @@ impl OnHost {
         of: (&Aim<'_>, &StyleTargets),
         descent: &Descent,
         cut: (Grid, usize, Option<usize>),
-        (start, before): (Vec<f32>, Option<&State>),
+        (start, before): (Vec<f32>, Option<Cow<'_, State>>),
     ) -> Result<(Self, f64)> {
         let Some(descent) = descent.by_pieces() else {
             let what = "this optimiser needs the whole picture on the GPU: take adam, which works in tiles";
             return Err(Error::Usage(what.into()));
         };
-        let size = of.0.content.size;
         let piece = 3 * cut.0.tile.0 * cut.0.tile.1;
         let lap = Instant::now();
         let gradient = TiledGradient::new(gpu, graph, of, cut).await?;
         let seconds = lap.elapsed().as_secs_f64();
         let sum = vec![0.0; start.len()];
-        let pieces = Pieces::new(gpu, &descent, start, piece, (size, before))?;
+        let pieces = Pieces::new(gpu, &descent, start, piece, before)?;
         Ok((OnHost { gradient, pieces, sum }, seconds))
     }
 
     /// Records the step anew for another aim.
-    pub fn retarget(
+    pub async fn retarget(
         &mut self,
         graph: &Graph,
         (aim, style): (&Aim<'_>, &StyleTargets),
-        descent: &Descent,
+        (descent, steps): (&Descent, u64),
     ) -> Result<()> {
         self.gradient.retarget(graph, aim, style)?;
         let lr = descent.by_pieces().map_or(descent.lr, |descent| descent.lr);
-        self.pieces.retarget(lr)
+        self.pieces.retarget(lr, steps).await
     }
 
     /// Takes the memory that reading a tile and a piece takes for a while.

@@ -1,18 +1,22 @@
 //! The optimiser's step for a picture that lives on the host: piece by piece through the same kernels. Only for
 //! optimisers that move every number for itself ([`Descent::is_by_pieces`]).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program, Tensor};
-use crate::optim::{Adam, Descent, Optimizer, State};
+use crate::optim::{Adam, Average, Optimizer, State, Variable};
+use crate::paint::descent::Descent;
 use crate::shape::Shape;
 use crate::tape::Tape;
 
-/// The name of the averaged picture in an optimiser's state, and of the picture itself.
-const AVERAGE: &str = "average";
-const PICTURE: &str = "x";
+/// Names in an optimiser's state of the averaged picture and of the picture itself.
+const AVERAGE: &str = Average::NAME;
+const PICTURE: &str = Optimizer::X;
+/// What Adam goes on from.
+const OWN: [&str; 3] = [Adam::CLOCK, Adam::MEAN, Adam::SQUARE];
 
 /// A picture and what moves it.
 pub(crate) struct Pieces {
@@ -27,46 +31,50 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// For a picture of `size` that starts from `picture` (3×H×W), of which `piece` numbers go to the GPU at a time.
-    /// `before` is the state of an optimiser, if there was one: this one's is gone on with; of another's only the steps
+    /// For a picture that starts from `picture` (3×H×W), of which `piece` numbers go to the GPU at a time. `before` is
+    /// the state of an optimiser at that size, if there was one: this one's is gone on with; of another's only the steps
     /// count, and the average starts afresh.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) when a piece is too large for the adapter.
+    /// [`Error::Memory`] when a piece is too large for the adapter, [`Error::Shape`] when the state is another picture's.
     pub fn new(
         gpu: &Gpu,
         descent: &Descent,
         picture: Vec<f32>,
         piece: usize,
-        (size, before): ((u32, u32), Option<&State>),
+        before: Option<Cow<'_, State>>,
     ) -> Result<Self> {
         let (x, gradient) = (gpu.zeros([piece])?, gpu.zeros([piece])?);
-        let optimizer = Optimizer::new(gpu, descent, &x, &vec![0.0; piece], (size, None))?;
-        let program = Self::record(gpu, &optimizer, &gradient)?;
-        // Another optimiser may have come so far, where all of the picture was on the GPU.
+        let variable = Variable { name: "", tensor: &x, start: &vec![0.0; piece] };
+        let optimizer = Optimizer::new(gpu, &descent.optimizer(), &[variable], None)?;
+        let mut tape = Tape::new(gpu);
+        let loss = (&gpu.zeros(Shape::scalar())?).into();
+        optimizer.record(tape.recorder(), &[(&gradient).into()], &loss)?;
+        let program = tape.finish()?;
         let count = |tensor: &Tensor| match tensor.shape().elements() {
             own if own == piece => picture.len(),
             own => own,
         };
-        let goes_on = |before: &&State| {
-            let there = |name: &String| before.tensors.get(name).map(Vec::len);
-            let all = optimizer.tensors();
-            before.size == size && all.iter().all(|(name, own)| there(name) == Some(count(own)))
-        };
-        let same = before.filter(goes_on);
+        let known = optimizer.tensors();
+        let counts = || known.iter().map(|(name, own)| (name.as_str(), count(own)));
+        // Another optimiser may have come so far, where all of the picture was on the GPU.
+        let goes_on = before.as_ref().is_some_and(|b| counts().all(|(name, n)| b.has(name, n)));
+        let adams = before.as_ref().is_some_and(|b| b.tensors.contains_key(Adam::MEAN));
         let mut state = BTreeMap::new();
-        for (name, tensor) in optimizer.tensors() {
-            let numbers = match same {
-                Some(same) => same.tensor(&name)?.to_vec(),
+        for (name, count) in counts() {
+            let numbers = match &before {
+                Some(before) if goes_on || (adams && OWN.contains(&name)) => {
+                    before.tensor(name)?.to_vec()
+                }
+                Some(before) if name == Adam::CLOCK => Adam::clock_after(before.steps).to_vec(),
                 _ if name == AVERAGE || name == PICTURE => picture.clone(),
-                _ => vec![0.0; count(tensor)],
+                _ => vec![0.0; count],
             };
-            state.insert(name, numbers);
-        }
-        if let Some(before) = before.filter(|_| same.is_none()) {
-            for (name, numbers) in Adam::resized(before, size)? {
-                state.insert(name.into(), numbers);
+            if numbers.len() != count {
+                let what = format!("{} numbers of `{name}` instead of {count}", numbers.len());
+                return Err(Error::Shape { op: "optimiser", what });
             }
+            state.insert(name.to_string(), numbers);
         }
         let picture = state.remove(PICTURE).unwrap_or(picture);
         Ok(Pieces { gpu: gpu.clone(), optimizer, x, gradient, program, state, picture })
@@ -82,30 +90,21 @@ impl Pieces {
         self.state.get(AVERAGE).map_or(&self.picture, Vec::as_slice)
     }
 
-    /// What the optimiser knows after `steps` steps, for a picture of `size`.
-    pub fn state(&self, size: (u32, u32), steps: u64) -> State {
+    /// What the optimiser knows after `steps` steps.
+    pub fn state(&self, steps: u64) -> State {
         let mut tensors = self.state.clone();
         if tensors.contains_key(AVERAGE) {
             tensors.insert(PICTURE.into(), self.picture.clone());
         }
-        State { steps, size, tensors }
+        State { steps, tensors }
     }
 
-    /// Records the step with another step size; all else stays.
+    /// From now on the loss is another one, and the step size.
     ///
     /// # Errors
-    /// As [`Pieces::new`].
-    pub fn retarget(&mut self, lr: f32) -> Result<()> {
-        self.optimizer.set_rate(lr);
-        self.program = Self::record(&self.gpu, &self.optimizer, &self.gradient)?;
-        Ok(())
-    }
-
-    fn record(gpu: &Gpu, optimizer: &Optimizer, gradient: &Tensor) -> Result<Program> {
-        let mut tape = Tape::new(gpu);
-        let loss = (&gpu.zeros(Shape::scalar())?).into();
-        optimizer.record(tape.recorder(), &gradient.into(), &loss)?;
-        tape.finish()
+    /// Whatever the driver reported.
+    pub async fn retarget(&self, lr: f32, steps: u64) -> Result<()> {
+        self.optimizer.retarget(&self.gpu, lr, steps).await
     }
 
     /// Takes the memory that reading a piece takes for a while.

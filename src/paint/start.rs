@@ -1,10 +1,8 @@
 //! The picture that the first step starts from.
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use crate::optim::State;
 use crate::picture::Picture;
+use crate::random::Random;
 
 /// Where the optimisation starts.
 #[derive(Clone, Debug)]
@@ -54,6 +52,6 @@ fn at_size_of(picture: &Picture, content: &Picture) -> Vec<f32> {
 
 /// Uniform around mid-grey: the features of full-range noise are far from any picture's.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    (0..count).map(|_| rng.random_range(0.25..0.75)).collect()
+    let mut random = Random::new(seed);
+    (0..count).map(|_| (0.25 + 0.5 * random.uniform()) as f32).collect()
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Picture;
-use super::resize::unit;
+use super::light::unit;
 
 /// Rec. 601's weights, those of Y′ in YCbCr and YIQ.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];

@@ -6,8 +6,8 @@ use image::error::{ImageError, LimitErrorKind};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use super::metadata::read_settings;
-use super::resize::unit;
+use super::carried::read_settings;
+use super::light::unit;
 use super::{Depth, Metadata, Picture, jpeg, kind, png, refuse, tiff};
 use crate::error::{Error, Result};
 

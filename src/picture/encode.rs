@@ -8,7 +8,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use image_webp::WebPEncoder;
 
-use super::resize::unit;
+use super::light::unit;
 use super::{Depth, Metadata, Picture, exif, jpeg, png, refuse, tiff, xmp};
 use crate::error::{Error, Result};
 

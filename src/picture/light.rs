@@ -3,8 +3,6 @@
 
 use std::sync::LazyLock;
 
-use super::resize::unit;
-
 /// A curve over 0..=1: its values at equal distances, with lines between them.
 struct Curve(Vec<f32>);
 
@@ -45,6 +43,11 @@ fn decode(code: f64) -> f64 {
 
 fn encode(light: f64) -> f64 {
     if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 }
+}
+
+/// Clamps to 0..=1; NaN becomes 0.
+pub(super) fn unit(sample: f32) -> f32 {
+    if sample.is_nan() { 0.0 } else { sample.clamp(0.0, 1.0) }
 }
 
 #[cfg(test)]

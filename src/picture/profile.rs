@@ -3,7 +3,7 @@
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use super::Picture;
-use super::resize::unit;
+use super::light::unit;
 
 /// Pixels that are converted at once.
 const RUN: usize = 1 << 14;

@@ -10,7 +10,8 @@ use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Picture;
-use super::light::{to_code, to_linear};
+use super::light::{to_code, to_linear, unit};
+use crate::shape::fitted_size;
 
 /// Below half an 8-bit step of alpha a pixel is invisible, and dividing by it only amplifies noise.
 const INVISIBLE: f32 = 0.5 / 255.0;
@@ -64,25 +65,6 @@ impl Picture {
     fn planes(&self) -> impl Iterator<Item = &[f32]> {
         self.rgb.chunks_exact(self.rgb.len() / 3)
     }
-}
-
-/// The size at which the longer side of `(width, height)` is `long_side` pixels: the shorter one
-/// in proportion, rounded (a half up), and at least 1.
-#[must_use]
-pub fn fitted_size((width, height): (u32, u32), long_side: u32) -> (u32, u32) {
-    let long = width.max(height).max(1);
-    let side = |side: u32| {
-        let rounded = (2 * u128::from(side) * u128::from(long_side) + u128::from(long))
-            / (2 * u128::from(long));
-        // side ≤ long, so the quotient is at most long_side.
-        u32::try_from(rounded).unwrap_or(long_side).max(1)
-    };
-    (side(width), side(height))
-}
-
-/// Clamps to 0..=1; NaN becomes 0.
-pub(super) fn unit(sample: f32) -> f32 {
-    if sample.is_nan() { 0.0 } else { sample.clamp(0.0, 1.0) }
 }
 
 /// An H×W plane at another size, interpolated linearly, so that nothing leaves the range of its numbers.

@@ -4,7 +4,7 @@
 //! has the rest as JSON, and the seal: the SHA-256 of the whole file, read with 64 zeros in the seal's own place.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use safetensors::tensor::{Metadata, TensorView};
@@ -65,7 +65,7 @@ impl Checkpoint {
         let failed = |what: String| Error::Shape { op: "checkpoint", what };
         let head = serde_json::to_string(&head).map_err(|e| failed(e.to_string()))?;
         let own = [(HEAD, head), (NOTES, self.notes.clone()), (SEAL, "0".repeat(DIGITS))];
-        let metadata: HashMap<_, _> = own.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        let metadata = own.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         let (width, height) = picture.size();
         let shape = |count| match [3, height as usize, width as usize] {
             planar if planar.iter().product::<usize>() == count => planar.to_vec(),
@@ -102,7 +102,7 @@ impl Checkpoint {
     }
 }
 
-const NONE: &str = "this is no checkpoint of impasto: name the file that --checkpoint wrote";
+const NONE: &str = "this is no checkpoint of impasto: name the file that a run has kept";
 const CUT: &str =
     "the checkpoint is cut off: start anew, or copy it again from where it was written";
 const DAMAGED: &str =
@@ -152,7 +152,7 @@ fn read(bytes: &[u8]) -> Result<Checkpoint, String> {
     }
     let depth = if head.sixteen_bits { Depth::Sixteen } else { Depth::Eight };
     let picture = Picture::from_planes(head.size, picture, None, depth);
-    let state = State { steps: head.steps, size: head.size, tensors };
+    let state = State { steps: head.steps, tensors };
     let picture = picture.map_err(|e| e.to_string())?;
     let carried = Carried { picture, state, seconds: head.seconds };
     Ok(Checkpoint { carried, notes: text(NOTES)?, log })

@@ -6,10 +6,8 @@
 //! are ‖G − A‖²/C⁴. Programs on pictures in 0..255 have other step sizes, and weights for sums over pixels.
 
 use crate::error::{Error, Result};
-use crate::loss::settings::{LayerWeight, LossSettings};
-use crate::loss::style::{Normalization, StyleLoss};
+use crate::loss::{LayerWeight, LossSettings, Normalization, StyleLoss, Variation};
 use crate::nets::{Padding, Pool};
-use crate::ops::Variation;
 use crate::session::scales::Scales;
 
 /// A program's settings.
@@ -167,118 +165,5 @@ impl Preset {
             detail_weight: 0.0,
             strength: 1.0,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn preset(name: &str) -> &'static Preset {
-        Preset::named(name).expect("a preset")
-    }
-
-    /// What a program gives the layer: its weight in the sum.
-    fn style_weights(name: &str) -> Vec<f64> {
-        let loss = preset(name).loss().expect("layers");
-        let sum: f32 = loss.style_layers.iter().map(|l| l.weight).sum();
-        let of = |l: &LayerWeight| f64::from(loss.style_weight * l.weight / sum);
-        loss.style_layers.iter().map(of).collect()
-    }
-
-    fn layers(list: &str) -> Vec<String> {
-        LayerWeight::list(list).expect("layers").into_iter().map(|l| l.layer).collect()
-    }
-
-    const RELUS: [&str; 5] = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"];
-
-    #[test]
-    fn gatys_notebook() {
-        let of = preset("gatys");
-        assert_eq!(
-            (layers(of.content_layers), layers(of.style_layers)),
-            (vec!["relu4_2".into()], RELUS.map(String::from).to_vec())
-        );
-        // 1e3/C² on mean squares of C² numbers: 1e3 on ‖G − A‖²/C⁴.
-        assert_eq!(style_weights("gatys"), [1e3; 5]);
-        assert_eq!(
-            (of.content_weight, of.tv_weight, of.steps, of.optimizer),
-            (1.0, 0.0, 500, "lbfgs")
-        );
-        assert_eq!(
-            (of.init, of.scales, of.style_loss),
-            ("content", Scales::Count(1), StyleLoss::Gram)
-        );
-    }
-
-    #[test]
-    fn scaling_painting_style_transfer() {
-        let of = preset("gatys-hr");
-        assert_eq!(
-            (of.style_loss, of.optimizer, of.content_layers),
-            (StyleLoss::MeanStd, "lbfgs", "relu4_2")
-        );
-        // 1e3 on ‖G − A‖²/C⁴, and ten times that on the mean squares of means and deviations.
-        assert_eq!(style_weights("gatys-hr"), [1e3; 5]);
-    }
-
-    #[test]
-    fn neural_style() {
-        let of = preset("neural-style");
-        assert_eq!(
-            (of.content_layers, layers(of.style_layers)),
-            ("relu4_2", RELUS.map(String::from).to_vec())
-        );
-        assert_eq!(style_weights("neural-style"), [100.0; 5]);
-        assert_eq!(
-            (of.content_weight, of.steps, of.optimizer, of.init),
-            (5.0, 1000, "lbfgs", "noise")
-        );
-        assert_eq!((of.tv_weight / 255.0, of.variation), (1e-3, Variation::Absolute));
-        assert_eq!(of.lr, Some(1.0 / 255.0));
-        assert_eq!((of.pool, of.first_padding), (Pool::Max, Padding::Zero));
-    }
-
-    #[test]
-    fn tutorial() {
-        let of = preset("tutorial");
-        let expected = ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1"];
-        assert_eq!(
-            (of.content_layers, layers(of.style_layers)),
-            ("conv2_2", expected.map(String::from).to_vec())
-        );
-        assert_eq!(style_weights("tutorial"), [1e6; 5]);
-        assert_eq!(
-            (of.content_weight, of.tv_weight, of.steps, of.optimizer),
-            (1.0, 0.0, 300, "lbfgs")
-        );
-    }
-
-    #[test]
-    fn crowson() {
-        let of = preset("crowson");
-        assert_eq!(
-            (of.content_layers, layers(of.style_layers)),
-            ("relu4_2", RELUS.map(String::from).to_vec())
-        );
-        let expected = [256.0, 64.0, 16.0, 4.0, 1.0].map(|w| w / 341.0);
-        for (weight, expected) in style_weights("crowson").iter().zip(expected) {
-            assert!((weight - expected).abs() < 1e-6, "{weight} {expected}");
-        }
-        assert_eq!((of.content_weight, of.tv_weight, of.variation), (0.015, 2.0, Variation::Nine));
-        assert_eq!((of.optimizer, of.lr, of.average, of.steps), ("adam", Some(0.02), true, 500));
-        assert_eq!((of.first_padding, of.pool), (Padding::Replicate, Pool::Max));
-        assert_eq!((of.style_loss, of.scales), (StyleLoss::Wasserstein, Scales::From(128)));
-        assert_eq!(of.scales.sizes((512, 512), |_| true).len(), 5);
-    }
-
-    #[test]
-    fn all_are_absolute_and_found_by_name() {
-        for of in &PRESETS {
-            assert_eq!(of.normalization, Normalization::Absolute);
-            assert_eq!(preset(of.name).about, of.about);
-        }
-        let message = Preset::named("monet").expect_err("unknown").to_string();
-        assert!(message.contains("gatys, neural-style, tutorial, crowson, gatys-hr"), "{message}");
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::picture::fitted_size;
+use crate::shape::fitted_size;
 
 /// Where nothing is said, the coarsest picture has such a long side, or up to √2 times as long a one. Starting smaller
 /// costs more than it brings (`docs/OPTIMISERS.md`).

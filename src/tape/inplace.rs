@@ -11,6 +11,7 @@ pub(crate) static SCALE: Shader = shader!("scale");
 static RUN: KernelId = KernelId::new(&SCALE, "run");
 static NARROW: KernelId = KernelId::new(&SCALE, "narrow");
 static WIDEN: KernelId = KernelId::new(&SCALE, "widen");
+static CLEAR: KernelId = KernelId::new(&SCALE, "clear");
 /// The shader of `relu`.
 pub(crate) static RELU: Shader = shader!("relu");
 static MASK: KernelId = KernelId::new(&RELU, "mask");
@@ -37,6 +38,16 @@ pub(crate) fn scaled(
         _ => recorder.kernel(&RUN).bind("x", from).bind("y", to),
     };
     call.set("factor", factor).set("count", count).set("accumulate", accumulate).over(count)
+}
+
+/// Records `y` = 0, whatever was there: no number times 0 is still no number. For f32.
+///
+/// # Errors
+/// As [`Recorder::kernel`].
+pub(crate) fn cleared(recorder: &mut Recorder, y: &Value) -> Result<()> {
+    let count = y.shape().elements();
+    let call = recorder.kernel(&CLEAR).bind("wide_y", y).set("count", count);
+    call.set("factor", 0.0).set("accumulate", false).over(count)
 }
 
 /// Sets `dy` to 0 where `y` is not above 0: the backward pass of a ReLU that another operation ends in.

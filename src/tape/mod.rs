@@ -12,6 +12,12 @@
 //! the last use masks it in passing where it can ([`Op::masks`]), otherwise the tape does.
 //! Frozen inputs have no gradient and cost nothing; nodes that the result does not depend on are
 //! skipped.
+//!
+//! **There is no batch dimension.** A batch is replays that add to the gradients: [`Tape::backward_into`] adds to tensors
+//! that last, [`Program::submit_in_batch`] says which replay begins the batch and which ends it, and the optimiser is
+//! recorded for the last. Between replays the inputs are rewritten. That is exact, because nothing here looks at two
+//! pictures at once: norms, Gram matrices and AdaIN's statistics are per picture. It takes the memory of one picture.
+//! The mean over n replays is the sum of gradients times the factor 1/n.
 
 pub(crate) mod inplace;
 pub mod loss_scale;
@@ -20,11 +26,11 @@ mod op;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Frozen, Gpu, Program, Recorder, Tensor, Value};
+use crate::gpu::{Frozen, Gpu, Pass, Program, Recorder, Tensor, Value};
 use crate::shape::{Precision, Shape};
-use crate::tape::inplace::scaled;
+use crate::tape::inplace::{cleared, scaled};
 
-pub use op::{Backward, Gradient, Op};
+pub use op::{Backward, Gradient, Op, Saved};
 
 /// A value on the tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +53,7 @@ impl Node {
 struct Source {
     op: Box<dyn Op>,
     inputs: Vec<Var>,
+    saved: Saved,
     scope: String,
 }
 
@@ -119,10 +126,10 @@ impl Tape {
             return Err(wrong(format!("takes {wanted}, not {precisions:?}")));
         }
         let y = self.recorder.temporary_in(op.precision(&precisions), shape);
-        op.forward(&mut self.recorder, &x, &y)?;
+        let saved = op.forward(&mut self.recorder, &x, &y)?;
         let needs_gradient = inputs.iter().any(|v| self.nodes[v.0].needs_gradient);
         let scope = self.recorder.scope.clone();
-        let source = Source { op, inputs: inputs.to_vec(), scope };
+        let source = Source { op, inputs: inputs.to_vec(), saved, scope };
         Ok(self.push(y, needs_gradient, Some(source)))
     }
 
@@ -164,10 +171,7 @@ impl Tape {
     /// # Errors
     /// [`Error::Shape`] when `result` is no scalar; otherwise as [`Op::backward`].
     pub fn backward(&mut self, result: Var) -> Result<Gradients> {
-        if *self.shape(result) != Shape::scalar() {
-            let what = format!("starts from a scalar, not from {}", self.shape(result));
-            return Err(Error::Shape { op: "backward", what });
-        }
+        self.check_scalar(result)?;
         let one = self.frozen(&Frozen::scalar(1.0));
         self.backward_from(result, one)
     }
@@ -180,12 +184,87 @@ impl Tape {
         self.backward_from_all(&[(result, upstream, 1.0)])
     }
 
+    /// Records that a replay adds factor · ∂`result`/∂variable, for the scalar `result`, to each variable's tensor, which
+    /// has its shape and lasts from replay to replay. The replay that begins a batch clears the tensors first; so does
+    /// [`Program::submit`], which is a batch of one. A variable without influence on `result` has a gradient of zeros.
+    ///
+    /// A recording clears and adds to a tensor once; several recordings may share it, say for pictures of several sizes.
+    /// Maps stored as f16 need one loss scale for all replays of a batch: multiply `factor` by it, and divide the sums.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when `result` is no scalar, when one of `sums` is for no [variable](Tape::variable) or of another
+    /// shape, or when a variable occurs twice; otherwise as [`Op::backward`].
+    pub fn backward_into(
+        &mut self,
+        result: Var,
+        factor: f32,
+        sums: &[(Var, &Tensor)],
+    ) -> Result<()> {
+        self.check_scalar(result)?;
+        let wrong = |what| Err(Error::Shape { op: "backward", what });
+        let one = self.frozen(&Frozen::scalar(1.0));
+        let mut gradients: Vec<Option<Value>> = vec![None; self.nodes.len()];
+        for (variable, sum) in sums {
+            let node = &self.nodes[variable.0];
+            if !node.needs_gradient || node.source.is_some() {
+                return wrong("sums are for variables, not for constants or results".into());
+            }
+            if node.value.shape != sum.shape || node.value.precision != sum.precision {
+                let (shape, of) = (&node.value.shape, &sum.shape);
+                return wrong(format!("{shape} has no gradient of {of}"));
+            }
+            if gradients[variable.0].replace((*sum).into()).is_some() {
+                return wrong("a variable has one sum".into());
+            }
+            self.clear_first(sum)?;
+        }
+        self.walk_back(&[(result, one, factor)], gradients).map(drop)
+    }
+
+    /// Records that a replay adds factor · `var` to a tensor of its shape that lasts from replay to replay, cleared where
+    /// [`Tape::backward_into`] clears: the mean loss of a batch, say.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the shapes differ; otherwise as [`Recorder::kernel`].
+    pub fn add_into(&mut self, var: Var, factor: f32, sum: &Tensor) -> Result<()> {
+        let value = self.value(var).clone();
+        if value.shape.elements() != sum.shape.elements() {
+            let what = format!("{} can't be added to {}", value.shape, sum.shape);
+            return Err(Error::Shape { op: "add_into", what });
+        }
+        self.clear_first(sum)?;
+        scaled(&mut self.recorder, &value, factor, &sum.into(), true)
+    }
+
+    /// Records that a batch begins with zeros there.
+    fn clear_first(&mut self, sum: &Tensor) -> Result<()> {
+        let before = std::mem::replace(&mut self.recorder.pass, Pass::First);
+        let cleared = cleared(&mut self.recorder, &sum.into());
+        self.recorder.pass = before;
+        cleared
+    }
+
     /// Records Σ factor · vᵀ·∂result/∂variable over several (result, v, factor), each v of its result's shape.
     ///
     /// # Errors
     /// As [`Tape::backward_from`].
     pub fn backward_from_all(&mut self, results: &[(Var, Var, f32)]) -> Result<Gradients> {
-        let mut gradients: Vec<Option<Value>> = vec![None; self.nodes.len()];
+        self.walk_back(results, vec![None; self.nodes.len()])
+    }
+
+    fn check_scalar(&self, result: Var) -> Result<()> {
+        let shape = self.shape(result);
+        let what = || format!("starts from a scalar, not from {shape}");
+        let is_scalar = *shape == Shape::scalar();
+        if is_scalar { Ok(()) } else { Err(Error::Shape { op: "backward", what: what() }) }
+    }
+
+    /// As [`Tape::backward_from_all`], where some gradients have memory already, to which all uses add.
+    fn walk_back(
+        &mut self,
+        results: &[(Var, Var, f32)],
+        mut gradients: Vec<Option<Value>>,
+    ) -> Result<Gradients> {
         for (result, upstream, factor) in results {
             let (shape, of) = (self.shape(*result).clone(), self.shape(*upstream));
             if shape != *of {
@@ -230,7 +309,8 @@ impl Tape {
                     Gradient { value: value.clone(), accumulate, mask }
                 }));
             }
-            let pass = Backward { x: &x, y: &node.value, dy: &dy, dx: &dx };
+            let saved = &source.saved;
+            let pass = Backward { x: &x, y: &node.value, saved, dy: &dy, dx: &dx };
             source.op.backward(&mut self.recorder, &pass)?;
         }
         Ok(Gradients(gradients))

@@ -15,12 +15,18 @@ pub struct Gradient {
     pub mask: bool,
 }
 
+/// What a forward pass leaves for the way back besides inputs and output: an operation knows its own order. A
+/// value here costs memory only where the backward pass is recorded and binds it.
+pub type Saved = Vec<Value>;
+
 /// What an operation's backward pass gets.
 pub struct Backward<'a> {
     /// The inputs.
     pub x: &'a [Value],
     /// The output.
     pub y: &'a Value,
+    /// What the forward pass returned.
+    pub saved: &'a [Value],
     /// The output's gradient, masked where the operation is rectified; may be overwritten.
     pub dy: &'a Value,
     /// For every input, where its gradient goes; `None` for frozen ones. An input that occurs twice
@@ -59,11 +65,11 @@ pub trait Op {
         false
     }
 
-    /// Records the dispatches that compute `y` from `x`.
+    /// Records the dispatches that compute `y` from `x`, and returns what [`Op::backward`] wants of them.
     ///
     /// # Errors
     /// When a kernel does not compile or a buffer is too large.
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()>;
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved>;
 
     /// Records the dispatches that compute the gradients asked for.
     ///

@@ -10,7 +10,7 @@ use crate::loss::aim::{Aim, StyleTargets, StyleTerm};
 use crate::loss::detail;
 use crate::loss::moments::{Moments, Seen, Statistics};
 use crate::loss::regions::Guides;
-use crate::loss::settings::{LossSettings, NOTHING_TO_DO, taps};
+use crate::loss::settings::{LossSettings, nothing_to_move, taps};
 use crate::nets::Graph;
 use crate::ops;
 use crate::shape::Shape;
@@ -295,7 +295,7 @@ impl TileProgram {
         let part = Part::record(&mut tape, tiling, (&vars, seen))?;
         let gradient = part
             .follow(&mut tape, totals, weights, (&vars, tiling.own))?
-            .ok_or(Error::Usage(NOTHING_TO_DO.into()))?;
+            .ok_or_else(nothing_to_move)?;
         let gradient = tape.keep(gradient)?;
         Ok(TileProgram { program: tape.finish()?, inputs, content, gradient })
     }

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::nets::{Chain, Reach};
 
 /// One axis of a tile.
@@ -94,8 +94,9 @@ fn axis(length: usize, most: usize, reach: Reach) -> Result<(usize, Vec<Span>)> 
     let most_cells = most.saturating_sub(rest) / stride;
     if most_cells <= 2 * halo {
         return Err(Error::Memory(format!(
-            "tiles of {most} px are too small: the network looks {} px far on each side, so give --tile {} or more",
+            "tiles of {most} px are too small: the network looks {} px far on each side, so give {} {} or more",
             reach.halo,
+            Knob::Tile,
             Grid::least(reach)
         )));
     }
@@ -149,7 +150,7 @@ mod tests {
     fn too_small_tiles_say_what_is_enough() {
         let reach = Reach { stride: 16, halo: 70 };
         let what = Grid::new((1000, 100), 160, reach).map(drop).expect_err("too small").to_string();
-        assert!(what.contains("--tile 192"), "{what}");
+        assert!(what.contains("‹tile› 192"), "{what}");
         assert!(Grid::new((1000, 1000), 192, reach).is_ok());
     }
 }

@@ -1,12 +1,15 @@
 //! What the test binaries share: devices, seeded numbers, comparison.
 #![allow(dead_code)] // Each test binary uses a part of it.
 
+use std::io::Write;
 use std::sync::OnceLock;
 
 use impasto::gpu::{Choice, Gpu};
 use impasto::loss::{LossSettings, StyleMoments};
 use impasto::nets::Graph;
+use impasto::ops::conv2d::Variant;
 use impasto::picture::Picture;
+use impasto::shape::Precision;
 use impasto::tiles::measure::{self, Styles};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -27,7 +30,14 @@ pub fn gpu() -> &'static Gpu {
     GPU.get_or_init(|| {
         let gpu = pollster::block_on(Gpu::open(&choice())).expect("a GPU or a software driver");
         let report = gpu.report();
-        eprintln!("testing on {} ({:?}, {})", report.name, report.backend, report.driver);
+        let backend = report.backend.map_or("other".into(), |backend| backend.to_string());
+        // Not with `eprintln!`, which is kept back where a test passes: .ci/run reads it.
+        let _ = writeln!(
+            std::io::stderr(),
+            "testing on {backend}: {}, driver {}",
+            report.name,
+            report.driver
+        );
         gpu
     })
 }
@@ -57,12 +67,36 @@ pub fn relative_error(a: &[f32], b: &[f64]) -> f64 {
     (error / if size > 0.0 { size } else { 1.0 }).sqrt()
 }
 
+/// Says what is not tested here. Not with `eprintln!`: the harness swallows what tests print that pass.
+pub fn skipped(what: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped {what}");
+}
+
+/// The variants of convolutions that the device has for maps of a precision: a tape takes another one in the place
+/// of those that it has not, and a test would run twice what it ran before. Says which are left out.
+pub fn variants(gpu: &Gpu, precision: Precision, test: &str) -> Vec<Variant> {
+    let is_there = |variant: &Variant| match variant {
+        Variant::Broadcast => gpu.broadcasts(),
+        // Its factors are f16, whatever the device.
+        Variant::Cooperative => precision == Precision::F16 && gpu.fragment_side().is_some(),
+        _ => true,
+    };
+    let (there, missing): (Vec<_>, Vec<_>) = Variant::ALL.into_iter().partition(is_there);
+    if !missing.is_empty() {
+        let name = &gpu.report().name;
+        skipped(&format!(
+            "{test} with {missing:?}: {name} has no such kernel for {precision} maps"
+        ));
+    }
+    there
+}
+
 /// The folder of real weights and pictures, if there is one; says so when a test is skipped.
 pub fn shared(test: &str) -> Option<std::path::PathBuf> {
     match std::env::var_os("IMPASTO_SHARED").filter(|v| !v.is_empty()) {
         Some(folder) => Some(folder.into()),
         None => {
-            eprintln!("skipped {test}: IMPASTO_SHARED is not set");
+            skipped(&format!("{test}: IMPASTO_SHARED is not set"));
             None
         }
     }

@@ -1,7 +1,5 @@
 //! MingSun-Tse's pruned VGG-19 (`vgg19-pruned16x-5SE`), renamed to impasto's format.
 
-use std::collections::HashMap;
-
 use safetensors::SafeTensors;
 
 /// `conv0` → `colour`, `conv31` → `conv3_1`, `conv31_aux` → `side.relu3_1`; RGB 0..1 in, reflection
@@ -9,11 +7,9 @@ use safetensors::SafeTensors;
 pub fn convert_pruned(bytes: &[u8]) -> Vec<u8> {
     let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
     let tensors = file.iter().map(|(name, view)| (renamed(name), view));
-    let metadata = HashMap::from([
-        ("impasto.preprocess".to_owned(), "none".to_owned()),
-        ("impasto.padding".to_owned(), "reflect".to_owned()),
-    ]);
-    safetensors::serialize(tensors, Some(metadata)).expect("the same tensors")
+    let metadata = [("impasto.preprocess", "none"), ("impasto.padding", "reflect")];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    safetensors::serialize(tensors, Some(metadata.into_iter().collect())).expect("the same tensors")
 }
 
 fn renamed(name: &str) -> String {

@@ -3,7 +3,7 @@
 
   programs.py DIR OUT [VGG19.safetensors]
 
-DIR has what `IMPASTO_GOLDEN=DIR cargo test --test programs` wrote; OUT/programs gets a JSON file a run. Needs torch, numpy,
+DIR has what `IMPASTO_GOLDEN=DIR cargo test --test programs -- --ignored` wrote; OUT/programs gets a JSON file a run. Needs torch, numpy,
 pillow, safetensors.
 """
 import json

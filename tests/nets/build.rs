@@ -86,7 +86,8 @@ impl File {
             (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
         });
         // The writer makes broken JSON of an empty map and no tensors.
-        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone());
+        let metadata = self.metadata.clone().into_iter();
+        let metadata = (!self.metadata.is_empty()).then(|| metadata.collect());
         safetensors::serialize(tensors, metadata).unwrap()
     }
 

@@ -12,7 +12,7 @@ use crate::pruned::convert_pruned;
 fn weights(file: &str) -> Option<Vec<u8>> {
     let Some(shared) = std::env::var_os("IMPASTO_SHARED") else {
         // Not `eprintln`, which the test harness swallows.
-        let _ = writeln!(std::io::stderr(), "skipped: IMPASTO_SHARED is not set");
+        let _ = writeln!(std::io::stderr(), "skipped {file}: IMPASTO_SHARED is not set");
         return None;
     };
     let path = PathBuf::from(shared).join("weights").join(file);

@@ -6,9 +6,10 @@ use impasto::ops::conv2d::Variant;
 use impasto::ops::{
     Conv2d, Padding, absolute_error, add, avg_pool, conv2d, gram, max_pool, relu, weighted_sum,
 };
+use impasto::shape::Precision;
 use impasto::tape::{Tape, Var};
 
-use crate::common::{gpu, random, relative_error, rng};
+use crate::common::{gpu, random, relative_error, rng, variants};
 
 /// The output for `x`, and the gradient to the input for the upstream gradient `dy`.
 fn both_ways(
@@ -28,8 +29,23 @@ fn both_ways(
     let gradients = tape.backward_from(y, upstream)?;
     let dx = tape.gradient(&gradients, x).expect("y depends on x");
     let (y, dx) = (tape.keep(y)?, tape.keep(dx)?);
+    let program = tape.finish()?;
+    if let Some(variant) = settings.variant {
+        let own = format!("conv2d_{}", variant.name());
+        let shader = match variant {
+            Variant::Baseline => "conv2d.",
+            Variant::Winograd => "winograd.",
+            _ => &own,
+        };
+        let runs = program.labels().filter(|label| label.contains(shader)).count();
+        assert!(
+            runs >= 2,
+            "{variant:?} has another kernel: {:?}",
+            program.labels().collect::<Vec<_>>()
+        );
+    }
     pollster::block_on(async {
-        tape.finish()?.run().await?;
+        program.run().await?;
         Ok([gpu.read(&y).await?, gpu.read(&dx).await?])
     })
 }
@@ -38,14 +54,12 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
-const VARIANTS: [Variant; 3] = [Variant::Baseline, Variant::Uniform, Variant::Tiled];
-
 #[test]
 fn the_gradient_is_the_adjoint() -> Result<()> {
     // ⟨conv x, y⟩ = ⟨x, convᵀ y⟩, whatever lies beyond the edges.
     let (shape, o) = ([13, 19, 23], 21);
     let count = shape.iter().product();
-    for variant in VARIANTS {
+    for variant in variants(gpu(), Precision::F32, "adjoints") {
         for mode in Padding::ALL {
             let mut rng = rng(12);
             let (x, dy) = (random(&mut rng, count), random(&mut rng, o * 19 * 23));
@@ -71,7 +85,7 @@ fn variants_agree_where_layers_are_wide() -> Result<()> {
     };
     let expected =
         run(Variant::Baseline)?.map(|v| v.into_iter().map(f64::from).collect::<Vec<_>>());
-    for variant in [Variant::Uniform, Variant::Tiled] {
+    for variant in variants(gpu(), Precision::F32, "wide layers") {
         for (got, expected) in run(variant)?.iter().zip(&expected) {
             let error = relative_error(got, expected);
             assert!(error < 3e-6, "{variant:?} is off by {error:.1e}");
@@ -131,7 +145,7 @@ fn whoever_adds_last_masks() -> Result<()> {
         ("max_pool 3×3/2".into(), Box::new(|tape, y| max_pool(tape, y, 3, 2))),
         ("avg_pool".into(), Box::new(|tape, y| avg_pool(tape, y, 2, 2))),
     ];
-    for variant in Variant::ALL {
+    for variant in variants(gpu, Precision::F32, "fused ReLUs") {
         for mode in Padding::ALL {
             let settings = Conv2d { mode, variant: Some(variant), ..Conv2d::default() };
             let wide = &wide;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Renews the golden of the embedded network: the losses of 20 steps and the first gradient, by PyTorch's autograd.
 
-  mkdir DIR; IMPASTO_GOLDEN=DIR cargo test --test trajectory write     (writes the pictures into DIR)
+  mkdir DIR; IMPASTO_GOLDEN=DIR cargo test --test trajectory -- --ignored     (writes the pictures into DIR)
   python weights/train/golden.py DIR
 """
 

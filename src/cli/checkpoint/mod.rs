@@ -6,17 +6,16 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use impasto::gpu::Gpu;
 use impasto::paint::{Carried, Layout, Start};
-use impasto::session::Checkpoint;
-use impasto::{Error, Result, tune};
+use impasto::session::{Checkpoint, Kernels, Standing, State, TraceRow};
+use impasto::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::paint::{Order, TraceRow, json_lines};
-use super::run::Place;
-use super::settings::Record;
-use super::task::Outputs;
-use super::{Common, file};
+use super::file;
+use super::flags::{Common, Outputs, Record};
+use super::order::Order;
+use super::order::json_lines;
+use crate::cli::output::note;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -100,7 +99,7 @@ impl Kept {
     ///
     /// # Errors
     /// [`Error::File`] when the run is divided into other sizes now.
-    pub fn place(self, sizes: &[(u32, u32)]) -> Result<(Place, Vec<TraceRow>)> {
+    pub fn standing(self, sizes: &[(u32, u32)]) -> Result<(Standing, Vec<TraceRow>)> {
         let (name, notes) = (self.name(), self.notes);
         let Notes { scale, done, device, choices, layouts, .. } = notes;
         let size = self.carried.picture.size();
@@ -109,14 +108,14 @@ impl Kept {
         if sizes.get(scale) != Some(&size) && !(done == 0 && before == Some(&size)) {
             let (w, h) = size;
             let what = format!(
-                "its picture of {w}×{h} px is of no size that this impasto would paint at: go on with the version that \
+                "it was painting at {w}×{h} px, and this impasto would not paint at that size: go on with the version that \
                  wrote it"
             );
             return Err(Error::File { path: name, what });
         }
         let start = Start::Carried(Box::new(self.carried));
-        let kernels = Some((device, choices));
-        Ok((Place { scale, done, start, kernels, layouts }, self.trace))
+        let kernels = Some(Kernels { device, choices });
+        Ok((Standing { scale, done, start, kernels, layouts }, self.trace))
     }
 }
 
@@ -124,6 +123,8 @@ impl Kept {
 pub struct Keeper {
     path: PathBuf,
     origin: Origin,
+    /// What is painted at every scale.
+    sizes: Vec<(u32, u32)>,
     due: Due,
     /// Whether the file is this run's.
     written: bool,
@@ -141,8 +142,8 @@ impl Keeper {
         common: &Common,
         record: Record,
         outputs: &Outputs,
-        order: &Order<'_>,
-        kept: Option<&Kept>,
+        (order, steps): (&Order<'_>, u64),
+        (sizes, kept): (&[(u32, u32)], Option<&Kept>),
     ) -> Self {
         let text = |path: &Path| path.display().to_string();
         let origin = Origin {
@@ -150,8 +151,8 @@ impl Keeper {
             folder: std::env::current_dir().map_or(String::new(), |folder| text(&folder)),
             output: text(order.output),
             trace: order.trace.map(text),
-            save_every: order.save_every,
-            steps: Some(order.steps),
+            save_every: outputs.save_every,
+            steps: Some(steps),
             every: outputs.checkpoint_every,
             named: outputs.checkpoint.is_some() || kept.is_some_and(|k| k.notes.origin.named),
             adapter: common.adapter.clone(),
@@ -165,11 +166,11 @@ impl Keeper {
         if !written && !common.quiet && path.exists() {
             let path = path.display();
             note!(
-                "{path}: an earlier run was kept here; this one begins anew and will replace it (--resume goes on)"
+                "{path}: an earlier run was kept here; --resume goes on with it, this run begins anew and will replace it"
             );
         }
         let due = Due::after(&origin, kept.map_or(0, |kept| kept.carried.state.steps));
-        Keeper { path, origin, due, written }
+        Keeper { path, origin, sizes: sizes.to_vec(), due, written }
     }
 
     /// Whether it is time, after so many steps.
@@ -193,19 +194,14 @@ impl Keeper {
     ///
     /// # Errors
     /// When a file that was asked for can't be written: the one before stays as it was.
-    pub fn keep(
-        &mut self,
-        gpu: &Gpu,
-        (scale, done, layouts): (usize, u64, &[Layout]),
-        carried: Carried,
-        trace: &[TraceRow],
-    ) -> Result<bool> {
+    pub fn keep(&mut self, state: State<'_>) -> Result<bool> {
+        let State { scale, done, carried, layouts, kernels, trace } = state;
         let steps = carried.state.steps;
-        let (device, choices) = (tune::device(gpu), tune::to_json(gpu));
+        let Kernels { device, choices } = kernels;
         let origin = self.origin.clone();
         let layouts = layouts.to_vec();
         let notes = Notes { origin, scale, done, device, choices, layouts };
-        let notes = serde_json::to_string(&notes).map_err(|e| Error::Gpu(e.to_string()))?;
+        let notes = serde_json::to_string(&notes).map_err(|e| Error::System(e.to_string()))?;
         let checkpoint = Checkpoint { carried, notes, log: json_lines(trace)? };
         let written = file::write_atomic(&self.path, &checkpoint.to_bytes()?);
         self.due = Due::after(&self.origin, steps);
@@ -224,8 +220,8 @@ impl Keeper {
     ///
     /// # Errors
     /// As [`Kept::read`].
-    pub fn last(&self, sizes: &[(u32, u32)]) -> Result<Place> {
-        Ok(Kept::read(&self.path)?.place(sizes)?.0)
+    pub fn last(&self) -> Result<Standing> {
+        Ok(Kept::read(&self.path)?.standing(&self.sizes)?.0)
     }
 
     /// The command that goes on, if there is something to go on from.

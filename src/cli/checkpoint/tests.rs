@@ -7,26 +7,30 @@ use clap::Parser;
 use impasto::gpu::Gpu;
 use impasto::loss::{LossSettings, Regions};
 use impasto::nets::{Graph, Network};
-use impasto::optim::Descent;
+use impasto::paint::Descent;
 use impasto::picture::{Depth, Format, Picture};
+use impasto::session::{Begin, Finish, Planner, Scene, Session};
 
 use super::*;
-use crate::cli::colour::Finish;
-use crate::cli::memory::MemoryArgs;
-use crate::cli::paint::paint;
-use crate::cli::plans::Planner;
-use crate::cli::run::Run;
-use crate::cli::scene::Scene;
-use crate::cli::settings::Flags;
+use crate::cli::flags::Flags;
+use crate::cli::watch;
+
+/// What a run does beside painting.
+struct Extras {
+    keeper: Option<Keeper>,
+    save_every: Option<u64>,
+}
 
 /// A run of 24 and 40 steps in a folder of its own.
 struct Studio {
     folder: tempfile::TempDir,
     content: Picture,
     styles: [(Picture, f32); 1],
-    graph: Graph,
     common: Common,
 }
+
+const SIZES: [(u32, u32); 2] = [(32, 24), (48, 32)];
+const STEPS: u64 = 40;
 
 #[derive(Parser)]
 struct Line {
@@ -57,12 +61,10 @@ fn picture(width: u32, height: u32, seed: u32) -> Picture {
 
 impl Studio {
     fn new() -> Self {
-        let network = Network::random(16, 0, Some("relu4_1")).expect("a network");
         Studio {
             folder: tempfile::tempdir().expect("a folder"),
             content: picture(48, 32, 3),
             styles: [(picture(36, 44, 7), 1.0)],
-            graph: Graph::new(network).expect("a graph"),
             common: common(),
         }
     }
@@ -75,18 +77,25 @@ impl Studio {
         self.common.open_gpu().expect("a GPU")
     }
 
-    fn keeper(&self, order: &Order<'_>, flags: &str) -> Keeper {
+    fn order<'a>(output: &'a Path, trace: &'a Path) -> Order<'a> {
+        Order { output, format: Format::Png, trace: Some(trace), settings: None }
+    }
+
+    /// A keeper for a picture of that name.
+    fn keeper(&self, name: &str, flags: &str) -> Keeper {
+        let (output, trace) = self.outputs(name);
         let record = Record::new(true, Flags::default(), BTreeMap::new());
-        Keeper::new(&self.common, record, &line(flags).outputs, order, None)
+        let order = Self::order(&output, &trace);
+        let outputs = line(flags).outputs;
+        Keeper::new(&self.common, record, &outputs, (&order, STEPS), (&SIZES, None))
+    }
+
+    fn outputs(&self, name: &str) -> (PathBuf, PathBuf) {
+        (self.path(name), self.path(&format!("{name}.jsonl")))
     }
 
     /// Paints on `gpu`; the result's bytes.
-    fn paint(
-        &self,
-        gpu: &Gpu,
-        name: &str,
-        change: impl FnOnce(&mut Order<'_>, &mut Option<Keeper>),
-    ) -> Vec<u8> {
+    fn paint(&self, gpu: &Gpu, name: &str, change: impl FnOnce(&mut Extras)) -> Vec<u8> {
         self.try_paint(gpu, name, change).expect("painted")
     }
 
@@ -94,36 +103,36 @@ impl Studio {
         &self,
         gpu: &Gpu,
         name: &str,
-        change: impl FnOnce(&mut Order<'_>, &mut Option<Keeper>),
+        change: impl FnOnce(&mut Extras),
     ) -> Result<Vec<u8>> {
-        let (output, trace) = (self.path(name), self.path(&format!("{name}.jsonl")));
-        let mut order = Order {
-            output: &output,
-            format: Format::Png,
-            steps: 40,
-            trace: Some(&trace),
-            save_every: None,
-            settings: None,
-        };
-        let mut keeper = None;
-        change(&mut order, &mut keeper);
+        let (output, trace) = self.outputs(name);
+        let mut extras = Extras { keeper: None, save_every: None };
+        change(&mut extras);
         let planner = Planner {
-            sizes: vec![(32, 24), (48, 32)],
+            sizes: SIZES.to_vec(),
             styles: self.styles.iter().map(|(style, _)| style.size()).collect(),
             masks: 0,
             loss: LossSettings::default(),
             descent: Descent::adam(0.05),
-            memory: MemoryArgs::default(),
+            budget: 1_000_000_000,
+            tile: None,
         };
         let scene = Scene {
-            content: &self.content,
-            styles: &self.styles,
+            content: self.content.clone(),
+            styles: self.styles.to_vec(),
             regions: Regions::default(),
             finish: Finish::Painting,
-            planner,
         };
-        let run = Run::new(Place::first(Start::Noise(1)), Vec::new(), keeper);
-        paint(&self.common, gpu, &self.graph, &scene, &order, run)?;
+        let network = Network::random(16, 0, Some("relu4_1")).expect("a network");
+        let graph = Graph::new(network).expect("a graph");
+        let begin = Begin {
+            save_every: extras.save_every,
+            tunes: false,
+            choice: self.common.choice(),
+            ..Begin::new(Start::Noise(1), STEPS)
+        };
+        let session = Session::new(gpu.clone(), graph, scene, planner, begin);
+        watch::run(&self.common, &Self::order(&output, &trace), session, extras.keeper)?;
         Ok(std::fs::read(output).expect("a result"))
     }
 
@@ -144,12 +153,12 @@ impl Studio {
 #[test]
 fn a_lost_gpu_is_opened_again_and_the_result_is_the_same() {
     let studio = Studio::new();
-    let whole = studio.paint(&studio.gpu(), "whole.png", |_, _| ());
+    let whole = studio.paint(&studio.gpu(), "whole.png", |_| ());
 
     // From the last checkpoint.
     let (gpu, thread) = studio.lost_at("kept.png.checkpoint");
-    let kept = studio.paint(&gpu, "kept.png", |order, keeper| {
-        *keeper = Some(studio.keeper(order, "--checkpoint-every 3"));
+    let kept = studio.paint(&gpu, "kept.png", |extras| {
+        extras.keeper = Some(studio.keeper("kept.png", "--checkpoint-every 3"));
     });
     thread.join().expect("lost");
     assert!(matches!(gpu.check(), Err(Error::DeviceLost(_))));
@@ -162,7 +171,7 @@ fn a_lost_gpu_is_opened_again_and_the_result_is_the_same() {
 
     // From the beginning of the second scale, which is all that there is.
     let (gpu, thread) = studio.lost_at("between-000030.png");
-    let between = studio.paint(&gpu, "between.png", |order, _| order.save_every = Some(1));
+    let between = studio.paint(&gpu, "between.png", |extras| extras.save_every = Some(1));
     thread.join().expect("lost");
     assert!(matches!(gpu.check(), Err(Error::DeviceLost(_))));
     assert!(between == whole);
@@ -172,16 +181,16 @@ fn a_lost_gpu_is_opened_again_and_the_result_is_the_same() {
 fn without_a_word_checkpoints_begin_after_a_minute_and_go_with_the_result() {
     let studio = Studio::new();
     let gpu = studio.gpu();
-    let whole = studio.paint(&gpu, "whole.png", |order, keeper| {
-        let keeper = keeper.insert(studio.keeper(order, "-q"));
+    let whole = studio.paint(&gpu, "whole.png", |extras| {
+        let keeper = extras.keeper.insert(studio.keeper("whole.png", "-q"));
         assert!(!keeper.is_due(u64::MAX) && keeper.command().is_none());
     });
     assert!(!studio.path("whole.png.checkpoint").exists(), "it took no minute");
 
     // As after a minute; the picture between shows that the file was there, and then it is not.
     let (gpu, thread) = studio.lost_at("late.png.checkpoint");
-    let late = studio.paint(&gpu, "late.png", |order, keeper| {
-        keeper.insert(studio.keeper(order, "-q")).due = Due::At(Instant::now());
+    let late = studio.paint(&gpu, "late.png", |extras| {
+        extras.keeper.insert(studio.keeper("late.png", "-q")).due = Due::At(Instant::now());
     });
     thread.join().expect("written");
     assert!(late == whole);
@@ -189,8 +198,8 @@ fn without_a_word_checkpoints_begin_after_a_minute_and_go_with_the_result() {
 
     // A file that was named stays.
     let named = format!("--checkpoint {} --checkpoint-every 50", studio.path("named").display());
-    studio.paint(&studio.gpu(), "out.png", |order, keeper| {
-        *keeper = Some(studio.keeper(order, &named))
+    studio.paint(&studio.gpu(), "out.png", |extras| {
+        extras.keeper = Some(studio.keeper("out.png", &named));
     });
     assert!(studio.path("named").exists());
 }
@@ -202,8 +211,8 @@ fn only_a_checkpoint_that_was_asked_for_must_be_written() {
         // A folder in the place of the file.
         let path = studio.path("out.png.checkpoint");
         std::fs::create_dir_all(&path).expect("a folder");
-        let bytes = studio.try_paint(&studio.gpu(), "out.png", |order, keeper| {
-            keeper.insert(studio.keeper(order, flags)).due = Due::Steps(10);
+        let bytes = studio.try_paint(&studio.gpu(), "out.png", |extras| {
+            extras.keeper.insert(studio.keeper("out.png", flags)).due = Due::Steps(10);
         });
         assert!(path.is_dir());
         bytes

@@ -20,7 +20,7 @@ const MAX_FILE: u64 = 8 << 30;
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     // A pipe would be waited for, and a device may have no end.
     if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
-        return Err(refuse(path, "it is no ordinary file; copy what it gives into one"));
+        return Err(refuse(path, "it is a device or a pipe: copy what it gives into a file"));
     }
     let mut bytes = Vec::new();
     File::open(path)

@@ -1,13 +1,13 @@
 //! A network on the tape.
 
 use super::network::{Conv, Layer, Network, Pool, Side};
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu};
 use crate::nets::reach::{Chain, Reach, Step};
 use crate::nets::weights::{Parameter, Parameters, Vars};
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
-use crate::shape::Precision;
+use crate::shape::{Precision, fitted_size};
 use crate::tape::{Tape, Var};
 
 /// A network whose weights are ready to be recorded, any number of times.
@@ -161,32 +161,28 @@ impl Graph {
     }
 
     /// That every map of a picture of `width`×`height` px is one that the device can bind; to be
-    /// asked before any work. `flag` is where the size came from.
+    /// asked before any work.
     ///
     /// # Errors
     /// [`Error::Memory`] with the largest size of this shape that works.
-    pub fn check_fits(&self, gpu: &Gpu, (width, height): (u32, u32), flag: &str) -> Result<()> {
+    pub fn check_fits(&self, gpu: &Gpu, (width, height): (u32, u32)) -> Result<()> {
         let most = gpu.report().max_binding_bytes as f64;
         let (bytes, layer) = self.largest_map((width, height));
         if bytes <= most {
             return Ok(());
         }
-        let long = width.max(height);
-        let fitted = |long_side: u32| {
-            let side = |side| f64::from(side) * f64::from(long_side) / f64::from(long);
-            [width, height].map(|length| side(length).round().max(1.0) as u32)
-        };
-        let mut largest = (f64::from(long) * (most / bytes).sqrt()) as u32;
+        let mut largest = (f64::from(width.max(height)) * (most / bytes).sqrt()) as u32;
         // The short side is rounded, which may be just too much.
-        while largest > 1 && self.largest_map(fitted(largest).into()).0 > most {
+        while largest > 1 && self.largest_map(fitted_size((width, height), largest)).0 > most {
             largest -= 1;
         }
         Err(Error::Memory(format!(
             "a picture of {width}×{height} px needs a buffer of {:.0} MB at {layer}, and {} binds at \
-             most {:.0} MB at once: take {flag} {largest} or less",
+             most {:.0} MB at once: take {} {largest} or less",
             bytes / 1e6,
             gpu.report().name,
             most / 1e6,
+            Knob::Size,
         )))
     }
 

@@ -156,7 +156,7 @@ impl fmt::Display for Preprocess {
 /// Why a network has the preprocessing it has; the first that applies, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreprocessSource {
-    /// The caller (`--preprocess`) said so.
+    /// The caller said so.
     Given,
     /// The file's metadata says so.
     Metadata,
@@ -169,7 +169,7 @@ pub enum PreprocessSource {
 impl fmt::Display for PreprocessSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Given => "given by --preprocess",
+            Self::Given => "given",
             Self::Metadata => "stated by the file's metadata",
             Self::Names => "guessed from the tensors' names",
             Self::Random => "the one random networks are made for",

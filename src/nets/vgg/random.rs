@@ -3,16 +3,13 @@
 //! Generative Model Using Random Weights for the Deep Image Representation", 2016).
 
 use std::collections::BTreeMap;
-use std::f64::consts::TAU;
-
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::check::Position;
 use super::network::{Conv, Layer, Network, Pool, Side};
 use super::preprocess::{Preprocess, PreprocessSource};
 use crate::error::{Error, Result};
 use crate::ops::Padding;
+use crate::random::Random;
 
 /// VGG-19: convolutions and channels of each block (Simonyan & Zisserman 2014, table 1, E).
 const VGG19: [(u32, usize); 5] = [(2, 64), (2, 128), (4, 256), (4, 512), (4, 512)];
@@ -47,10 +44,10 @@ impl Network {
         if let Some(last) = last {
             network = network.truncated(&[last])?;
         }
-        let mut normals = Normals::new(seed);
+        let mut random = Random::new(seed);
         for layer in &mut network.layers {
             if let Layer::Conv { conv, .. } = layer {
-                normals.fill(conv);
+                fill(conv, &mut random);
             }
         }
         Ok(network)
@@ -94,44 +91,16 @@ fn table(divisor: usize) -> Vec<Layer> {
     layers
 }
 
-/// Standard normal numbers by the Box–Muller transform, two at a time.
-///
-/// In f64 with `libm`'s functions: the standard library's `ln` and `sin` are the platform's own and
-/// differ in the last bit.
-struct Normals(ChaCha8Rng);
-
-impl Normals {
-    /// The key is the seed's little-endian bytes, then zeros. `seed_from_u64` would do as well, if
-    /// its expansion were promised to stay as it is.
-    fn new(seed: u64) -> Self {
-        let mut key = [0; 32];
-        key[..8].copy_from_slice(&seed.to_le_bytes());
-        Self(ChaCha8Rng::from_seed(key))
+/// He-initialises a 3×3 convolution.
+fn fill(conv: &mut Conv, random: &mut Random) {
+    let elements: usize = conv.shape().iter().product();
+    let fan_in = elements / conv.out_channels;
+    let deviation = (2.0 / fan_in as f64).sqrt();
+    conv.weight.reserve_exact(elements + 1);
+    while conv.weight.len() < elements {
+        let (a, b) = random.normals();
+        conv.weight.push((a * deviation) as f32);
+        conv.weight.push((b * deviation) as f32);
     }
-
-    /// He-initialises a 3×3 convolution.
-    fn fill(&mut self, conv: &mut Conv) {
-        let elements: usize = conv.shape().iter().product();
-        let fan_in = elements / conv.out_channels;
-        let deviation = (2.0 / fan_in as f64).sqrt();
-        conv.weight.reserve_exact(elements + 1);
-        while conv.weight.len() < elements {
-            let (a, b) = self.pair();
-            conv.weight.push((a * deviation) as f32);
-            conv.weight.push((b * deviation) as f32);
-        }
-        conv.weight.truncate(elements);
-    }
-
-    /// Two independent numbers.
-    fn pair(&mut self) -> (f64, f64) {
-        let radius = (-2.0 * libm::log(self.uniform())).sqrt();
-        let (sin, cos) = libm::sincos(TAU * self.uniform());
-        (radius * cos, radius * sin)
-    }
-
-    /// Uniform in (0, 1): the middles of 2^52 equal steps, so that the logarithm is finite.
-    fn uniform(&mut self) -> f64 {
-        ((self.0.next_u64() >> 12) as f64 + 0.5) / (1u64 << 52) as f64
-    }
+    conv.weight.truncate(elements);
 }

@@ -3,7 +3,7 @@
 //! A *depth* is a number of rows of [`Network::layers`], counted from the picture.
 
 use super::network::{Conv, Layer, Network};
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::ops::Padding;
 
 impl Layer {
@@ -100,7 +100,9 @@ impl Network {
         Err(self.error(format!(
             "a picture of {width}×{height} px is too small for {deepest}: the picture is halved \
              {pools} times on the way{why}, so both sides must be at least {least} px; take a \
-             larger --size or --style-size, or shallower layers"
+             larger {} or {}, or shallower layers",
+            Knob::Size,
+            Knob::StyleSize
         )))
     }
 

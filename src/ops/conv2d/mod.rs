@@ -25,7 +25,7 @@ use super::{Case, Entry};
 use crate::error::{Error, Result};
 use crate::gpu::{Frozen, Gpu, Recorder, Value};
 use crate::shape::{Precision, Shape};
-use crate::tape::{Backward, Gradient, Op, Tape, Var, inplace};
+use crate::tape::{Backward, Gradient, Op, Saved, Tape, Var, inplace};
 
 /// The catalogue's row.
 pub const ENTRY: Entry = Entry {
@@ -319,7 +319,7 @@ impl Op for Conv2d {
         inputs[0]
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
         let extents = self.extents(x[0].shape(), x[1].shape())?;
         if let Some(weight) = self.fast_weight(&extents, &x[1]) {
             let [input, output] = [&x[0], y];
@@ -335,10 +335,11 @@ impl Op for Conv2d {
                 mask: None,
             };
             if pass.record(recorder, self.variant)? {
-                return Ok(());
+                return Ok(Saved::new());
             }
         }
-        baseline::forward(self, &extents, recorder, x, y)
+        baseline::forward(self, &extents, recorder, x, y)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Gpu, Recorder, Shader, Value};
 use crate::shape::Shape;
-use crate::tape::{Backward, Op, Tape, Var};
+use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("gram");
 
@@ -104,8 +104,9 @@ impl Op for Gram {
         1
     }
 
-    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<()> {
-        forward::record(self.variant(recorder.gpu()), recorder, &x[0], y)
+    fn forward(&self, recorder: &mut Recorder, x: &[Value], y: &Value) -> Result<Saved> {
+        forward::record(self.variant(recorder.gpu()), recorder, &x[0], y)?;
+        Ok(Saved::new())
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {

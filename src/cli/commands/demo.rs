@@ -1,0 +1,78 @@
+//! `impasto demo`: the main job without any file of the user's.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use impasto::loss::{LossSettings, Regions};
+use impasto::nets::Graph;
+use impasto::paint::{Descent, Start};
+use impasto::picture::{Format, Picture};
+use impasto::session::{self, Begin, Finish, Planner, Scales, Scene, Session};
+use impasto::{Error, Result, demo, nets};
+
+use crate::cli::flags::{Common, MemoryArgs};
+use crate::cli::order::Order;
+use crate::cli::output::note;
+use crate::cli::{describe, file, watch};
+
+/// Arguments of `impasto demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Folder for the three pictures; made if it is missing
+    #[arg(short, long, value_name = "DIR", default_value = "impasto-demo")]
+    output: PathBuf,
+}
+
+/// Size of the pictures, and steps at the last scale: a minute on two cores with a software driver.
+const SIZE: (u32, u32) = (512, 384);
+const STEPS: u64 = 45;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the folder can't be written to, and what the GPU reports.
+pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
+    let folder = &args.output;
+    std::fs::create_dir_all(folder).map_err(|e| Error::File {
+        path: folder.display().to_string(),
+        what: format!("the folder can't be made ({e}); choose another with -o"),
+    })?;
+    let output = folder.join("result.png");
+    file::check_writable(&output)?;
+    let gpu = common.open_gpu()?;
+    let render = async {
+        let content = demo::content(&gpu, SIZE.0, SIZE.1).await?;
+        Ok::<_, Error>((content, demo::style(&gpu, SIZE.0, SIZE.1).await?))
+    };
+    let (content, style) = pollster::block_on(render)?;
+    write(common, &folder.join("content.png"), &content)?;
+    write(common, &folder.join("style.png"), &style)?;
+    let loss = LossSettings::default();
+    let network = nets::default_network(None)?.truncated(&loss.taps())?;
+    let planner = Planner {
+        sizes: session::sizes(&network, Scales::Auto, SIZE, &[SIZE]),
+        styles: vec![SIZE],
+        masks: 0,
+        loss,
+        descent: Descent::default(),
+        budget: MemoryArgs::default().budget(&gpu),
+        tile: None,
+    };
+    let (regions, finish) = (Regions::default(), Finish::Painting);
+    let scene = Scene { content, styles: vec![(style, 1.0)], regions, finish };
+    let order = Order { output: &output, format: Format::Png, trace: None, settings: None };
+    common.say(|| describe::network(&network, SIZE));
+    let (tunes, choice) = (!common.no_tune, common.choice());
+    let begin = Begin { tunes, choice, ..Begin::new(Start::Content, STEPS) };
+    let session = Session::new(gpu, Graph::new(network)?, scene, planner, begin);
+    watch::run(common, &order, session, None)
+}
+
+fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {
+    file::write_atomic(path, &picture.encode(Format::Png)?)?;
+    if !common.quiet {
+        note!("{}: {}×{} px", path.display(), picture.width(), picture.height());
+    }
+    Ok(())
+}

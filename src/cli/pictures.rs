@@ -1,0 +1,175 @@
+//! The files of a `stylize` command: read and checked before the GPU is opened, resampled after.
+
+use std::path::{Path, PathBuf};
+
+use impasto::loss::{LossSettings, Mask, Regions};
+use impasto::nets::{Graph, Network, NetworkSpec};
+use impasto::paint::Start;
+use impasto::picture::{MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
+use impasto::session::{self, Finish, Planner, Scales, Scene};
+use impasto::{Error, Result};
+
+use super::flags::{Look, Outputs, Settings};
+use super::inputs::Inputs;
+
+/// The network that was asked for, cut to what the layers need.
+fn network(args: &Look, loss: &LossSettings, inputs: &Inputs) -> Result<Network> {
+    let mut network = match &args.network {
+        NetworkSpec::Default => impasto::nets::default_network(args.preprocess)?,
+        NetworkSpec::Random { divide } => Network::random(*divide, args.seed, None)?,
+        NetworkSpec::File(path) => {
+            let name = path.display().to_string();
+            Network::from_safetensors(&inputs.read(path)?, &name, args.preprocess)?
+        }
+    };
+    network.pool = args.pool.unwrap_or(network.pool);
+    network.truncated(&loss.taps()).map_err(|error| match (error, args.preset()) {
+        (Error::Network { name, what }, Ok(Some(preset))) => {
+            let what = format!("{what}; preset {} is for {}", preset.name, preset.network);
+            Error::Network { name, what }
+        }
+        (error, _) => error,
+    })
+}
+
+/// A decoded picture, and the size that it is wanted at.
+pub struct Input {
+    picture: Picture,
+    pub size: (u32, u32),
+}
+
+impl Input {
+    /// Reads a picture that is wanted with that long side (0: its own). What its header says is
+    /// checked before a pixel is decoded.
+    fn read(
+        path: &Path,
+        bytes: &[u8],
+        long_side: u32,
+        flag: &str,
+        most: u32,
+        network: &Network,
+    ) -> Result<Self> {
+        let name = path.display().to_string();
+        let own = probe(bytes, &name)?;
+        let size = if long_side == 0 { own } else { fitted_size(own, long_side) };
+        let (width, height) = size;
+        if width.max(height) > most || u64::from(width) * u64::from(height) > MAX_PIXELS {
+            return Err(Error::Usage(format!(
+                "{flag}: a picture of {width}×{height} px is too large: at most {most} px on a side and \
+                 {} megapixels in all",
+                MAX_PIXELS / 1_000_000
+            )));
+        }
+        network.check_size(width, height, network.layers.len())?;
+        Ok(Input { picture: Picture::decode(bytes, &name)?, size })
+    }
+
+    /// The picture at that size.
+    fn fitted(self) -> Picture {
+        let Input { picture, size } = self;
+        if picture.size() == size { picture } else { picture.resized(size.0, size.1) }
+    }
+}
+
+/// All files that are read, decoded and checked; nothing is resampled yet.
+pub struct Read {
+    pub content: Input,
+    styles: Vec<(Input, f32)>,
+    init: Option<Picture>,
+    regions: Regions,
+}
+
+impl Read {
+    /// Reads what the settings name; the network, too.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub fn all(args: &Look, settings: &Settings, inputs: &Inputs) -> Result<(Network, Self)> {
+        let network = network(args, &settings.loss, inputs)?;
+        let most = settings.format.max_side().min(MAX_SIDE);
+        let input = |path: &Path, long_side, flag, most| {
+            Input::read(path, &inputs.read(path)?, long_side, flag, most, &network)
+        };
+        let content = input(&args.content, args.size, "--size", most)?;
+        let long_side = args.style_size.unwrap_or(content.size.0.max(content.size.1));
+        let style = |(path, weight): &(PathBuf, f32)| {
+            Ok((input(path, long_side, "--style-size", MAX_SIDE)?, *weight))
+        };
+        let styles = settings.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
+        let decode =
+            |path: &Path| Picture::decode(&inputs.read(path)?, &path.display().to_string());
+        let init = args.init_file().map(decode).transpose()?;
+        let mask = |path: &PathBuf| {
+            let mask = Mask::of(&decode(path)?);
+            if mask.plane().iter().all(|share| *share == 0.0) {
+                let what = "nothing in this mask is white: make white what is to be painted".into();
+                return Err(Error::File { path: path.display().to_string(), what });
+            }
+            Ok(mask)
+        };
+        let masks = |paths: &[PathBuf]| paths.iter().map(mask).collect::<Result<Vec<_>>>();
+        let regions = Regions { content: masks(&args.mask)?, style: masks(&args.style_mask)? };
+        Ok((network, Read { content, styles, init, regions }))
+    }
+
+    /// What is painted at which sizes, for as much memory as there may be.
+    pub fn planner(
+        &self,
+        network: &Network,
+        scales: Scales,
+        settings: &Settings,
+        outputs: &Outputs,
+    ) -> Planner {
+        let styles: Vec<_> = self.styles.iter().map(|(style, _)| style.size).collect();
+        Planner {
+            sizes: session::sizes(network, scales, self.content.size, &styles),
+            styles,
+            masks: self.regions.content.len(),
+            loss: settings.loss.clone(),
+            descent: settings.descent,
+            budget: u64::MAX,
+            tile: outputs.memory.tile.map(|tile| tile as usize),
+        }
+    }
+
+    /// The pictures at their sizes, in the content's colour space; and where painting starts.
+    pub fn scene(self, args: &Look, finish: Finish) -> (Scene, Start) {
+        let content = self.content.fitted();
+        let prepared = |style: Input| {
+            args.preserve_color.style(style.fitted().into_space_of(&content), &content)
+        };
+        let styles: Vec<_> =
+            self.styles.into_iter().map(|(style, weight)| (prepared(style), weight)).collect();
+        let start = match (args.init.as_str(), self.init) {
+            (_, Some(picture)) => Start::Picture(Box::new(picture.into_space_of(&content))),
+            ("noise", None) => Start::Noise(args.seed),
+            ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
+            _ => Start::Content,
+        };
+        let sizes = styles.iter().map(|(style, _)| style.size());
+        let regions = self.regions.resized(content.size(), sizes);
+        (Scene { content, styles, regions, finish }, start)
+    }
+}
+
+/// That every mask leaves something for the network to see, at every size that is painted.
+///
+/// # Errors
+/// [`Error::File`] with the mask that does not.
+pub fn check_masks(args: &Look, graph: &Graph, read: &Read, planner: &Planner) -> Result<()> {
+    let taps = planner.loss.style_taps();
+    let check = |path: &Path, mask: &Mask, size| {
+        mask.check(graph, &taps, size)
+            .map_err(|e| Error::File { path: path.display().to_string(), what: e.to_string() })
+    };
+    for (scale, size) in planner.sizes.iter().enumerate() {
+        for (path, mask) in args.mask.iter().zip(&read.regions.content) {
+            check(path, mask, *size)?;
+        }
+        let styles = args.style_mask.iter().zip(&read.regions.style).zip(planner.styles_at(scale));
+        for ((path, mask), size) in styles {
+            check(path, mask, size)?;
+        }
+    }
+    Ok(())
+}

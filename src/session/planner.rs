@@ -1,0 +1,107 @@
+//! The sizes that are painted at, the steps at each, and the memory that each of them takes: all that can be said
+//! without a picture.
+
+use super::scales::{Scales, style_size};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::loss::LossSettings;
+use crate::nets::{Graph, Network};
+use crate::paint::Descent;
+use crate::paint::Layout;
+use crate::plan::{self, MemoryPlan};
+
+/// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).
+const LBFGS_STEPS: u64 = 60;
+const ADAM_STEPS: u64 = 100;
+
+/// What decides about sizes, steps and memory.
+#[derive(Clone)]
+pub struct Planner {
+    /// The result's size at each scale, at least one; the last is the one that is wanted.
+    pub sizes: Vec<(u32, u32)>,
+    /// The styles' sizes at the last scale.
+    pub styles: Vec<(u32, u32)>,
+    /// Number of masks of the content.
+    pub masks: usize,
+    /// What is wanted.
+    pub loss: LossSettings,
+    /// How the picture is moved.
+    pub descent: Descent,
+    /// Bytes of GPU buffers that may be taken.
+    pub budget: u64,
+    /// Tiles of at most so many pixels a side, whatever fits.
+    pub tile: Option<usize>,
+}
+
+/// The sizes to paint at, from coarse to fine: those whose pictures, and the style pictures beside them, the network can
+/// see. The last is `size`.
+pub fn sizes(
+    network: &Network,
+    scales: Scales,
+    size: (u32, u32),
+    styles: &[(u32, u32)],
+) -> Vec<(u32, u32)> {
+    let seen = |(w, h): (u32, u32)| network.check_size(w, h, network.layers.len()).is_ok();
+    scales.sizes(size, |now| {
+        seen(now) && styles.iter().all(|style| seen(style_size(*style, now, size)))
+    })
+}
+
+impl Planner {
+    /// The size that is wanted.
+    pub fn last(&self) -> (u32, u32) {
+        self.sizes[self.sizes.len() - 1]
+    }
+
+    /// The styles' sizes at a scale.
+    pub fn styles_at(&self, scale: usize) -> impl Iterator<Item = (u32, u32)> {
+        let (now, last) = (self.sizes[scale], self.last());
+        self.styles.iter().map(move |style| style_size(*style, now, last))
+    }
+
+    /// Steps at the last scale where nothing is said.
+    pub fn default_steps(&self, layout: &Layout) -> u64 {
+        let is_adam = self.descent.is_by_pieces() || layout.tiles.is_some();
+        if is_adam { ADAM_STEPS } else { LBFGS_STEPS }
+    }
+
+    /// Every scale's size and steps, for so many steps at the last one: the others get half as many (measured in
+    /// `docs/OPTIMISERS.md`).
+    pub fn steps(&self, last: u64) -> Vec<((u32, u32), u64)> {
+        let coarse = self.sizes.len() - 1;
+        let of = |(scale, size): (usize, &(u32, u32))| {
+            (*size, if scale == coarse { last } else { last.div_ceil(2) })
+        };
+        self.sizes.iter().enumerate().map(of).collect()
+    }
+
+    /// How memory is used at every scale, with the kernels that the device uses.
+    ///
+    /// # Errors
+    /// [`Error::Memory`](crate::Error::Memory) when nothing fits, with what would.
+    pub fn all(&self, gpu: &Gpu, graph: &Graph) -> Result<Vec<MemoryPlan>> {
+        // One after the other, as they are painted: weights that one of them packs are there for the next.
+        let dry = gpu.dry();
+        (0..self.sizes.len()).map(|scale| self.at(&dry, graph, scale, self.budget)).collect()
+    }
+
+    /// How memory is used at a scale, within `budget` bytes.
+    ///
+    /// # Errors
+    /// As [`Planner::all`].
+    pub fn at(&self, gpu: &Gpu, graph: &Graph, scale: usize, budget: u64) -> Result<MemoryPlan> {
+        let (size, styles) = (self.sizes[scale], self.styles_at(scale).collect::<Vec<_>>());
+        let (settings, masks, descent) = (&self.loss, self.masks, self.descent);
+        let request = plan::Request { graph, settings, size, styles: &styles, masks, descent };
+        MemoryPlan::choose(gpu, &request, budget, self.tile)
+    }
+
+    /// The size of the largest maps that there will be, about: what kernels should be measured at.
+    ///
+    /// # Errors
+    /// As [`Planner::all`].
+    pub fn seen_size(&self, gpu: &Gpu, graph: &Graph) -> Result<(u32, u32)> {
+        let last = self.at(gpu, graph, self.sizes.len() - 1, self.budget)?;
+        Ok(last.layout.seen_size(self.last()))
+    }
+}

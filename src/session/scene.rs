@@ -1,0 +1,65 @@
+//! What is painted: the pictures, and what they come to at each scale.
+
+use super::finish::Finish;
+use crate::error::Result;
+use crate::loss::Regions;
+use crate::picture::Picture;
+
+/// The pictures of a session, in the content's colour space ([`Picture::into_space_of`]) and at their sizes at the last
+/// scale.
+#[derive(Clone)]
+pub struct Scene {
+    /// The content, at the size of the result.
+    pub content: Picture,
+    /// The styles, each with its weight in the blend.
+    pub styles: Vec<(Picture, f32)>,
+    /// Masks of the content and of the styles, at those sizes.
+    pub regions: Regions,
+    /// What becomes of the painting.
+    pub finish: Finish,
+}
+
+/// A scene at the size of a scale.
+pub(super) struct Small {
+    pub content: Picture,
+    pub styles: Vec<(Picture, f32)>,
+    pub regions: Regions,
+}
+
+impl Scene {
+    /// The scene for a picture of `size` and styles of theirs.
+    pub(super) fn at(&self, size: (u32, u32), styles: impl Iterator<Item = (u32, u32)>) -> Small {
+        let style =
+            |((picture, weight), size): (&(Picture, f32), _)| (at_size(picture, size), *weight);
+        let styles: Vec<_> = self.styles.iter().zip(styles).map(style).collect();
+        let regions = self.regions.resized(size, styles.iter().map(|(style, _)| style.size()));
+        Small { content: at_size(&self.content, size), styles, regions }
+    }
+
+    /// A painting as it is written, at its own size.
+    pub(super) fn finished(&self, painting: Picture) -> Picture {
+        if self.finish == Finish::Painting && self.regions.content.is_empty() {
+            return painting;
+        }
+        let content = at_size(&self.content, painting.size());
+        let painting = self.finish.of(painting, &content);
+        match self.regions.union(painting.size()) {
+            Some(mask) => painting.over(&content, mask.plane()),
+            None => painting,
+        }
+    }
+
+    /// The result of a painting of another size than the one that is wanted, with the content's own alpha. `colours`:
+    /// the painting without alpha.
+    pub(super) fn enlarged(&self, painting: &Picture, colours: &Picture) -> Result<Picture> {
+        let size = self.content.size();
+        let rgb = at_size(colours, size).into_planes().0;
+        let alpha = self.content.alpha().map(<[f32]>::to_vec);
+        let result = Picture::from_planes(size, rgb, alpha, painting.depth())?;
+        Ok(self.finished(result.with_metadata(painting.metadata().clone())))
+    }
+}
+
+fn at_size(picture: &Picture, (width, height): (u32, u32)) -> Picture {
+    picture.resized(width, height)
+}
