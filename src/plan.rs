@@ -331,7 +331,7 @@ impl<'a> Planning<'a> {
     }
 }
 
-/// That no tiles fit: those of `tile` px, or any down to the least, the smallest of which need so many bytes.
+/// That no tiles fit: those of `side` px, or any down to the least, the smallest of which need so many bytes.
 fn too_small(side: Option<usize>, (least, smallest): (usize, u64), budget: u64) -> Error {
     let (need, allowed) = (smallest.div_ceil(1_000_000), budget / 1_000_000);
     let (memory, tile) = (Knob::Memory, Knob::Tile);

@@ -7,8 +7,9 @@ use impasto::Result;
 use impasto::loss::{Aim, LayerWeight, LossSettings, Mask, Pixels, Regions, StyleLoss};
 use impasto::nets::{Graph, Network};
 use impasto::optim::Method;
-use impasto::paint::Descent;
-use impasto::paint::{Carried, Event, Job, Layout, LossRow, Painter, Start, TileLayout, Verdict};
+use impasto::paint::{
+    Carried, Descent, Event, Job, Layout, LossRow, Painter, Start, TileLayout, Verdict,
+};
 use impasto::picture::{Depth, Picture};
 
 const SIZE: (u32, u32) = (77, 70);

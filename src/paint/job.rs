@@ -2,7 +2,7 @@
 
 use crate::loss::{Aim, LossSettings, Pixels, Regions, StyleMoments};
 use crate::optim::Method;
-use crate::paint::Descent;
+use crate::paint::descent::Descent;
 use crate::paint::layout::Layout;
 use crate::paint::start::{Carried, Start};
 use crate::picture::Picture;

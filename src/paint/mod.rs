@@ -4,7 +4,8 @@
 //!
 //! A `job` says what is painted and `layout` where; [`painter`] takes the steps, of a picture that is `on_gpu` or `on_host`;
 //! [`ring`] brings the losses back without stalling them, [`start`] makes the first picture, `handover` brings an
-//! optimiser's state to its size, [`flat`] says when more steps are of no use.
+//! optimiser's state to its size, [`flat`] says when more
+//! steps are of no use.
 
 mod course;
 mod descent;

@@ -2,16 +2,14 @@
 
 use web_time::Instant;
 
-use std::borrow::Cow;
-
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Program, Submission, Tensor, Timing};
 use crate::loss::settings::nothing_to_move;
 use crate::loss::{Aim, LossSettings, StyleTargets, Targets};
 use crate::nets::Graph;
 use crate::optim::{Optimizer, State, Variable};
-use crate::paint::Descent;
 use crate::paint::course::{Course, Frame};
+use crate::paint::descent::Descent;
 use crate::paint::event::{Event, Verdict, Watch};
 use crate::paint::ring::Ring;
 use crate::tape::{Tape, loss_scale};
@@ -39,7 +37,7 @@ impl OnGpu {
         graph: &Graph,
         (aim, style): (&Aim<'_>, StyleTargets),
         descent: &Descent,
-        (start, before): (&[f32], Option<Cow<'_, State>>),
+        (start, before): (&[f32], Option<&State>),
     ) -> Result<(Self, f64)> {
         let lap = Instant::now();
         let content = aim.content.upload(gpu)?;
@@ -48,8 +46,7 @@ impl OnGpu {
         // The content tensor has served; the picture takes its place.
         let picture = content;
         let variable = Variable { name: "", tensor: &picture, start };
-        let (settings, before) = (descent.optimizer(), before.as_deref());
-        let optimizer = Optimizer::new(gpu, &settings, &[variable], before)?;
+        let optimizer = Optimizer::new(gpu, &descent.optimizer(), &[variable], before)?;
         let ring = Ring::new(gpu, before.map_or(0, |state| state.steps))?;
         let (on, by) = ((&picture, &targets), (&optimizer, &ring));
         let program = Self::record(gpu, graph, aim.loss, on, by)?;

@@ -9,8 +9,8 @@ use crate::gpu::Gpu;
 use crate::loss::{Aim, StyleTargets};
 use crate::nets::Graph;
 use crate::optim::State;
-use crate::paint::Descent;
 use crate::paint::course::{Course, Frame};
+use crate::paint::descent::Descent;
 use crate::paint::event::{Event, Verdict, Watch};
 use crate::paint::pieces::Pieces;
 use crate::paint::ring::LossRow;
@@ -50,15 +50,15 @@ impl OnHost {
     }
 
     /// Records the step anew for another aim.
-    pub fn retarget(
+    pub async fn retarget(
         &mut self,
         graph: &Graph,
         (aim, style): (&Aim<'_>, &StyleTargets),
-        descent: &Descent,
+        (descent, steps): (&Descent, u64),
     ) -> Result<()> {
         self.gradient.retarget(graph, aim, style)?;
         let lr = descent.by_pieces().map_or(descent.lr, |descent| descent.lr);
-        self.pieces.retarget(lr)
+        self.pieces.retarget(lr, steps).await
     }
 
     /// Takes the memory that reading a tile and a piece takes for a while.

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Timing};
 use crate::loss::{Aim, LossSettings, StyleMoments, StyleTargets};
 use crate::nets::Graph;
-use crate::paint::Descent;
 use crate::paint::course::{Course, Frame};
+use crate::paint::descent::Descent;
 use crate::paint::event::{Event, Verdict};
 use crate::paint::handover;
 use crate::paint::job::{Job, weaker};
@@ -55,12 +55,16 @@ impl Painter {
         let style = StyleTargets::new(gpu, &aim, own.as_deref()).await?;
         let own_seconds = lap.elapsed().as_secs_f64();
         let start = job.start.rgb(job.content, job.loss.strength);
-        let before = carried
-            .map(|carried| handover::state(carried, job.content.size(), descent.method))
-            .transpose()?;
+        // In tiles another optimiser may take over.
+        let method = match job.layout.tiles {
+            None => descent.method,
+            Some(_) => descent.by_pieces().unwrap_or(descent).method,
+        };
+        let before = |carried| handover::state(carried, job.content.size(), method);
+        let before = carried.map(before).transpose()?;
         let (canvas, seconds) = match job.layout.tiles {
             None => {
-                let begin = (start.as_slice(), before);
+                let begin = (start.as_slice(), before.as_deref());
                 let (canvas, seconds) =
                     OnGpu::new(gpu, graph, (&aim, style), &descent, begin).await?;
                 (Canvas::Gpu(Box::new(canvas)), seconds)
@@ -110,13 +114,10 @@ impl Painter {
         }
         let own = self.own.as_deref().filter(|_| aim.loss.keeps_own_style());
         let style = StyleTargets::new(&self.gpu, aim, own).await?;
-        let lr = weaker(&self.descent, aim.loss.strength);
+        let by = (&weaker(&self.descent, aim.loss.strength), self.course.steps);
         match &mut self.canvas {
-            Canvas::Gpu(canvas) => {
-                let steps = self.course.steps;
-                canvas.retarget(graph, (aim, style), (&lr, steps)).await?;
-            }
-            Canvas::Host(canvas) => canvas.retarget(graph, (aim, &style), &lr)?,
+            Canvas::Gpu(canvas) => canvas.retarget(graph, (aim, style), by).await?,
+            Canvas::Host(canvas) => canvas.retarget(graph, (aim, &style), by).await?,
         }
         self.course.retarget();
         self.loss = aim.loss.clone();

@@ -47,7 +47,10 @@ impl Pieces {
         let (x, gradient) = (gpu.zeros([piece])?, gpu.zeros([piece])?);
         let variable = Variable { name: "", tensor: &x, start: &vec![0.0; piece] };
         let optimizer = Optimizer::new(gpu, &descent.optimizer(), &[variable], None)?;
-        let program = Self::record(gpu, &optimizer, &gradient)?;
+        let mut tape = Tape::new(gpu);
+        let loss = (&gpu.zeros(Shape::scalar())?).into();
+        optimizer.record(tape.recorder(), &[(&gradient).into()], &loss)?;
+        let program = tape.finish()?;
         let count = |tensor: &Tensor| match tensor.shape().elements() {
             own if own == piece => picture.len(),
             own => own,
@@ -96,19 +99,12 @@ impl Pieces {
         State { steps, tensors }
     }
 
-    /// Takes steps of another size from now on; all else stays.
+    /// From now on the loss is another one, and the step size.
     ///
     /// # Errors
     /// Whatever the driver reported.
-    pub fn retarget(&self, lr: f32) -> Result<()> {
-        self.gpu.write(self.optimizer.rate(), &[lr])
-    }
-
-    fn record(gpu: &Gpu, optimizer: &Optimizer, gradient: &Tensor) -> Result<Program> {
-        let mut tape = Tape::new(gpu);
-        let loss = (&gpu.zeros(Shape::scalar())?).into();
-        optimizer.record(tape.recorder(), &[gradient.into()], &loss)?;
-        tape.finish()
+    pub async fn retarget(&self, lr: f32, steps: u64) -> Result<()> {
+        self.optimizer.retarget(&self.gpu, lr, steps).await
     }
 
     /// Takes the memory that reading a piece takes for a while.

@@ -8,7 +8,7 @@ use crate::nets::weights::{Parameter, Parameters, Vars};
 use crate::ops::conv2d::{Class, Direction};
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
-use crate::shape::Precision;
+use crate::shape::{Precision, fitted_size};
 use crate::tape::{Tape, Var};
 use std::collections::BTreeMap;
 
@@ -173,14 +173,9 @@ impl Graph {
         if bytes <= most {
             return Ok(());
         }
-        let long = width.max(height);
-        let fitted = |long_side: u32| {
-            let side = |side| f64::from(side) * f64::from(long_side) / f64::from(long);
-            [width, height].map(|length| side(length).round().max(1.0) as u32)
-        };
-        let mut largest = (f64::from(long) * (most / bytes).sqrt()) as u32;
+        let mut largest = (f64::from(width.max(height)) * (most / bytes).sqrt()) as u32;
         // The short side is rounded, which may be just too much.
-        while largest > 1 && self.largest_map(fitted(largest).into()).0 > most {
+        while largest > 1 && self.largest_map(fitted_size((width, height), largest)).0 > most {
             largest -= 1;
         }
         Err(Error::Memory(format!(
