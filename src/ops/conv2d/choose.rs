@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::convolution::Convolution;
-use super::{broadcast, cooperative, pointwise, tiled, uniform, weight, winograd};
+use super::{Conv2d, Extents, broadcast, cooperative, pointwise, tiled, uniform, winograd};
 use crate::error::{Result, names};
 use crate::gpu::{Gpu, Recorder};
 use crate::shape::Precision;
@@ -124,6 +124,12 @@ impl Class {
     fn is_plain(&self) -> bool {
         (self.kernel, self.stride, self.padding) == (3, 1, 1)
     }
+
+    /// What suits a wide one that no [`Convolution`] describes.
+    fn widest(&self, gpu: &Gpu) -> Variant {
+        let lanes = self.direction == Direction::Weight && self.is_plain() && gpu.broadcasts();
+        if lanes { Variant::Broadcast } else { Variant::Tiled }
+    }
 }
 
 /// Its name in the tuner's cache.
@@ -209,34 +215,33 @@ impl Convolution<'_> {
     }
 }
 
-impl weight::Gradients<'_> {
-    /// The variant for the weights' gradient.
-    pub fn choose(&self, gpu: &Gpu) -> Variant {
-        let class = self.class();
-        let suited = if gpu.is_cpu() { Variant::Broadcast } else { Variant::Tiled };
+impl Conv2d {
+    /// The variant for what no [`Convolution`] describes: any kernel and stride, or the gradient to the weights.
+    pub(super) fn choose(
+        &self,
+        gpu: &Gpu,
+        extents: &Extents,
+        direction: Direction,
+        precision: Precision,
+    ) -> Variant {
+        let class = self.class(extents, direction, precision);
+        let weight = direction == Direction::Weight;
         let tuned = || gpu.choice(&class.to_string())?.parse::<Variant>().ok();
-        match self.conv.variant.or_else(tuned).unwrap_or(suited) {
+        // Most of a tile would be empty.
+        let narrow = !weight && class.outputs < LEAST_TILED_CHANNELS;
+        let suited = || if narrow { Variant::Baseline } else { class.widest(gpu) };
+        match self.variant.or_else(tuned).unwrap_or_else(suited) {
             Variant::Baseline => Variant::Baseline,
             Variant::Tiled | Variant::Cooperative => Variant::Tiled,
-            // The other kernels for software drivers are for another sum.
-            Variant::Broadcast | Variant::Uniform | Variant::Winograd => {
-                let fits = gpu.broadcasts() && class.is_plain();
-                if fits { Variant::Broadcast } else { Variant::Tiled }
-            }
+            // Of these only the first has a kernel for the gradient to the weights.
+            Variant::Broadcast | Variant::Uniform | Variant::Winograd => class.widest(gpu),
         }
     }
 
-    fn class(&self) -> Class {
-        let ([inputs, ..], [outputs, h, w]) = (self.extents.input, self.extents.output);
-        Class {
-            inputs,
-            outputs,
-            direction: Direction::Weight,
-            kernel: self.extents.kernel,
-            stride: self.conv.stride,
-            padding: self.conv.padding,
-            precision: self.x.precision(),
-            size: [h, w],
-        }
+    fn class(&self, extents: &Extents, direction: Direction, precision: Precision) -> Class {
+        let ([c, ..], [o, h, w]) = (extents.input, extents.output);
+        let (inputs, outputs) = if direction == Direction::Input { (o, c) } else { (c, o) };
+        let (kernel, stride, padding) = (extents.kernel, self.stride, self.padding);
+        Class { inputs, outputs, direction, kernel, stride, padding, precision, size: [h, w] }
     }
 }

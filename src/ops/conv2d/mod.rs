@@ -12,6 +12,7 @@ mod broadcast;
 mod choose;
 mod convolution;
 mod cooperative;
+mod implicit;
 mod pack;
 mod pointwise;
 mod reference;
@@ -42,6 +43,7 @@ pub const ENTRY: Entry = Entry {
         &product::TILED,
         &product::UNIFORM,
         &product::BROADCAST,
+        &implicit::SHADER,
         &pack::SHADER,
         &weight::SHADER,
         &weight::BROADCAST,
@@ -216,7 +218,17 @@ impl Conv2d {
                 return inplace::masked(recorder, mask, &dx.value);
             }
         }
-        baseline::backward_input(self, extents, recorder, pass, dx, false)?;
+        match self.choose(recorder.gpu(), extents, Direction::Input, pass.dy.precision()) {
+            Variant::Baseline => {
+                baseline::backward_input(self, extents, recorder, pass, dx, false)?
+            }
+            _ => {
+                implicit::backward_input(self, extents, recorder, pass, dx)?;
+                if self.mode != Padding::Zero && self.padding > 0 {
+                    baseline::backward_input(self, extents, recorder, pass, dx, true)?;
+                }
+            }
+        }
         inplace::masked(recorder, mask, &dx.value)
     }
 }
@@ -269,7 +281,10 @@ impl Op for Conv2d {
                 return Ok(Saved::new());
             }
         }
-        baseline::forward(self, &extents, recorder, x, y)?;
+        match self.choose(recorder.gpu(), &extents, Direction::Forward, y.precision()) {
+            Variant::Baseline => baseline::forward(self, &extents, recorder, x, y)?,
+            _ => implicit::forward(self, &extents, recorder, x, y)?,
+        }
         Ok(Saved::new())
     }
 

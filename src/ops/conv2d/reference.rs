@@ -198,8 +198,23 @@ pub(super) fn cases() -> Vec<Case> {
         for (kernel, stride, padding) in
             [(1, 1, 0), (3, 1, 1), (3, 2, 1), (5, 1, 2), (4, 3, 1), (9, 1, 4)]
         {
-            let conv = Conv2d { stride, padding, mode, relu: kernel == 3, variant: None };
-            cases.push(case(conv, [3, 7, 10], 4, kernel, ""));
+            for variant in [Variant::Baseline, Variant::Tiled] {
+                let (relu, variant) = (kernel == 3, Some(variant));
+                let conv = Conv2d { stride, padding, mode, relu, variant };
+                cases.push(case(conv, [3, 7, 10], 4, kernel, ""));
+            }
+        }
+    }
+    // What the device and the shape decide, and more than a tile of everything.
+    for (kernel, stride, padding) in [(1, 1, 0), (3, 1, 1), (3, 2, 1), (5, 1, 2)] {
+        let conv = Conv2d { stride, padding, relu: stride == 2, ..Conv2d::default() };
+        cases.push(case(conv, [13, 11, 18], 70, kernel, "default"));
+    }
+    // Several shares of the pixels, for weights and bias.
+    for variant in [Variant::Baseline, Variant::Tiled, Variant::Broadcast] {
+        for [h, w] in [[50, 92], [261, 18]] {
+            let conv = Conv2d { variant: Some(variant), ..Conv2d::default() };
+            cases.push(case(conv, [2, h, w], 3, 3, &format!("{variant:?}, shares")));
         }
     }
     use Variant::{Broadcast, Cooperative, Tiled, Uniform, Winograd};

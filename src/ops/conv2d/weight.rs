@@ -1,7 +1,7 @@
 //! The gradients to weights and bias: sums over all pixels, in shares of them, and then over the shares. The order of
 //! the sums is fixed, without atomics. They are f32, however maps are stored.
 
-use super::{Conv2d, Extents, Variant, baseline};
+use super::{Conv2d, Direction, Extents, Variant, baseline};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -64,7 +64,9 @@ impl Cut {
 impl Gradients<'_> {
     /// Records the gradient to the weights.
     pub fn weight(&self, recorder: &mut Recorder, dw: &Gradient) -> Result<()> {
-        let partials = match self.choose(recorder.gpu()) {
+        let precision = self.x.precision();
+        let gpu = recorder.gpu();
+        let partials = match self.conv.choose(gpu, self.extents, Direction::Weight, precision) {
             Variant::Broadcast => self.broadcast(recorder)?,
             Variant::Baseline => self.baseline(recorder)?,
             _ => self.product(recorder)?,
