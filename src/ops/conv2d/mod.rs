@@ -52,9 +52,9 @@ pub const ENTRY: Entry = Entry {
     cases: reference::cases,
     bench: Bench {
         variants: &[
-            ("broadcast", &["conv2d_broadcast."]),
+            ("broadcast", &["conv2d_broadcast.", "conv2d_weight_broadcast."]),
             ("uniform", &["conv2d_uniform."]),
-            ("tiled", &["conv2d_tiled."]),
+            ("tiled", &["conv2d_tiled.", "conv2d_implicit.", "conv2d_weight.partial_products"]),
             ("cooperative", &["conv2d_cooperative."]),
             ("winograd", &["winograd."]),
             ("baseline", &["conv2d."]),
