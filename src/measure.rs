@@ -19,10 +19,11 @@ pub fn numbers(count: usize) -> Vec<f32> {
     (0..count).map(|i| ((i as f64 * 0.618_033_988_75).fract() - 0.5) as f32).collect()
 }
 
-/// The numbers of a case's input: those that it gives, or [`numbers`].
+/// The numbers of a case's input: those that it gives, or [`numbers`], each input's its own.
 pub(crate) fn input(case: &Case, at: usize) -> Vec<f32> {
     let given = case.given.iter().find(|(input, _)| *input == at);
-    given.map_or_else(|| numbers(case.inputs[at].elements()), |(_, given)| given.clone())
+    let other = || numbers(case.inputs[at].elements() + at).split_off(at);
+    given.map_or_else(other, |(_, given)| given.clone())
 }
 
 /// The scope of what brings maps into a precision and back: no part of the work, where dispatches can be timed.
