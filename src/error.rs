@@ -232,4 +232,22 @@ mod tests {
             "less --size or more --memory than --size"
         );
     }
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Pace {
+        Slow,
+        VeryFast,
+    }
+    names!(Pace, "pace", Slow = "slow", VeryFast = "very-fast");
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for pace in Pace::ALL {
+            assert_eq!(pace.to_string().parse::<Pace>().ok(), Some(pace));
+        }
+        let said = "fast".parse::<Pace>().map_err(|e| e.to_string());
+        assert_eq!(said, Err("pace `fast` is unknown; choose slow or very-fast".into()));
+        let said = unknown("pace", "fast", &["slow", "brisk", "quick"]).to_string();
+        assert_eq!(said, "pace `fast` is unknown; choose one of slow, brisk, quick");
+    }
 }

@@ -185,12 +185,11 @@ impl Watcher for Notes {
     }
 }
 
-/// Runs a schedule; what the canvases noted, and the steps of its trace.
-fn run(
-    notes: &mut Notes,
-    (lost_after, flat_after): (u64, u64),
-    save_every: Option<u64>,
-) -> (Result<Ended<Counter>>, Vec<String>, Vec<(usize, u64)>) {
+/// How it ended, what the canvases noted, and scale and step of every row of the trace.
+type Ran = (Result<Ended<Counter>>, Vec<String>, Vec<(usize, u64)>);
+
+/// Runs a schedule whose device is lost, and whose losses are flat, after so many steps.
+fn run(notes: &mut Notes, (lost_after, flat_after): (u64, u64), save_every: Option<u64>) -> Ran {
     let log = Log::default();
     let lost_after = Rc::new(Cell::new(lost_after));
     let mut studio = Stand { log: log.clone(), lost_after, flat_after };
