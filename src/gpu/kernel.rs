@@ -28,7 +28,7 @@ impl Shader {
         Shader { name, source, trusted: false }
     }
 
-    /// A shader of this crate: see [`shader!`](crate::shader).
+    /// A shader of this crate: see `shader!`.
     pub(crate) const fn trusted(name: &'static str, source: &'static str) -> Self {
         Shader { name, source, trusted: true }
     }

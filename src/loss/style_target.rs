@@ -136,7 +136,7 @@ impl StyleTarget {
     /// Records the loss of a layer with these moments, a scalar.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the means are missing or the channels differ; otherwise what recording can give.
+    /// [`Error::Shape`](crate::Error::Shape) when the means are missing or the channels differ; otherwise what recording can give.
     pub fn record(&self, tape: &mut Tape, x: &Statistics) -> Result<Var> {
         match &self.0 {
             Target::Gram(goal, factor) => goal.error(tape, x.gram, *factor),

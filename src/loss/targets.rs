@@ -1,11 +1,11 @@
-//! The loss: dimensionless unless [`Normalization`] says otherwise, so that one set of weights means the same for
+//! The loss: dimensionless unless [`Normalization`](crate::loss::Normalization) says otherwise, so that one set of weights means the same for
 //! every network, layer and resolution.
 //!
 //! - content, per layer: mean((F − P)²) / var(P), P the content picture's features;
 //! - style, per layer: ‖G − A‖² / ‖A‖², G the Gram matrix, A the weighted mean of the styles', or another of the
 //!   losses in [`crate::loss::style`];
 //! - both are weighted means over their layers;
-//! - total variation: mean(across²) + mean(down²) of the picture itself, or another [`Variation`];
+//! - total variation: mean(across²) + mean(down²) of the picture itself, or another [`Variation`](crate::ops::Variation);
 //! - total = content_weight · content + style_weight · style + tv_weight · total variation
 //!   + detail_weight · detail, the error of the picture's edges (`crate::loss::detail`).
 //!

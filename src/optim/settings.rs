@@ -11,7 +11,7 @@ pub struct OptimizerSettings {
     /// The optimiser.
     pub method: Method,
     /// About how far a number moves in a step: Adam's step size, and the root mean square of L-BFGS's first trial.
-    /// [`Optimizer::rate`] begins with it.
+    /// [`Optimizer::rate`](super::Optimizer::rate) begins with it.
     pub rate: f32,
     /// Where numbers may go, from least to most: a picture's lie in 0..1, weights anywhere.
     pub bounds: Option<(f32, f32)>,

@@ -42,7 +42,7 @@ pub trait Op {
     /// The output's shape.
     ///
     /// # Errors
-    /// [`Error::Shape`] when the inputs do not fit.
+    /// [`Error::Shape`](crate::Error::Shape) when the inputs do not fit.
     fn shape(&self, inputs: &[&Shape]) -> Result<Shape>;
 
     /// How many of its first inputs are maps, which may be stored as f16, all alike; the others are f32.

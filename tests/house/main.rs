@@ -19,13 +19,11 @@ fn none(rule: &str, found: &[String]) {
 }
 
 #[test]
-#[ignore = "until the rooms have moved"]
 fn no_circle_of_files() {
     none("files don't use each other in circles", &rules::circles(&TREE));
 }
 
 #[test]
-#[ignore = "until the rooms have moved"]
 fn rooms_use_rooms_below() {
     none("a room uses only what the table allows", &rules::rooms(&TREE));
 }
@@ -46,7 +44,6 @@ fn only_the_gpu_names_wgpu() {
 }
 
 #[test]
-#[ignore = "until the rooms have moved"]
 fn only_the_command_line_names_flags() {
     none("flags are named in src/cli only", &rules::flags(&TREE));
 }

@@ -1,7 +1,7 @@
 //! The baseline's dispatches.
 
-use super::weight::Gradients;
-use super::{Conv2d, Extents};
+use super::convolution::Gradients;
+use super::settings::{Conv2d, Extents};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};

@@ -1,11 +1,10 @@
 //! Which variant takes a convolution: what was forced, what the tuner found, what suits the device; and what takes
 //! its place where it can't.
 
-use std::fmt;
-
 use super::convolution::Convolution;
-use super::{Conv2d, Extents, broadcast, cooperative, pointwise, tiled, uniform, winograd};
-use crate::error::{Result, names};
+use super::settings::{Class, Conv2d, Direction, Extents, Variant};
+use super::{broadcast, cooperative, pointwise, tiled, uniform, winograd};
+use crate::error::Result;
 use crate::gpu::{Gpu, Recorder};
 use crate::shape::Precision;
 use crate::tape::inplace;
@@ -13,34 +12,6 @@ use crate::tape::inplace;
 /// On GPUs, results with fewer channels would leave most of a tile empty: the gradient to the
 /// picture, which has three.
 const LEAST_TILED_CHANNELS: usize = 8;
-
-/// How the sums are computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variant {
-    /// Register tiles with weights from a uniform window: for software drivers.
-    Uniform,
-    /// Lanes are output channels and hand pixels to each other: for software drivers with subgroups of 8.
-    Broadcast,
-    /// Implicit matrix product through workgroup memory: for GPUs.
-    Tiled,
-    /// As `Tiled`, by cooperative matrices: for GPUs that have them and f16 maps.
-    Cooperative,
-    /// Winograd's F(4×4, 3×3): for wide layers on software drivers.
-    Winograd,
-    /// One invocation an element: anything, anywhere.
-    Baseline,
-}
-
-names!(
-    Variant,
-    "variant",
-    Broadcast = "broadcast",
-    Uniform = "uniform",
-    Tiled = "tiled",
-    Cooperative = "cooperative",
-    Winograd = "winograd",
-    Baseline = "baseline"
-);
 
 impl Variant {
     /// Those that compute a direction. The others give way there to one of these.
@@ -86,66 +57,11 @@ impl Variant {
     }
 }
 
-/// What of a convolution is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The output.
-    Forward,
-    /// The gradient to the input.
-    Input,
-    /// The gradient to the weights.
-    Weight,
-}
-
-/// Convolutions that the tuner takes for the same work: as many channels, the same direction, kernel, stride and
-/// padding, and about as many pixels.
-#[derive(Clone, Copy, Debug)]
-pub struct Class {
-    /// Channels that go in: of the gradient to the input, those of the layer's output.
-    pub inputs: usize,
-    /// Channels that come out.
-    pub outputs: usize,
-    /// What is computed.
-    pub direction: Direction,
-    /// Height and width of the kernel.
-    pub kernel: usize,
-    /// Pixels between neighbouring windows.
-    pub stride: usize,
-    /// Pixels added on each side.
-    pub padding: usize,
-    /// How the maps are stored.
-    pub precision: Precision,
-    /// Height and width of the layer's output; classes differ by the power of two of their product.
-    pub size: [usize; 2],
-}
-
 impl Class {
-    /// 3×3 at stride 1 with padding 1, for which the fast variants are made.
-    fn is_plain(&self) -> bool {
-        (self.kernel, self.stride, self.padding) == (3, 1, 1)
-    }
-
     /// What suits a wide one that no [`Convolution`] describes.
     fn widest(&self, gpu: &Gpu) -> Variant {
         let lanes = self.direction == Direction::Weight && self.is_plain() && gpu.broadcasts();
         if lanes { Variant::Broadcast } else { Variant::Tiled }
-    }
-}
-
-/// Its name in the tuner's cache.
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let direction = match self.direction {
-            Direction::Forward => "forward",
-            Direction::Input => "backward",
-            Direction::Weight => "weight",
-        };
-        let pixels = self.size.iter().product::<usize>().max(1).ilog2();
-        write!(f, "conv2d {}→{} 2^{pixels} {direction}", self.inputs, self.outputs)?;
-        if !self.is_plain() {
-            write!(f, " {}×{}/{} pad {}", self.kernel, self.kernel, self.stride, self.padding)?;
-        }
-        if self.precision == Precision::F16 { write!(f, " f16") } else { Ok(()) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One convolution as data: forward, or the gradient to the input, which is one with flipped, transposed weights.
 
-use super::Padding;
+use super::settings::{Conv2d, Extents, Padding};
 use crate::gpu::Value;
 
 /// y = or += x ∗ weight + bias, then optionally max(·, 0): at stride 1, of a map's own size.
@@ -44,4 +44,12 @@ impl Convolution<'_> {
     pub fn out_channels(&self) -> usize {
         self.y.shape().dims()[0]
     }
+}
+
+/// What the gradients to weights and bias are made of.
+pub(super) struct Gradients<'a> {
+    pub conv: &'a Conv2d,
+    pub extents: &'a Extents,
+    pub x: &'a Value,
+    pub dy: &'a Value,
 }

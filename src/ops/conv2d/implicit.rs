@@ -1,6 +1,7 @@
 //! Any kernel, stride and padding: an implicit matrix product through workgroup memory, with the weights as they are.
 
-use super::{Conv2d, Extents, baseline};
+use super::baseline;
+use super::settings::{Conv2d, Extents};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{Call, KernelId, Recorder, Shader, Value};

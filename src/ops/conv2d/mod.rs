@@ -16,16 +16,18 @@ mod implicit;
 mod pack;
 mod pointwise;
 mod reference;
+mod settings;
 mod tiled;
 mod uniform;
 mod weight;
 mod winograd;
 
-pub use choose::{Class, Direction, Variant};
-use convolution::Convolution;
+use convolution::{Convolution, Gradients};
+use settings::Extents;
+pub use settings::{Class, Conv2d, Direction, Padding, Variant};
 
 use super::{Bench, Case, Entry, Site, product};
-use crate::error::{Error, Result, names};
+use crate::error::{Error, Result};
 use crate::gpu::{Frozen, Recorder, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::{Backward, Gradient, Op, Saved, Tape, Var, inplace};
@@ -64,49 +66,6 @@ pub const ENTRY: Entry = Entry {
     },
 };
 
-/// What a convolution reads beyond the map's edge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Padding {
-    /// Zeros, as VGG was trained.
-    #[default]
-    Zero,
-    /// The mirrored map; the edge pixel itself is not repeated, so the map must be larger than the
-    /// padding.
-    Reflect,
-    /// The nearest pixel of the map.
-    Replicate,
-}
-
-names!(Padding, "padding", Zero = "zero", Reflect = "reflect", Replicate = "replicate");
-
-impl Padding {
-    /// What the shaders call it: its place among [`Padding::ALL`].
-    pub(crate) fn code(self) -> usize {
-        self as usize
-    }
-}
-
-/// Settings of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub struct Conv2d {
-    /// Pixels between neighbouring windows.
-    pub stride: usize,
-    /// Pixels added on each side.
-    pub padding: usize,
-    /// What is added.
-    pub mode: Padding,
-    /// Ends in max(·, 0).
-    pub relu: bool,
-    /// Set to force a variant; by default the device and the shape decide.
-    pub variant: Option<Variant>,
-}
-
-impl Default for Conv2d {
-    fn default() -> Self {
-        Conv2d { stride: 1, padding: 1, mode: Padding::Zero, relu: false, variant: None }
-    }
-}
-
 /// y = x ∗ weight + bias. x: C×H×W, weight: O×C×K×K, bias: O → O×OH×OW with
 /// OH = (H + 2·padding − K)/stride + 1.
 ///
@@ -128,58 +87,6 @@ pub fn conv2d(
         }
     };
     tape.record(settings, &[x, weight, bias])
-}
-
-/// Extents of one convolution.
-#[derive(Clone, Copy, Debug)]
-struct Extents {
-    /// Input: channels, height, width.
-    input: [usize; 3],
-    /// Output: channels, height, width.
-    output: [usize; 3],
-    kernel: usize,
-}
-
-impl Extents {
-    /// Multiplications and additions of a pass.
-    fn flops(&self) -> u64 {
-        let [o, h, w] = self.output;
-        2 * [o, h, w, self.input[0], self.kernel, self.kernel]
-            .iter()
-            .map(|n| *n as u64)
-            .product::<u64>()
-    }
-}
-
-impl Conv2d {
-    fn extents(&self, x: &Shape, weight: &Shape) -> Result<Extents> {
-        let wrong = |what| Error::Shape { op: "conv2d", what };
-        let [c, h, w] = x.chw("conv2d")?;
-        let [o, wc, k, k2] = weight
-            .dims()
-            .try_into()
-            .map_err(|_| wrong(format!("takes weights of shape O×C×K×K, not {weight}")))?;
-        if wc != c || k != k2 || k == 0 || self.stride == 0 {
-            let stride = self.stride;
-            return Err(wrong(format!(
-                "weights {weight} do not fit a map of {x} at stride {stride}"
-            )));
-        }
-        if k > h + 2 * self.padding || k > w + 2 * self.padding {
-            let pad = self.padding;
-            return Err(wrong(format!(
-                "a {k}×{k} kernel does not fit {x} with {pad} pixels of padding"
-            )));
-        }
-        if self.mode == Padding::Reflect && self.padding >= h.min(w) {
-            let pad = self.padding;
-            return Err(wrong(format!(
-                "{x} is too small to be mirrored {pad} pixels past its edges"
-            )));
-        }
-        let out = |extent: usize| (extent + 2 * self.padding - k) / self.stride + 1;
-        Ok(Extents { input: [c, h, w], output: [o, out(h), out(w)], kernel: k })
-    }
 }
 
 impl Conv2d {
@@ -293,8 +200,7 @@ impl Op for Conv2d {
         if let Some(dx) = &pass.dx[0] {
             self.backward_input(&extents, recorder, pass, dx)?;
         }
-        let gradients =
-            weight::Gradients { conv: self, extents: &extents, x: &pass.x[0], dy: pass.dy };
+        let gradients = Gradients { conv: self, extents: &extents, x: &pass.x[0], dy: pass.dy };
         if let Some(dw) = &pass.dx[1] {
             gradients.weight(recorder, dw)?;
         }

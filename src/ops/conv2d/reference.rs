@@ -1,6 +1,7 @@
 //! The f64 twin, and the cases for the sweeps.
 
-use super::{Case, Conv2d, Extents, Padding, Site, Variant};
+use super::settings::{Conv2d, Extents, Padding, Variant};
+use super::{Case, Site};
 use crate::ops::reference::{Array, Reference};
 use crate::shape::Shape;
 use crate::tape::Op;

@@ -1,7 +1,9 @@
 //! The gradients to weights and bias: sums over all pixels, in shares of them, and then over the shares. The order of
 //! the sums is fixed, without atomics. They are f32, however maps are stored.
 
-use super::{Conv2d, Direction, Extents, Variant, baseline};
+use super::baseline;
+use super::convolution::Gradients;
+use super::settings::{Direction, Variant};
 use crate::error::Result;
 use crate::gpu::shader;
 use crate::gpu::{KernelId, Recorder, Shader, Value};
@@ -36,14 +38,6 @@ const WORKGROUPS: usize = 512;
 const LEAST_PIXELS: usize = 256;
 /// Pixels of a share of the baseline.
 const BASELINE_PIXELS: usize = 2048;
-
-/// What the gradients to weights and bias are made of.
-pub(super) struct Gradients<'a> {
-    pub conv: &'a Conv2d,
-    pub extents: &'a Extents,
-    pub x: &'a Value,
-    pub dy: &'a Value,
-}
 
 /// How a sum is cut.
 struct Cut {
