@@ -161,3 +161,29 @@ impl Conv2d {
         Class { inputs, outputs, direction, kernel, stride, padding, precision, size: [h, w] }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tuner_tells_kernels_strides_and_directions_apart() {
+        let plain = Class {
+            inputs: 64,
+            outputs: 128,
+            direction: Direction::Forward,
+            kernel: 3,
+            stride: 1,
+            padding: 1,
+            precision: Precision::F32,
+            size: [300, 256],
+        };
+        // What users' caches hold.
+        assert_eq!(plain.to_string(), "conv2d 64→128 2^16 forward");
+        let back = Class { direction: Direction::Input, precision: Precision::F16, ..plain };
+        assert_eq!(back.to_string(), "conv2d 64→128 2^16 backward f16");
+        let other =
+            Class { direction: Direction::Weight, kernel: 5, stride: 2, padding: 2, ..plain };
+        assert_eq!(other.to_string(), "conv2d 64→128 2^16 weight 5×5/2 pad 2");
+    }
+}

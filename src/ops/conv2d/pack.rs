@@ -73,8 +73,7 @@ pub(super) fn matrix(conv: &Convolution<'_>, recorder: &mut Recorder) -> Result<
 }
 
 /// Winograd's transform of the filters, 36 matrices as [`product`] takes them, or with the output channels as
-/// pixels, in runs. Of frozen weights it is made on the host, in f64, which no shader has: its rounding is half of
-/// the whole error there.
+/// pixels, in runs. Of frozen weights it is made on the host, once, in f64, which no shader has.
 pub(super) fn winograd(
     conv: &Convolution<'_>,
     recorder: &mut Recorder,
