@@ -185,7 +185,7 @@ fn a_history_that_does_not_fit_is_shortened() {
     run.gpu.limit_bytes(shorter.bytes);
     run.paint(&shorter, 2).expect("two steps");
     let error = run.plan(run.gpu.allocated_bytes() + 1000, None).map(drop).expect_err("too little");
-    assert!(error.to_string().contains("--optimizer auto or adam"), "{error}");
+    assert!(error.to_string().contains("‹optimizer› auto or adam"), "{error}");
 }
 
 /// L-BFGS needs the whole picture; where that does not fit, or does not fit any more, Adam goes on from its best.

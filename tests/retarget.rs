@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Instant;
+
 use common::{gpu, measured};
 use impasto::Result;
 use impasto::loss::{Aim, LayerWeight, LossSettings, Mask, Pixels, Regions, StyleLoss};
@@ -66,13 +68,17 @@ fn check(name: &str, descent: Descent, layout: Layout, to: &LossSettings, region
         let (content, loss) = (Pixels::of(&content), to);
         let tile = layout.measuring_tile();
         let aim = Aim { content, styles: &second, regions, loss, tile };
+        let lap = Instant::now();
         pollster::block_on(painter.retarget(&graph, &aim))?;
+        let re_aimed = lap.elapsed();
         assert_eq!(painter.steps(), 3);
         let plan = painter.plan().clone();
         let rows = steps(&mut painter, 3)?;
         let carried = known(carried, &descent);
         let start = Start::Carried(Box::new(carried));
+        let lap = Instant::now();
         let mut fresh = new(&Job { styles: &second, regions, loss: to.clone(), ..job(start) })?;
+        println!("{name}: {re_aimed:.1?}, and with a new painter {:.1?}", lap.elapsed());
         assert_eq!(plan, *fresh.plan(), "{name}");
         let expected = steps(&mut fresh, 3)?;
         let losses =

@@ -221,13 +221,17 @@ mod tests {
             let length = 12 * stride + 3 * halo + 1;
             let seen = dependencies(&chain, length);
             let cells = length / stride;
+            let mut next = 0;
             for end in 1..=cells {
                 let pixels = (end - 1) * stride..if end == cells { length } else { end * stride };
-                for at in chain.span(&pixels, length) {
-                    let holds = pixels.start.saturating_sub(halo)..pixels.end + halo;
-                    assert!(seen[at].iter().all(|pixel| holds.contains(pixel)), "{chain:?} {at}");
-                }
+                let span = chain.span(&pixels, length);
+                assert_eq!(span.start, next, "{chain:?}");
+                next = span.end;
+                let holds = pixels.start.saturating_sub(halo)..pixels.end + halo;
+                let held = |at: usize| seen[at].iter().all(|pixel| holds.contains(pixel));
+                assert!(span.into_iter().all(held), "{chain:?} {pixels:?}");
             }
+            assert_eq!(next, seen.len(), "{chain:?}: every pixel is one tile's");
         }
     }
 }

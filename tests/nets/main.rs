@@ -2,8 +2,11 @@
 
 mod bad;
 mod build;
+#[path = "../common/mod.rs"]
+mod common;
 mod default;
 mod good;
+mod graph;
 mod hostile;
 #[path = "../common/pruned.rs"]
 mod pruned;
