@@ -8,7 +8,7 @@ import json
 import numpy as np
 import torch
 
-HEIGHT, WIDTH, BATCH, RATE, STEPS = 24, 32, 3, 0.01, 200
+HEIGHT, WIDTH, BATCH, RATE, STEPS = 24, 32, 3, 0.01, 60
 
 
 def numbers(count, seed):
