@@ -9,7 +9,7 @@
 //! is a number on the GPU: a schedule rewrites it. `tests/golden/train_convolution.py` is the same in PyTorch.
 
 use impasto::Result;
-use impasto::gpu::{Choice, Gpu, Pass, Tensor, Value};
+use impasto::gpu::{Choice, Gpu, Phase, Tensor, Value};
 use impasto::ops::{self, Conv2d};
 use impasto::optim::{Optimizer, OptimizerSettings, Variable};
 use impasto::tape::{Tape, Var};
@@ -66,7 +66,7 @@ pub async fn train(gpu: &Gpu, steps: usize) -> Result<Vec<f32>> {
     let variables = [0, 1, 2, 3].map(variable);
     let optimizer = Optimizer::new(gpu, &OptimizerSettings::adam(RATE), &variables, None)?;
     let gradients: Vec<Value> = sums.iter().map(Value::from).collect();
-    tape.recorder().pass = Pass::Second;
+    tape.recorder().phase = Phase::Last;
     optimizer.record(tape.recorder(), &gradients, &(&mean).into())?;
     let program = tape.finish()?;
 

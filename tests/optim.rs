@@ -4,7 +4,7 @@ mod common;
 
 use common::{checked_gpu, gpu, random, rng};
 use impasto::Result;
-use impasto::gpu::{Frozen, Gpu, Pass, Recorder, Tensor, Value};
+use impasto::gpu::{Frozen, Gpu, Phase, Recorder, Tensor, Value};
 use impasto::loss::{LayerWeight, LossSettings, Regions};
 use impasto::nets::{Graph, Network};
 use impasto::ops::{self, Conv2d};
@@ -412,7 +412,7 @@ fn the_optimiser_runs_with_the_last_replay() -> Result<()> {
     let settings = OptimizerSettings::adam(0.25);
     let variable = Variable { name: "", tensor: &weights, start: &start };
     let optimizer = Optimizer::new(gpu, &settings, &[variable], None)?;
-    tape.recorder().pass = Pass::Second;
+    tape.recorder().phase = Phase::Last;
     let value = tape.value(loss).clone();
     optimizer.record(tape.recorder(), &[(&sum).into()], &value)?;
     let program = tape.finish()?;

@@ -25,6 +25,6 @@ pub(crate) use memory::Download;
 pub use meter::Memory;
 pub use program::{Plan, Program, Timing};
 pub use recorder::{Call, Recorder};
-pub use recording::{Pass, Value};
+pub use recording::{Phase, Value};
 pub(crate) use shares::shares;
 pub use tensor::{Frozen, Tensor};

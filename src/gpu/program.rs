@@ -8,7 +8,7 @@ use super::arena::{self, Lifetime};
 use super::device::{Gpu, Submission};
 use super::kernel::Kernel;
 use super::meter::Memory;
-use super::recording::{Bound, Dispatch, Pass, Storage, Temporary};
+use super::recording::{Bound, Dispatch, Phase, Storage, Temporary};
 use crate::error::{Error, Result};
 
 /// Work after which a submit is cut, on software drivers and on GPUs: about 100 ms on slow ones, so that
@@ -25,7 +25,7 @@ struct Entry {
     _memory: Vec<Arc<Memory>>,
     groups: [u32; 3],
     flops: u64,
-    pass: Pass,
+    phase: Phase,
 }
 
 /// What a program costs.
@@ -164,7 +164,7 @@ impl Program {
                 kernel: dispatch.kernel.clone(),
                 groups: dispatch.groups,
                 flops: dispatch.flops,
-                pass: dispatch.pass,
+                phase: dispatch.phase,
             });
         }
         gpu.check()?;
@@ -186,25 +186,24 @@ impl Program {
         self.submit_where(|_| true)
     }
 
-    /// As [`Program::submit`], the dispatches of one of two passes.
-    pub fn submit_pass(&self, pass: Pass) -> Submission {
-        self.submit_where(|entry| [Pass::Both, pass].contains(&entry.pass))
+    /// As [`Program::submit`], a replay in that phase: what runs in every replay, and what is recorded for the phase.
+    pub fn submit_phase(&self, phase: Phase) -> Submission {
+        self.submit_where(|entry| [Phase::Every, phase].contains(&entry.phase))
     }
 
-    /// As [`Program::submit_pass`], only what is not run in both: the second pass right after the first, whose
+    /// As [`Program::submit_phase`], only what is recorded for the last: right after a replay of the same input, whose
     /// temporaries still hold what they held.
     pub fn submit_rest(&self) -> Submission {
-        self.submit_where(|entry| entry.pass == Pass::Second)
+        self.submit_where(|entry| entry.phase == Phase::Last)
     }
 
-    /// As [`Program::submit`], one replay of a batch of `of`, the first being `at` 0: what was recorded for the first
-    /// or for the second pass runs only with the replay that begins the batch or that ends it. A batch of one is
-    /// [`Program::submit`].
+    /// As [`Program::submit`], one replay of a batch of `of`, the first being `at` 0: what is recorded for the first or
+    /// the last runs only with the replay that begins the batch or that ends it. A batch of one is [`Program::submit`].
     pub fn submit_in_batch(&self, at: usize, of: usize) -> Submission {
-        self.submit_where(|entry| match entry.pass {
-            Pass::Both => true,
-            Pass::First => at == 0,
-            Pass::Second => at + 1 >= of,
+        self.submit_where(|entry| match entry.phase {
+            Phase::Every => true,
+            Phase::First => at == 0,
+            Phase::Last => at + 1 >= of,
         })
     }
 

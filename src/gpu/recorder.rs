@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::device::Gpu;
 use super::kernel::{BindingInfo, Interface, Kernel, KernelId};
 use super::program::Program;
-use super::recording::{Bound, Dispatch, Pass, Storage, Temporary, Value};
+use super::recording::{Bound, Dispatch, Phase, Storage, Temporary, Value};
 use super::tensor::Tensor;
 use crate::error::{Error, Result};
 use crate::shape::{Precision, Shape};
@@ -18,8 +18,8 @@ pub struct Recorder {
     gpu: Gpu,
     /// What the dispatches to come belong to, such as `conv1_1`; part of their labels.
     pub scope: String,
-    /// When the dispatches to come run.
-    pub pass: Pass,
+    /// In which replays the dispatches to come run.
+    pub phase: Phase,
     temporaries: Vec<Temporary>,
     dispatches: Vec<Dispatch>,
 }
@@ -30,7 +30,7 @@ impl Recorder {
         Recorder {
             gpu: gpu.clone(),
             scope: String::new(),
-            pass: Pass::Both,
+            phase: Phase::Every,
             temporaries: Vec::new(),
             dispatches: Vec::new(),
         }
@@ -247,7 +247,7 @@ impl<'r> Call<'r> {
             params,
             groups,
             flops: self.flops,
-            pass: self.recorder.pass,
+            phase: self.recorder.phase,
         });
         Ok(())
     }

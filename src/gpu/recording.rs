@@ -66,17 +66,19 @@ impl From<&Arc<Frozen>> for Value {
     }
 }
 
-/// When a dispatch runs, for programs that are replayed in two passes over many inputs (see
-/// [`Program::submit_pass`](super::Program::submit_pass)).
+/// When a dispatch runs, for programs that take several replays to come to a result. Tiles are looked at twice: the
+/// first time to measure, the last to use what was measured on all of them
+/// ([`Program::submit_phase`](super::Program::submit_phase)). Batches begin with a replay that clears sums, and end with
+/// one that moves the weights ([`Program::submit_in_batch`](super::Program::submit_in_batch)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pass {
-    /// In both.
+pub enum Phase {
+    /// In every replay.
     #[default]
-    Both,
-    /// In the first, which measures.
+    Every,
+    /// In the first.
     First,
-    /// In the second, which uses what the first measured on all inputs.
-    Second,
+    /// In the last.
+    Last,
 }
 
 /// Memory that a dispatch binds: all of it, or a window.
@@ -95,7 +97,7 @@ pub(super) struct Dispatch {
     pub params: Vec<u8>,
     pub groups: [u32; 3],
     pub flops: u64,
-    pub pass: Pass,
+    pub phase: Phase,
 }
 
 impl Dispatch {

@@ -26,7 +26,7 @@ mod op;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Frozen, Gpu, Pass, Program, Recorder, Tensor, Value};
+use crate::gpu::{Frozen, Gpu, Phase, Program, Recorder, Tensor, Value};
 use crate::shape::{Precision, Shape};
 use crate::tape::inplace::{cleared, scaled};
 
@@ -238,9 +238,9 @@ impl Tape {
 
     /// Records that a batch begins with zeros there.
     fn clear_first(&mut self, sum: &Tensor) -> Result<()> {
-        let before = std::mem::replace(&mut self.recorder.pass, Pass::First);
+        let before = std::mem::replace(&mut self.recorder.phase, Phase::First);
         let cleared = cleared(&mut self.recorder, &sum.into());
-        self.recorder.pass = before;
+        self.recorder.phase = before;
         cleared
     }
 

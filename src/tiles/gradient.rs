@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Frozen, Gpu, Pass, Plan, Program, Tensor, Value};
+use crate::gpu::{Frozen, Gpu, Phase, Plan, Program, Tensor, Value};
 use crate::loss::aim::{Aim, StyleTargets, StyleTerm};
 use crate::loss::detail;
 use crate::loss::moments::{Moments, Seen, Statistics};
@@ -173,7 +173,7 @@ impl TiledStep {
         let [of_content, of_style, of_variation] = settings.weights();
         let weights = [of_content, of_style, of_variation, detail::weight(settings, aim.content)];
         let totals = sums.totals(&head);
-        let own = if kept.is_some() { Pass::Both } else { Pass::Second };
+        let own = if kept.is_some() { Phase::Every } else { Phase::Last };
         let (variances, regions) = (content.variances.as_slice(), style.regions());
         let tiling = Tiling { graph, settings, grid, guides: &guides, variances, own };
         let programs = (0..kept.unwrap_or(1))
@@ -214,7 +214,7 @@ impl TiledStep {
             if kept && !self.loaded {
                 gpu.write(content, &cut(grid, tile, pixels))?;
             }
-            gpu.finished(program.submit_pass(Pass::First)).await?;
+            gpu.finished(program.submit_phase(Phase::First)).await?;
             if !watch(at + 1) {
                 return Ok(false);
             }
@@ -240,7 +240,7 @@ impl TiledStep {
                 inputs.load(gpu, grid, tile, picture)?;
                 inputs.guide(gpu, grid, tile, &self.guides)?;
                 gpu.write(content, &cut(grid, tile, pixels))?;
-                program.submit_pass(Pass::Second)
+                program.submit_phase(Phase::Last)
             };
             gpu.finished(submitted).await?;
             paste(grid, tile, &gpu.read(part).await?, gradient);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::gpu::{Frozen, Gpu, Pass, Tensor, Value};
+use crate::gpu::{Frozen, Gpu, Phase, Tensor, Value};
 use crate::loss::aim::{Aim, StyleTargets};
 use crate::loss::moments::StyleMoments;
 use crate::loss::pixels::Pixels;
@@ -126,7 +126,7 @@ pub(crate) async fn moments(
         for (region, moments) in moments_of_part(tape, loss, &vars, (tap, features))? {
             let factor = share_factor(graph, &grid, (tap, region), &guides)?;
             for ((_, part), to) in moments.parts().zip(sums[region].at(tap, loss)?.parts()) {
-                add_to(tape, Pass::Both, (part, factor), &to.into())?;
+                add_to(tape, Phase::Every, (part, factor), &to.into())?;
             }
         }
         Ok(())

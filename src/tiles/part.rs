@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Pass, Tensor, Value};
+use crate::gpu::{Gpu, Phase, Tensor, Value};
 use crate::loss::detail;
 use crate::loss::moments::{self, Moment, Statistics};
 use crate::loss::regions::{Guide, Guides};
@@ -224,7 +224,7 @@ pub(crate) struct Tiling<'a> {
     pub variances: &'a [(LayerWeight, Value)],
     /// When that runs which needs no moments of the whole: in the second pass, or in both where the second only goes on
     /// where the first ended.
-    pub own: Pass,
+    pub own: Phase,
 }
 
 /// What a part records.
@@ -248,34 +248,34 @@ impl Part {
     ) -> Result<Part> {
         let Tiling { graph, settings, grid, variances, own, .. } = of;
         // Recomputed rather than kept: a whole picture's features are many times its size.
-        tape.recorder().pass = own;
+        tape.recorder().phase = own;
         let mut targets = BTreeMap::new();
         let content_taps: Vec<&str> = variances.iter().map(|(l, _)| l.layer.as_str()).collect();
         graph.record(tape, content_pixels, &content_taps, &mut |_, tap, features| {
             targets.insert(tap.to_string(), features);
             Ok(())
         })?;
-        tape.recorder().pass = Pass::Both;
+        tape.recorder().phase = Phase::Every;
         let style_layers = LossSettings::counted(&settings.style_layers);
         let (mut moments, mut terms) = (BTreeMap::new(), Vec::new());
         let all: Vec<&str> = content_taps.into_iter().chain(taps(&style_layers)).collect();
         graph.record(tape, vars.picture, &all, &mut |tape, tap, features| {
             let free = tape.detached(features);
             let seen = if settings.content_weight > 0.0 { features } else { free };
-            tape.recorder().pass = own;
+            tape.recorder().phase = own;
             for (layer, variance) in variances.iter().filter(|(layer, _)| layer.layer == tap) {
                 let pair = [seen, targets[tap]];
                 terms.push((layer.weight, of.content(tape, vars, (tap, pair), variance)?));
             }
-            tape.recorder().pass = Pass::First;
+            tape.recorder().phase = Phase::First;
             let seen = if settings.style_weight > 0.0 { features } else { free };
             if style_layers.iter().any(|l| l.layer == tap) {
                 moments.extend(of.moments(tape, vars, (tap, seen))?);
             }
-            tape.recorder().pass = Pass::Both;
+            tape.recorder().phase = Phase::Every;
             Ok(())
         })?;
-        tape.recorder().pass = own;
+        tape.recorder().phase = own;
         tape.scope("loss");
         let content = weighted_mean(tape, terms)?;
         let seen =
@@ -345,7 +345,7 @@ impl Part {
         tape: &mut Tape,
         totals: &Totals,
         [content, style, variation, detail]: [f32; 4],
-        (vars, own): (&TileVars, Pass),
+        (vars, own): (&TileVars, Phase),
     ) -> Result<Option<Var>> {
         let seed = tape.given(&totals.scale.seed);
         let mut results = vec![(self.content, seed, content), (self.variation, seed, variation)];
@@ -357,12 +357,12 @@ impl Part {
         }
         for (key, (moment, factor)) in &self.moments {
             let (sum, gradient) = &totals.moments[key];
-            add_to(tape, Pass::First, (*moment, *factor), sum)?;
+            add_to(tape, Phase::First, (*moment, *factor), sum)?;
             if let Some(gradient) = gradient {
                 results.push((*moment, tape.given(gradient), style * factor));
             }
         }
-        tape.recorder().pass = Pass::Second;
+        tape.recorder().phase = Phase::Last;
         let gradients = tape.backward_from_all(&results)?;
         let Some(gradient) = tape.gradient(&gradients, vars.picture) else { return Ok(None) };
         let value = tape.value(gradient).clone();
@@ -374,11 +374,11 @@ impl Part {
 /// Records `to` += factor · share.
 pub(crate) fn add_to(
     tape: &mut Tape,
-    pass: Pass,
+    phase: Phase,
     (share, factor): (Var, f32),
     to: &Value,
 ) -> Result<()> {
-    tape.recorder().pass = pass;
+    tape.recorder().phase = phase;
     let share = tape.value(share).clone();
     scaled(tape.recorder(), &share, factor, to, true)
 }
