@@ -25,7 +25,7 @@ use crate::tiles::measure;
 const LARGEST_TILE: usize = 4096;
 /// Each try is smaller than the one before by this.
 const SMALLER: f64 = 0.84;
-/// Parameters, losses and what the driver rounds up.
+/// Room to spare: every buffer is counted, and nothing else is known to be taken.
 const SLACK: u64 = 2_000_000;
 
 /// What a picture takes.
