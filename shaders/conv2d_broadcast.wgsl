@@ -2,7 +2,7 @@
 //
 //   y[o, r, c] = act( [y[o, r, c]] + [bias[o]] + sum over i, ky, kx of w[o, i, ky, kx] * x[i, r+ky-1, c+kx-1] )
 //
-// x, y: planar C x H x W, f32, rows without padding. convolve_aligned: W is a multiple of 4 and y 16-byte aligned;
+// x, y: planar C x H x W, `Stored`, rows without padding. convolve_aligned: W is a multiple of 4 and y 16-byte aligned;
 //   convolve: any W.
 // weight: packed, [block of 32 output channels][input channel][tap of 9][lane] -> the lane's four output channels.
 // One invocation: four output channels x a tile of 8 x 8 pixels. One workgroup: 32 output channels x the tile, one lane

@@ -2,7 +2,7 @@
 //
 //   y[o, r, c] = act( [y[o, r, c]] + [bias[o]] + sum over i, ky, kx of w[o, i, ky, kx] * x[i, r+ky-1, c+kx-1] )
 //
-// x, y: planar C x H x W, f32, any H and W >= 1.
+// x, y: planar C x H x W, `Stored`, any H and W >= 1.
 // weight: packed [block of 64 output channels][input channel, padded to a multiple of 4][ky][kx][output channel of 64],
 //   zeros where a channel does not exist, read as vec4f.
 // One workgroup, 128 invocations: 16 x 8 pixels x 64 output channels, 4 input channels deep: their

@@ -2,7 +2,7 @@
 //
 //   y[o, r, c] = act( [y[o, r, c]] + [bias[o]] + sum over i, ky, kx of w[o, i, ky, kx] * x[i, r+ky-1, c+kx-1] )
 //
-// x, y: planar C x H x W, f32, rows without padding. `x` and `x4` are the same buffer. convolve_aligned, with ALIGNED:
+// x, y: planar C x H x W, `Stored`, rows without padding. `x` and `x4` are the same buffer. convolve_aligned, with ALIGNED:
 //   W is a multiple of 4 and the bindings 16-byte aligned; convolve, without: any W >= 1, at about half the speed.
 // weight: a window of at most 64 KiB of the packed weights, at a 256-byte aligned offset:
 //   [block of 8 output channels][input channel of this dispatch][output channel of 8][ky] -> (kx0, kx1, kx2, 0).

@@ -6,7 +6,7 @@
 // The baseline, made for GPUs: products through workgroup memory, in tiles. gram_split.wgsl replaces
 // partial_products on software drivers.
 //
-// x: planar C x N, f32, any C and N >= 1. y, dy: C x C.
+// x: planar C x N, `Stored`, any C and N >= 1. y, dy: C x C.
 // partials: [split][tile pair t][tile][tile]. t counts the pairs (ti, tj) with tj >= ti, row by row: y is
 //   symmetric. What belongs to channels that do not exist is never read.
 // packed: [block of 32 rows i][j / 4][row of 32] -> vec4f of four j; zeros where a channel

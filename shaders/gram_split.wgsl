@@ -2,7 +2,7 @@
 //
 //   partials[s, t, i, j] = sum over the pixels p of split s of x[16 ti + i, p] * x[16 tj + j, p]
 //
-// x: planar C x N, f32. `x` and `x4` are the same buffer. With ALIGNED, N is a multiple of 4 and the
+// x: planar C x N, `Stored`. `x` and `x4` are the same buffer. With ALIGNED, N is a multiple of 4 and the
 //   binding 16-byte aligned; without, any N >= 1, at about half the speed.
 // partials: [split][tile pair t][16][16], as vec4f. t counts the pairs (ti, tj) with tj >= ti, row by row:
 //   G is symmetric. What belongs to channels that do not exist is garbage; stage 2 leaves it out.

@@ -2,7 +2,7 @@
 //
 //   y[o, p] = act( [y[o, p]] + [bias[o]] + sum over i of m[o, i] * x[i, p] )
 //
-// x: planar C x N, y: planar O x N, f32, any C, O and N >= 1.
+// x: planar C x N, y: planar O x N, `Stored`, any C, O and N >= 1.
 // m: [block of 32 rows o][i / 4][row of 32] -> vec4f of four i; zeros where a channel does not exist; ceil(O / 32) * 32 rows
 //   of ceil(C / 4) * 4.
 // One workgroup of 256: 64 output channels x 128 pixels, 16 input channels deep. One invocation: 4 channels x 8 pixels

@@ -3,7 +3,7 @@
 //
 //   y[b, o, p] = act( [y[b, o, p]] + [bias[o]] + sum over i of m[b, o, i] * x[b, i, p] )
 //
-// x, y: f32, N a multiple of 4, bindings 16-byte aligned (any N: product_uniform.wgsl). Either planar, C x N and O x N, or
+// x, y: `Stored`, N a multiple of 4, bindings 16-byte aligned (any N: product_uniform.wgsl). Either planar, C x N and O x N, or
 //   a batch in runs of 128 pixels, B x N / 128 x C x 128. The strides in `params` say which.
 // m: the packed matrices, one after the other: [block of 32 rows][i / 4][row of 32] -> vec4f of four i, zeros beyond C.
 // One invocation: 4 rows x 64 pixels. One workgroup: 32 rows x 64 pixels, a lane for every four rows.

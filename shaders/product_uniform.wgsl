@@ -3,7 +3,7 @@
 //
 //   y[b, o, p] = act( [y[b, o, p]] + [bias[o]] + sum over i of m[b, o, i] * x[b, i, p] )
 //
-// x, y: f32, planar, C x N and O x N, or a batch in runs of 128 pixels, B x N / 128 x C x 128: a workgroup reads and writes
+// x, y: `Stored`, planar, C x N and O x N, or a batch in runs of 128 pixels, B x N / 128 x C x 128: a workgroup reads and writes
 //   one after the other, which is half as fast again where rows are long. The strides in `params` say which.
 //   `x` and `x4` are the same buffer. multiply_aligned, with ALIGNED: N is a multiple of 4 and the bindings 16-byte
 //   aligned; multiply, without: any N >= 1, at about half the speed.

@@ -5,7 +5,7 @@
 //   y = Aᵀ [ sum over i of (G w Gᵀ) · (Bᵀ x B) ] A        for every tile of 4 x 4 pixels of y, 6 x 6 of x
 //
 // transform_input: v = Bᵀ x B.  Then 36 matrix products (product_broadcast.wgsl or product_uniform.wgsl).  transform_output: y = Aᵀ m A.
-// x, y: planar C x H x W and O x H x W, f32, any size. transform_output writes `=`, or `+=` where params.accumulate is set.
+// x, y: planar C x H x W and O x H x W, `Stored`, any size. transform_output writes `=`, or `+=` where params.accumulate is set.
 // gate: of y's shape; where params.mask is set, results count only where it is above 0 (the ReLU of a gradient's place).
 //
 // For wide maps the tiles are the products' pixels, m[k] = u[k] · v[k]:
