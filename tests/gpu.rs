@@ -35,7 +35,7 @@ fn tensors_beyond_the_adapter_are_refused() -> Result<()> {
     let gpu = gpu();
     let most = gpu.report().max_binding_bytes as usize;
     match gpu.zeros([most / 4 + 4]) {
-        Err(Error::Memory(what)) => assert!(what.contains("--size"), "{what}"),
+        Err(Error::Memory(what)) => assert!(what.contains("‹size›"), "{what}"),
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("a tensor larger than a binding was made"),
     }
