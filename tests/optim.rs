@@ -659,26 +659,6 @@ fn the_average_is_the_corrected_one() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn bytes_are_those_that_are_allocated() -> Result<()> {
-    // A device of its own: its meter counts nobody else's buffers.
-    let gpu = pollster::block_on(Gpu::open(&common::choice()))?;
-    let x = gpu.zeros([3, 41, 37])?;
-    for method in [Method::ADAM, Method::Lbfgs { history: 1 }, Method::Lbfgs { history: 7 }] {
-        for average in [false, true] {
-            let descent = Descent { method, average, ..Descent::adam(0.1) };
-            let before = gpu.allocated_bytes();
-            let numbers = vec![0.5; x.shape().elements()];
-            let optimizer = optimizer_of(&gpu, &descent, &x, &numbers)?;
-            let (real, said) = (gpu.allocated_bytes() - before, descent.bytes(x.shape()));
-            // Buffers are rounded up to 16 bytes.
-            assert!(said <= real && real < said + 24 * 16, "{descent:?}: {said} {real}");
-            drop(optimizer);
-        }
-    }
-    Ok(())
-}
-
 /// A picture with structure, from integers.
 fn pattern(width: u32, height: u32, seed: u32) -> Picture {
     let value = |i: u32| ((i * seed + i / width * 11) % 251) as f32 / 255.0;

@@ -54,11 +54,6 @@ impl Adam {
         Ok(Adam { betas, clock: gpu.zeros([3])?, means })
     }
 
-    /// Bytes on the GPU for tensors of those shapes.
-    pub(super) fn bytes(shapes: &[Shape]) -> u64 {
-        12 + 2 * shapes.iter().map(Shape::bytes).sum::<u64>()
-    }
-
     /// The clock after `steps` steps of another optimiser: they count, but there are no means yet.
     pub(crate) fn clock_after(steps: u64) -> [f32; 3] {
         [steps as f32, 1.0, 1.0]

@@ -34,11 +34,6 @@ impl Average {
         Ok(Average { clock: gpu.zeros([1])?, averages })
     }
 
-    /// Bytes on the GPU for tensors of those shapes.
-    pub(super) fn bytes(shapes: &[Shape]) -> u64 {
-        4 + shapes.iter().map(Shape::bytes).sum::<u64>()
-    }
-
     /// Starts with these numbers of each tensor, which count nothing once there is a step.
     ///
     /// # Errors

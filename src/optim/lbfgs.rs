@@ -84,15 +84,6 @@ impl Lbfgs {
         })
     }
 
-    /// Bytes of its state for tensors of those shapes. What it needs only during a step (three vectors) is in the
-    /// step's [`Plan`](crate::gpu::Plan).
-    pub(super) fn bytes(shapes: &[Shape], history: usize) -> u64 {
-        let history = history.max(1);
-        let small = STATE + 2 * history * history + 2 * history;
-        let of = |shape| 2 * Shape::bytes(shape) + 4 * ((2 * history + 1) * padded(shape)) as u64;
-        4 * small as u64 + shapes.iter().map(of).sum::<u64>()
-    }
-
     /// Starts at the point `x`, after `steps` steps of others.
     pub(super) fn start<'a>(
         &self,

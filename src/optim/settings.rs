@@ -1,9 +1,6 @@
 //! Which optimiser, and how it moves numbers.
 
-use super::adam::{Adam, Betas};
-use super::average::Average;
-use super::lbfgs::Lbfgs;
-use crate::shape::Shape;
+use super::adam::Betas;
 
 /// How numbers are moved.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,9 +19,9 @@ pub struct OptimizerSettings {
 /// An optimiser.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Method {
-    /// See [`Adam`].
+    /// See [`Adam`](super::Adam).
     Adam(Betas),
-    /// See [`Lbfgs`].
+    /// See [`Lbfgs`](super::Lbfgs).
     Lbfgs {
         /// Pairs of vectors that it remembers, at least 1.
         history: usize,
@@ -41,16 +38,5 @@ impl OptimizerSettings {
     pub fn adam(rate: f32) -> Self {
         let method = Method::Adam(Betas::WEIGHTS);
         OptimizerSettings { method, rate, bounds: None, average: false }
-    }
-
-    /// Bytes on the GPU for tensors of those shapes, beside what a step's [`Plan`](crate::gpu::Plan) counts.
-    pub fn bytes(&self, shapes: &[Shape]) -> u64 {
-        const RATE: u64 = 4;
-        let average = if self.average { Average::bytes(shapes) } else { 0 };
-        RATE + average
-            + match self.method {
-                Method::Adam(_) => Adam::bytes(shapes),
-                Method::Lbfgs { history } => Lbfgs::bytes(shapes, history),
-            }
     }
 }

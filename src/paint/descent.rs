@@ -1,7 +1,6 @@
 //! How a picture is moved, and when that ends.
 
 use crate::optim::{Adam, Lbfgs, Method, OptimizerSettings};
-use crate::shape::Shape;
 
 /// How a picture is moved to a smaller loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,10 +49,5 @@ impl Descent {
     pub fn optimizer(&self) -> OptimizerSettings {
         let Descent { method, lr: rate, average, .. } = *self;
         OptimizerSettings { method, rate, bounds: Some((0.0, 1.0)), average }
-    }
-
-    /// Bytes on the GPU for a picture of that shape, beside what a step's [`Plan`](crate::gpu::Plan) counts.
-    pub fn bytes(&self, shape: &Shape) -> u64 {
-        self.optimizer().bytes(std::slice::from_ref(shape))
     }
 }

@@ -102,7 +102,7 @@ impl Checkpoint {
     }
 }
 
-const NONE: &str = "this is no checkpoint of impasto: name the file that a run has kept";
+const NONE: &str = "this is no checkpoint of impasto: name the file that ‹checkpoint› wrote";
 const CUT: &str =
     "the checkpoint is cut off: start anew, or copy it again from where it was written";
 const DAMAGED: &str =
