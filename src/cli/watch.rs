@@ -120,7 +120,7 @@ impl Terminal<'_> {
             Event::Losses(rows) => progress.losses(rows),
             Event::Picture(step, picture) => self.order.save(step, &picture)?,
             Event::Flat { size, taken, steps } => progress.flat(size, taken, steps),
-            Event::Lost(error) => progress.note(|| format!("{error}: trying once more")),
+            Event::Lost(error) => progress.note(|| format!("{}: trying once more", told(error))),
         }
         Ok(())
     }
