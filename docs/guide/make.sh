@@ -60,20 +60,35 @@ paint style-mask --style-mask docs/guide/whirl.png
 
 # Several paintings
 paint two --style docs/guide/painting-2.jpg
+paint two-weighted --style docs/guide/painting-2.jpg=4
 like docs/guide/painting-2.jpg second
 
 # Smoothness
 paint tv-weight-0 --tv-weight 0
 paint tv-weight-30 --tv-weight 30
+paint tv-kind-absolute --tv-kind absolute --tv-weight 0.0001
+paint adam --optimizer adam
 paint average --optimizer adam --average
+
+# Where to start
+paint init-noise --init noise
+paint init-noise-seed-1 --init noise --seed 1
+paint init-style --init style
+paint init-file --init docs/guide/painting-2.jpg
 
 # Steps
 paint steps-5 --steps 5
 paint steps-20 --steps 20
 paint steps-300 --steps 300
+paint lr-0.2 --optimizer adam --lr 0.2
 
 # What sees the pictures
+paint network-random --network random:vgg19/4
+paint preprocess --preprocess caffe
 paint content-layers-relu1_1 --content-layers relu1_1
 paint content-layers-relu4_1 --content-layers relu4_1
 paint style-layers-relu1_1 --style-layers relu1_1
 paint style-layers-relu4_1 --style-layers relu4_1
+paint pool-avg --pool avg
+paint precision-f16 --precision f16
+paint preset-tutorial --preset tutorial
