@@ -96,9 +96,8 @@ impl Painter {
     /// The picture, what the optimiser knows, what was measured of the content and the count of steps stay; only the
     /// step is recorded anew. L-BFGS starts afresh from its best point, because what it knows is another loss.
     ///
-    /// That costs a recording and its bind groups: for 77×70 px, two style layers and L-BFGS or Adam 19 to 97 ms, where a
-    /// new painter took 78 to 159 ms (2026-11-27, Mesa 22.3.6 llvmpipe, two busy cores). Another style loss compiles
-    /// its kernels once.
+    /// That costs a recording and its bind groups. Another style loss compiles its kernels once.
+    /// docs/PERFORMANCE.md has the time beside a new painter's.
     ///
     /// # Errors
     /// [`Error::Usage`] for another content size, other layers, another normalization, or detail that is turned on or
