@@ -2,11 +2,11 @@
 //! `cargo run --release --example paint -- PHOTO PAINTING OUT.png`.
 
 use impasto::gpu::{Choice, Gpu};
-use impasto::loss::{LossSettings, Regions};
+use impasto::loss::LossSettings;
 use impasto::nets::{Graph, default_network};
-use impasto::paint::{Descent, Start, Verdict};
+use impasto::paint::{Start, Verdict};
 use impasto::picture::{Format, Picture};
-use impasto::session::{self, Begin, Event, Finish, Planner, Scales, Scene, Session};
+use impasto::session::{Begin, Event, Planner, Scales, Scene, Session};
 use pollster::block_on;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,17 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let style = style.into_space_of(&content);
     let loss = LossSettings::default();
     let network = default_network(None)?.truncated(&loss.taps())?;
-    let planner = Planner {
-        sizes: session::sizes(&network, Scales::Auto, content.size(), &[style.size()]),
-        styles: vec![style.size()],
-        masks: 0,
-        loss,
-        descent: Descent::default(),
-        budget: 2_000_000_000,
-        tile: None,
-    };
-    let (regions, finish) = (Regions::default(), Finish::Painting);
-    let scene = Scene { content, styles: vec![(style, 1.0)], regions, finish };
+    let (size, styles) = (content.size(), vec![style.size()]);
+    let planner = Planner::new(&network, Scales::Auto, size, styles, loss);
+    let scene = Scene::new(content, vec![(style, 1.0)]);
     let (gpu, begin) = (block_on(Gpu::open(&Choice::default()))?, Begin::new(Start::Content, 60));
     let mut session = Session::new(gpu, Graph::new(network)?, scene, planner, begin);
     let mut progress = |event: Event<'_>| {

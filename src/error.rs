@@ -197,7 +197,8 @@ macro_rules! names {
             type Err = $crate::error::Error;
 
             fn from_str(name: &str) -> $crate::error::Result<Self> {
-                let known = Self::ALL.into_iter().find(|known| known.name() == name);
+                let mut all = Self::ALL.into_iter();
+                let known = all.find(|known| known.name().eq_ignore_ascii_case(name));
                 known.ok_or_else(|| $crate::error::unknown($what, name, &[$($name),+]))
             }
         }
@@ -245,6 +246,7 @@ mod tests {
         for pace in Pace::ALL {
             assert_eq!(pace.to_string().parse::<Pace>().ok(), Some(pace));
         }
+        assert_eq!("Very-Fast".parse::<Pace>().ok(), Some(Pace::VeryFast));
         let said = "fast".parse::<Pace>().map_err(|e| e.to_string());
         assert_eq!(said, Err("pace `fast` is unknown; choose slow or very-fast".into()));
         let said = unknown("pace", "fast", &["slow", "brisk", "quick"]).to_string();

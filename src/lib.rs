@@ -9,28 +9,20 @@
 //!
 //! ```no_run
 //! use impasto::gpu::{Choice, Gpu};
-//! use impasto::loss::{LossSettings, Regions};
+//! use impasto::loss::LossSettings;
 //! use impasto::nets::{Graph, default_network};
-//! use impasto::paint::{Descent, Start, Verdict};
+//! use impasto::paint::{Start, Verdict};
 //! use impasto::picture::{Format, Picture};
-//! use impasto::session::{self, Begin, Event, Finish, Planner, Scales, Scene, Session};
+//! use impasto::session::{Begin, Event, Planner, Scales, Scene, Session};
 //!
 //! # async fn paint(photograph: &[u8], painting: &[u8]) -> impasto::Result<Vec<u8>> {
 //! let content = Picture::decode(photograph, "photograph")?.fitted(512);
 //! let style = Picture::decode(painting, "painting")?.fitted(512).into_space_of(&content);
 //! let loss = LossSettings::default();
 //! let network = default_network(None)?.truncated(&loss.taps())?;
-//! let planner = Planner {
-//!     sizes: session::sizes(&network, Scales::Auto, content.size(), &[style.size()]),
-//!     styles: vec![style.size()],
-//!     masks: 0,
-//!     loss,
-//!     descent: Descent::default(),
-//!     budget: 2_000_000_000,
-//!     tile: None,
-//! };
-//! let (regions, finish) = (Regions::default(), Finish::Painting);
-//! let scene = Scene { content, styles: vec![(style, 1.0)], regions, finish };
+//! let (size, styles) = (content.size(), vec![style.size()]);
+//! let planner = Planner::new(&network, Scales::Auto, size, styles, loss);
+//! let scene = Scene::new(content, vec![(style, 1.0)]);
 //! let (gpu, graph) = (Gpu::open(&Choice::default()).await?, Graph::new(network)?);
 //! let mut session = Session::new(gpu, graph, scene, planner, Begin::new(Start::Content, 60));
 //! let outcome = session.run(&mut |_: Event<'_>| Verdict::Continue).await?;

@@ -6,7 +6,7 @@ use impasto::loss::{LossSettings, Mask, Regions};
 use impasto::nets::{Graph, Network, NetworkSpec};
 use impasto::paint::Start;
 use impasto::picture::{MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
-use impasto::session::{self, Finish, Planner, Scales, Scene};
+use impasto::session::{Finish, Planner, Scales, Scene};
 use impasto::{Error, Result};
 
 use super::flags::{Look, Outputs, Settings};
@@ -122,13 +122,10 @@ impl Read {
     ) -> Planner {
         let styles: Vec<_> = self.styles.iter().map(|(style, _)| style.size).collect();
         Planner {
-            sizes: session::sizes(network, scales, self.content.size, &styles),
-            styles,
             masks: self.regions.content.len(),
-            loss: settings.loss.clone(),
             descent: settings.descent,
-            budget: u64::MAX,
             tile: outputs.memory.tile.map(|tile| tile as usize),
+            ..Planner::new(network, scales, self.content.size, styles, settings.loss.clone())
         }
     }
 

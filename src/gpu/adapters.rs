@@ -1,11 +1,8 @@
 //! Which GPU: what is there, and which one is meant.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::Serialize;
 
-use crate::error::{Error, Knob, Result};
+use crate::error::{Error, Knob, Result, names};
 
 /// A graphics API that wgpu reaches a GPU through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,10 +18,9 @@ pub enum Backend {
     Gl,
 }
 
-impl Backend {
-    /// All of them, as `--backend` spells them.
-    pub const NAMES: [&'static str; 4] = ["vulkan", "metal", "dx12", "gl"];
+names!(Backend, "backend", Vulkan = "vulkan", Metal = "metal", Dx12 = "dx12", Gl = "gl");
 
+impl Backend {
     fn flag(self) -> wgpu::Backends {
         match self {
             Backend::Vulkan => wgpu::Backends::VULKAN,
@@ -45,34 +41,6 @@ impl Backend {
     }
 }
 
-impl FromStr for Backend {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "vulkan" => Ok(Backend::Vulkan),
-            "metal" => Ok(Backend::Metal),
-            "dx12" => Ok(Backend::Dx12),
-            "gl" => Ok(Backend::Gl),
-            _ => Err(Error::Usage(format!(
-                "there is no backend `{name}`; choose one of {}",
-                Self::NAMES.join(", ")
-            ))),
-        }
-    }
-}
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Backend::Vulkan => "vulkan",
-            Backend::Metal => "metal",
-            Backend::Dx12 => "dx12",
-            Backend::Gl => "gl",
-        })
-    }
-}
-
 /// What the user said about the adapter; the default takes the fastest real GPU, then anything.
 #[derive(Clone, Debug, Default)]
 pub struct Choice {
@@ -86,7 +54,7 @@ pub struct Choice {
 const LARGEST_BINDING: u64 = i32::MAX as u64 & !15;
 
 /// What `impasto devices` tells about an adapter.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct AdapterReport {
     /// What `--adapter` takes.
     pub index: usize,
@@ -266,11 +234,11 @@ fn shortfall(adapter: &wgpu::Adapter) -> Option<String> {
         .map(|(what, have, need)| format!("it allows {have} {what}, impasto needs {need}"))
 }
 
-/// Lower is better: a real GPU before a software one, a native API before OpenGL.
-fn rank(report: &AdapterReport) -> (usize, bool) {
+/// Lower is better: one that works, a real GPU before a software one, a native API before OpenGL.
+fn rank(report: &AdapterReport) -> (bool, usize, bool) {
     let kinds = ["discrete", "integrated", "virtual", "other", "cpu"];
     let kind = kinds.iter().position(|k| *k == report.kind).unwrap_or(kinds.len());
-    (kind, report.backend == Some(Backend::Gl))
+    (report.unusable.is_some(), kind, report.backend == Some(Backend::Gl))
 }
 
 /// The adapter that `choice` means.
@@ -281,8 +249,9 @@ pub(crate) async fn choose(choice: &Choice) -> Result<Candidate> {
     let backends = choice.backend.map_or(wgpu::Backends::all(), Backend::flag);
     let simple = choice.adapter.is_none() && choice.backend.is_none();
     let mut found = if simple { candidates(wgpu::Backends::PRIMARY).await } else { Vec::new() };
-    if !found.iter().any(|c| c.report.unusable.is_none()) {
-        // Indices must mean what `impasto devices` says: list all, then filter.
+    if !found.iter().any(|c| c.report.unusable.is_none() && !c.report.software) {
+        // A GPU may have nothing but OpenGL beside a software driver for Vulkan. And indices must mean what
+        // `impasto devices` says: list all, then filter.
         found = candidates(wgpu::Backends::all()).await;
     }
     if found.is_empty() {
@@ -300,7 +269,7 @@ pub(crate) async fn choose(choice: &Choice) -> Result<Candidate> {
             }
     };
     let mut meant: Vec<_> = found.into_iter().filter(matches).collect();
-    meant.sort_by_key(|c| (c.report.unusable.is_some(), rank(&c.report)));
+    meant.sort_by_key(|c| rank(&c.report));
     let Some(best) = meant.into_iter().next() else {
         let adapter = choice.adapter.as_ref().map(|name| format!("{} {name}", Knob::Adapter));
         let backend = choice.backend.map(|backend| format!("{} {backend}", Knob::Backend));
@@ -352,4 +321,29 @@ fn memory_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
 #[cfg(not(any(windows, target_os = "linux", target_os = "android")))]
 fn memory_bytes(_: &wgpu::Adapter) -> Option<u64> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gpu_with_nothing_but_opengl_is_better_than_a_software_driver() {
+        let report = |kind, backend, unusable: Option<&str>| AdapterReport {
+            kind,
+            backend: Some(backend),
+            unusable: unusable.map(String::from),
+            ..AdapterReport::default()
+        };
+        let worse = [
+            report("discrete", Backend::Vulkan, None),
+            report("discrete", Backend::Gl, None),
+            report("integrated", Backend::Vulkan, None),
+            report("other", Backend::Gl, None),
+            report("cpu", Backend::Vulkan, None),
+            report("cpu", Backend::Gl, None),
+            report("discrete", Backend::Vulkan, Some("it has no compute shaders")),
+        ];
+        assert!(worse.is_sorted_by(|better, worse| rank(better) < rank(worse)));
+    }
 }

@@ -19,7 +19,7 @@ mod watch;
 
 pub use checkpoint::Checkpoint;
 pub use finish::{Finish, Preserve};
-pub use planner::{Planner, sizes};
+pub use planner::Planner;
 pub use preset::{PRESETS, Preset};
 pub use scales::Scales;
 pub use scene::Scene;

@@ -35,7 +35,7 @@ pub struct Planner {
 
 /// The sizes to paint at, from coarse to fine: those whose pictures, and the style pictures beside them, the network can
 /// see. The last is `size`.
-pub fn sizes(
+fn sizes(
     network: &Network,
     scales: Scales,
     size: (u32, u32),
@@ -48,6 +48,25 @@ pub fn sizes(
 }
 
 impl Planner {
+    /// For a picture of `size` and styles of such sizes: no masks, the default descent, all the memory there is.
+    pub fn new(
+        network: &Network,
+        scales: Scales,
+        size: (u32, u32),
+        styles: Vec<(u32, u32)>,
+        loss: LossSettings,
+    ) -> Self {
+        Self {
+            sizes: sizes(network, scales, size, &styles),
+            styles,
+            masks: 0,
+            loss,
+            descent: Descent::default(),
+            budget: u64::MAX,
+            tile: None,
+        }
+    }
+
     /// The size that is wanted.
     pub fn last(&self) -> (u32, u32) {
         self.sizes[self.sizes.len() - 1]

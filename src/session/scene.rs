@@ -27,6 +27,11 @@ pub(super) struct Small {
 }
 
 impl Scene {
+    /// The whole of the content painted, and the painting left as it is.
+    pub fn new(content: Picture, styles: Vec<(Picture, f32)>) -> Self {
+        Self { content, styles, regions: Regions::default(), finish: Finish::default() }
+    }
+
     /// The scene for a picture of `size` and styles of theirs.
     pub(super) fn at(&self, size: (u32, u32), styles: impl Iterator<Item = (u32, u32)>) -> Small {
         let style =

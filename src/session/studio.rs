@@ -197,12 +197,11 @@ impl Canvas for Painter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::{LossSettings, Regions};
+    use crate::loss::LossSettings;
     use crate::nets::Network;
     use crate::optim::Method;
     use crate::paint::Descent;
     use crate::picture::Depth;
-    use crate::session::Finish;
 
     /// Memory that is not there although the plan counted on it: the painter comes in tiles then.
     #[test]
@@ -227,8 +226,7 @@ mod tests {
         assert_eq!(plan.layout.tiles, None);
         let mut layouts = [plan.layout];
         let styles = vec![(content.clone(), 1.0)];
-        let (regions, finish) = (Regions::default(), Finish::Painting);
-        let scene = Scene { content, styles, regions, finish };
+        let scene = Scene::new(content, styles);
         let mut studio = OnGpu { gpu: gpu.clone(), choice, graph, scene, planner, tunes: false };
         let mut smaller = 0;
         let mut watch = |event: Event<'_>| {

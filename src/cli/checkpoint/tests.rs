@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use impasto::gpu::Gpu;
-use impasto::loss::{LossSettings, Regions};
+use impasto::loss::LossSettings;
 use impasto::nets::{Graph, Network};
 use impasto::paint::Descent;
 use impasto::picture::{Depth, Format, Picture};
-use impasto::session::{Begin, Finish, Planner, Scene, Session};
+use impasto::session::{Begin, Planner, Scene, Session};
 
 use super::*;
 use crate::cli::flags::Flags;
@@ -117,12 +117,7 @@ impl Studio {
             budget: 1_000_000_000,
             tile: None,
         };
-        let scene = Scene {
-            content: self.content.clone(),
-            styles: self.styles.to_vec(),
-            regions: Regions::default(),
-            finish: Finish::Painting,
-        };
+        let scene = Scene::new(self.content.clone(), self.styles.to_vec());
         let network = Network::random(16, 0, Some("relu4_1")).expect("a network");
         let graph = Graph::new(network).expect("a graph");
         let begin = Begin {

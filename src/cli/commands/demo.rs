@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use impasto::loss::{LossSettings, Regions};
+use impasto::loss::LossSettings;
 use impasto::nets::Graph;
-use impasto::paint::{Descent, Start};
+use impasto::paint::Start;
 use impasto::picture::{Format, Picture};
-use impasto::session::{self, Begin, Finish, Planner, Scales, Scene, Session};
+use impasto::session::{Begin, Planner, Scales, Scene, Session};
 use impasto::{Error, Result, demo, nets};
 
 use crate::cli::flags::{Common, MemoryArgs};
@@ -51,16 +51,10 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     let loss = LossSettings::default();
     let network = nets::default_network(None)?.truncated(&loss.taps())?;
     let planner = Planner {
-        sizes: session::sizes(&network, Scales::Auto, SIZE, &[SIZE]),
-        styles: vec![SIZE],
-        masks: 0,
-        loss,
-        descent: Descent::default(),
         budget: MemoryArgs::default().budget(&gpu),
-        tile: None,
+        ..Planner::new(&network, Scales::Auto, SIZE, vec![SIZE], loss)
     };
-    let (regions, finish) = (Regions::default(), Finish::Painting);
-    let scene = Scene { content, styles: vec![(style, 1.0)], regions, finish };
+    let scene = Scene::new(content, vec![(style, 1.0)]);
     let order = Order { output: &output, format: Format::Png, trace: None, settings: None };
     common.say(|| describe::network(&network, SIZE));
     let (tunes, choice) = (!common.no_tune, common.choice());

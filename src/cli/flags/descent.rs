@@ -1,8 +1,6 @@
 //! Flags of the descent: which optimiser, how large its steps, when it stops.
 
-use std::str::FromStr;
-
-use clap::Args;
+use clap::{Args, ValueEnum};
 use impasto::optim::{Adam, Lbfgs, Method};
 use impasto::paint::Descent;
 use impasto::{Error, Result};
@@ -15,7 +13,12 @@ const MOST_HISTORY: usize = 100;
 #[command(next_help_heading = "Descent")]
 pub struct DescentArgs {
     /// lbfgs, adam, or auto: lbfgs, but adam in tiles, where the picture does not fit on the GPU with lbfgs
-    #[arg(long, value_name = "auto|lbfgs|adam", default_value = "auto")]
+    #[arg(
+        long,
+        value_name = "auto|lbfgs|adam",
+        default_value = "auto",
+        hide_possible_values = true
+    )]
     optimizer: Name,
     /// Step size: about how far a colour, from 0 to 1, moves in a step of adam, or in the first step of lbfgs
     /// [default: 0.05, lbfgs 0.01]
@@ -34,24 +37,11 @@ value_parser = share)]
     stop_when_flat: Option<f32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Name {
     Auto,
     Adam,
     Lbfgs,
-}
-
-impl FromStr for Name {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Name::Auto),
-            "adam" => Ok(Name::Adam),
-            "lbfgs" => Ok(Name::Lbfgs),
-            _ => Err("there are auto, lbfgs and adam".into()),
-        }
-    }
 }
 
 fn step_size(text: &str) -> Result<f32, String> {
