@@ -741,8 +741,7 @@ fn an_interrupt_writes_the_picture_as_it_stands() {
             assert!(begun.elapsed() < Duration::from_secs(120), "it never began");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let pid = child.id().to_string();
-        Command::new("kill").args(["-s", signal, &pid]).status().expect("kill runs");
+        common::signal(signal, child.id());
         assert_eq!(child.wait().expect("it ends").code(), Some(code));
         assert_eq!(decode(&studio.path("out.png")).size(), (64, 48));
         assert!(!studio.read("t.jsonl").is_empty());

@@ -199,8 +199,7 @@ fn an_interrupt_leaves_a_checkpoint_and_says_how_to_go_on() {
     for (signal, code, picture) in [("INT", 130, "out-000001.png"), ("TERM", 143, "out-000050.png")]
     {
         let child = studio.start(&format!("{RUN} -o out.png --save-every 1"), picture);
-        let pid = child.id().to_string();
-        Command::new("kill").args(["-s", signal, &pid]).status().expect("kill runs");
+        common::signal(signal, child.id());
         let output = child.wait_with_output().expect("it ends");
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
         let words = "to go on: impasto stylize --resume out.png.checkpoint";

@@ -112,3 +112,11 @@ pub fn measured(
     let pictures = Styles::of(pictures);
     pollster::block_on(measure::styles(gpu, graph, loss, &pictures)).expect("styles")
 }
+
+/// Sends a signal such as `INT`. A shell has `kill` built in; the program is not on every machine.
+#[cfg(unix)]
+pub fn signal(name: &str, pid: u32) {
+    let line = format!("kill -s {name} {pid}");
+    let sent = std::process::Command::new("sh").args(["-c", &line]).status().expect("sh runs");
+    assert!(sent.success(), "{line}");
+}
