@@ -62,7 +62,7 @@ fn steps(criterion: &mut Criterion) {
         let loss = LossSettings {
             content_layers: layers("relu4_2"),
             style_layers: layers("relu1_1,relu2_1,relu3_1,relu4_1,relu5_1"),
-            ..LossSettings::default()
+            ..LossSettings::plain()
         };
         let network = Network::random(1, 0, Some("relu5_1")).expect("a network");
         let graph = Graph::new(network).expect("a graph");

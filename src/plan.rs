@@ -142,7 +142,7 @@ impl<'a> Planning<'a> {
     fn new(gpu: &Gpu, request: &'a Request<'a>, budget: u64) -> Result<Self> {
         let Request { graph, settings, styles, .. } = request;
         let dry = gpu.or_dry();
-        let reach = graph.reach(&taps(&LossSettings::counted(&settings.style_layers)));
+        let reach = graph.reach(&taps(&settings.style_taps()));
         let masks = vec![Mask::planned(request.size); request.masks];
         let own = settings.keeps_own_style().then_some((request.size, masks));
         let measured: Vec<_> = styles.iter().map(|size| (*size, Vec::new())).chain(own).collect();
@@ -265,7 +265,7 @@ impl<'a> Planning<'a> {
     /// The plan with the largest tiles that fit.
     fn tiles(&self, descent: &Descent, tile: Option<usize>) -> Result<MemoryPlan> {
         let Request { graph, settings, size, .. } = self.request;
-        let reach = graph.reach(&settings.counted_taps());
+        let reach = settings.reach(graph);
         let least = Grid::least(reach);
         let sides: Vec<usize> = match tile {
             Some(side) => vec![side],

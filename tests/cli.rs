@@ -244,7 +244,8 @@ fn a_strength_of_nothing_is_the_content_and_of_one_is_the_look() {
     let look = paint("look.png", &[]);
     assert_eq!(paint("all.png", &["--strength", "1"]), look);
     assert_ne!(paint("half.png", &["--strength", "0.5"]), look);
-    assert_eq!(paint("free.png", &["--detail", "0"]), look);
+    assert_eq!(paint("same.png", &["--detail", "0.3", "--octaves", "auto"]), look);
+    assert_ne!(paint("free.png", &["--detail", "0"]), look);
     assert_ne!(paint("detailed.png", &["--detail", "5"]), look);
 }
 
@@ -328,7 +329,8 @@ fn the_contents_colour_space_is_the_results() {
     let studio = Studio::new();
     let exif = b"II*\0\x08\0\0\0\x01\0\x3B\x01\x02\0\x04\0\0\0Ann\0\0\0\0\0".to_vec();
     let icc = moxcms::ColorProfile::new_display_p3().encode().expect("a profile");
-    let metadata = Metadata { icc: Some(icc), exif: Some(exif), settings: Some("old".into()) };
+    let settings = Some("old".into());
+    let metadata = Metadata { icc: Some(icc), exif: Some(exif), dpi: None, settings };
     let content = picture(36, 48, 3).with_metadata(metadata.clone());
     let style = picture(36, 48, 7);
     studio.write("content.png", &content.encode(Format::Png).expect("a PNG"));
@@ -650,9 +652,38 @@ fn f16_is_a_setting_of_adapters_that_have_it() {
 }
 
 #[test]
+fn a_finished_picture_is_painted_on() {
+    let studio = Studio::new();
+    let first =
+        "--size 2in@32dpi --scales 1 --steps 6 --optimizer adam -o out.png --trace first.jsonl";
+    works(&studio.stylize(&first.split(' ').collect::<Vec<_>>()));
+    let again = |more: &str| {
+        let mut command = impasto();
+        command.current_dir(studio.0.path()).arg("stylize").args(more.split(' '));
+        command.output().expect("impasto runs")
+    };
+    works(&again("--more out.png --steps 3 --trace second.jsonl"));
+    let loss = |name, at: usize| totals(studio.read(name))[0][at];
+    let (start, end, on) =
+        (loss("first.jsonl", 0), loss("first.jsonl", 5), loss("second.jsonl", 0));
+    // Where the first ended, rounded to 8 bits.
+    assert!(on < end * 1.05 && on < 0.9 * start, "{start} {end} {on}");
+    for name in ["out.png", "out-more.png"] {
+        let picture = Picture::decode(&studio.read(name), name).expect("a picture");
+        assert_eq!(picture.size(), (64, 48));
+        let dpi = picture.metadata().dpi.expect("a size in print");
+        assert!((dpi - 32.0).abs() < 0.02, "{name}: {dpi}");
+    }
+    fails(&again("--more content.png"), 1, &["content.png", "carries no settings"]);
+    fails(&again("--more out.png --init noise"), 2, &["--more", "--init"]);
+    fails(&again("--more out.png -o out.png"), 2, &["out.png", "which is read"]);
+    fails(&studio.stylize(&["--size", "90x60@300dpi"]), 2, &["--size", "90x60cm@300dpi"]);
+}
+
+#[test]
 fn tiles_and_masks_paint() {
     let studio = Studio::new();
-    let size = ["--size", "96", "--scales", "2"];
+    let size = ["--size", "96", "--scales", "2", "--octaves", "1"];
     let half =
         image::GrayImage::from_fn(40, 30, |x, _| image::Luma([if x < 20 { 255 } else { 0 }]));
     half.save(studio.path("mask.png")).expect("saved");
@@ -707,15 +738,20 @@ fn tiles_and_masks_paint() {
         fails(&unopened(&[flag, "broken.png"]), 1, &["broken.png: "]);
     }
     // Steps that were not given are those that suit the optimiser: Adam's, in tiles.
-    for (name, more, steps) in
-        [("few.png", "--size 32", "60"), ("many.png", "--size 120 --tile 80 --scales 1", "100")]
-    {
+    for (name, more, steps) in [
+        ("few.png", "--size 32", "60"),
+        ("many.png", "--size 120 --tile 80 --scales 1 --octaves 1", "100"),
+    ] {
         let all = more.split(' ').chain(["-o", name, "-v"]).collect::<Vec<_>>();
         let said = studio.stylize(&all);
         works(&said);
         assert!(stderr(&said).contains(&format!("after {steps} steps")), "{}", stderr(&said));
     }
-    fails(&studio.stylize(&["--tile", "8"]), 1, &["tiles of 8 px", "--tile 80"]);
+    fails(&studio.stylize(&["--tile", "8", "--octaves", "1"]), 1, &["tiles of 8 px", "--tile 80"]);
+    let large = ["tiles of 8 px", "--tile 320"];
+    fails(&studio.stylize(&["--tile", "8"]), 1, &large);
+    let many = studio.stylize(&["--size", "96", "--octaves", "5"]);
+    fails(&many, 2, &["--octaves 5", "96×72 px", "give 2 or less"]);
 }
 
 #[cfg(unix)]
@@ -796,6 +832,8 @@ fn style_losses_and_presets_are_flags() {
         ["--steps", "2"],
         ["--scales", "1"],
         ["--lr", "0.01"],
+        ["--octaves", "1"],
+        ["--detail", "0"],
         ["-o", "b.png"],
     ];
     assert!(studio.stylize(&tutorial).status.success());

@@ -37,7 +37,7 @@ struct Run {
 
 impl Run {
     fn new(size: (u32, u32), style: (u32, u32)) -> Self {
-        let settings = LossSettings::default();
+        let settings = LossSettings::plain();
         let network = default_network(None).and_then(|n| n.truncated(&settings.taps()));
         Run {
             gpu: pollster::block_on(Gpu::open(&choice())).expect("a GPU"),
@@ -130,7 +130,7 @@ fn plans_are_what_is_taken() {
     let lbfgs = Descent { method: Method::Lbfgs { history: 10 }, ..Descent::adam(0.01) };
     Run { descent: lbfgs, ..small() }.check("L-BFGS", HUGE, None);
     let averaged = Descent { average: true, ..Descent::adam(0.02) };
-    let mean_std = LossSettings { style_loss: StyleLoss::MeanStd, ..LossSettings::default() };
+    let mean_std = LossSettings { style_loss: StyleLoss::MeanStd, ..LossSettings::plain() };
     Run { descent: averaged, settings: mean_std, ..small() }.check("averaged", HUGE, None);
     let white = Mask::of(
         &Picture::from_planes((301, 200), vec![1.0; 3 * 301 * 200], None, Depth::Eight)
@@ -138,6 +138,12 @@ fn plans_are_what_is_taken() {
     );
     let regions = Regions { content: vec![white], style: Vec::new() };
     Run { regions, ..small() }.check("masked", HUGE, None);
+
+    // What looks farther has larger tiles.
+    let large = || Run { settings: LossSettings::default(), ..Run::new((401, 360), (160, 120)) };
+    large().check("octaves", HUGE, None);
+    let tiled = large().check("octaves in tiles", HUGE, Some(336));
+    assert!(tiled.layout.tiles.is_some());
 
     if small().gpu.report().f16 {
         let of = small();

@@ -686,7 +686,7 @@ fn a_real_loss_never_blows_up_and_the_best_picture_is_the_result() -> Result<()>
     let loss = LossSettings {
         content_layers: layers("relu2_2"),
         style_layers: layers("relu1_1,relu2_1,relu3_1"),
-        ..LossSettings::default()
+        ..LossSettings::plain()
     };
     let graph = Graph::new(Network::random(16, 3, Some("relu3_1"))?)?;
     let (content, styles) = (pattern(29, 23, 3), [(pattern(20, 31, 7), 1.0)]);

@@ -78,7 +78,7 @@ fn runs() -> Vec<Run> {
     let own = |style_loss: StyleLoss| Run {
         name: format!("own-{style_loss}"),
         network: small(Preprocess::caffe()),
-        loss: LossSettings { style_loss, ..LossSettings::default() },
+        loss: LossSettings { style_loss, ..LossSettings::plain() },
         padding: Padding::Zero,
     };
     let mut runs: Vec<Run> = PRESETS.iter().map(of).collect();

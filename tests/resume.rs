@@ -250,7 +250,7 @@ fn damaged_checkpoints_and_changed_inputs_are_refused() {
     };
     refused(b"", &["empty", "start anew"]);
     refused(b"short", &["no checkpoint"]);
-    refused(&studio.read("whole.png"), &["no checkpoint", "--checkpoint"]);
+    refused(&studio.read("whole.png"), &["no checkpoint", "--more bad goes on"]);
     for length in [100, kept.len() / 2, kept.len() - 1] {
         refused(&kept[..length], &["cut off"]);
     }
@@ -361,6 +361,16 @@ fn a_full_disk_leaves_the_last_checkpoint() {
         command.arg(inner.get_program()).args(inner.get_args()).current_dir(studio.0.path());
         command.output().expect("sh runs")
     };
+    // Mesa's driver keeps its memory in files since version 25, and dies of that limit.
+    let small = full(&format!(
+        "{} -o small.png",
+        run.replace("--scales 2 --steps 9", "--scales 1 --steps 1")
+    ));
+    if small.status.code().is_none() {
+        return common::skipped("the full disk: the driver does not live with small files");
+    }
+    assert!(small.status.success(), "{}", stderr(&small));
+    studio.remove("small.png");
     let output = full("--resume kept -o out.png --checkpoint-every 2");
     fails(&output, 1, &["kept: it can't be written", "to go on: impasto stylize --resume kept"]);
     assert!(studio.read("kept") == kept, "the checkpoint is another");

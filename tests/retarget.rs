@@ -27,7 +27,7 @@ fn loss() -> LossSettings {
     LossSettings {
         content_layers: layers("relu2_2"),
         style_layers: layers("relu1_1,relu3_1"),
-        ..LossSettings::default()
+        ..LossSettings::plain()
     }
 }
 

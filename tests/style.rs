@@ -18,7 +18,7 @@ fn graph() -> Graph {
 }
 
 fn settings(style_loss: StyleLoss, normalization: Normalization) -> LossSettings {
-    let only = LossSettings { content_weight: 0.0, tv_weight: 0.0, ..LossSettings::default() };
+    let only = LossSettings { content_weight: 0.0, tv_weight: 0.0, ..LossSettings::plain() };
     LossSettings { style_loss, normalization, style_weight: 1.0, ..only }
 }
 

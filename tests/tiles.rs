@@ -89,9 +89,7 @@ impl Scene {
             };
             let own = measure::own_moments(gpu, graph, &aim).await?;
             let style = StyleTargets::new(gpu, &aim, own.as_deref()).await?;
-            let taps = settings.taps();
-            let taps: Vec<&str> = taps.iter().map(String::as_str).collect();
-            let grid = Grid::new(self.content.size(), most, graph.reach(&taps))?;
+            let grid = Grid::new(self.content.size(), most, settings.reach(graph))?;
             let kept = keep.then(|| grid.count());
             let of = (&aim, &style);
             let mut tiled = TiledGradient::new(gpu, graph, of, (grid, most, kept)).await?;
@@ -138,7 +136,7 @@ fn settings(content: &str, style: &str) -> LossSettings {
         content_weight: 1.0,
         style_weight: 20.0,
         tv_weight: 0.5,
-        ..LossSettings::default()
+        ..LossSettings::plain()
     }
 }
 
@@ -359,4 +357,84 @@ fn detail_is_the_error_of_edges_over_the_edges() {
     let expected = steps(&|i| picture[i] - content[i]) / steps(&|i| content[i]);
     let total = f64::from(scene.whole().0[0]);
     assert!((total - expected).abs() < 1e-5 * expected, "{total} instead of {expected}");
+}
+
+/// Three octaves of the style and two of the content.
+fn octaves(settings: LossSettings) -> LossSettings {
+    let (style_octaves, content_octaves) = (vec![1.0, 0.6, 0.4], vec![1.0, 0.5]);
+    LossSettings { style_octaves, content_octaves, ..settings }
+}
+
+#[test]
+fn octaves_are_tiled() {
+    let (size, sizes) = ((237, 198), [(143, 121), (97, 131)]);
+    let masks = Regions { content: vec![ramp(size, false), ramp(size, true)], style: Vec::new() };
+    for (style_loss, regions) in [
+        (StyleLoss::Gram, Regions::default()),
+        (StyleLoss::MeanStd, masks.clone()),
+        (StyleLoss::Wasserstein, Regions::default()),
+    ] {
+        let settings = settings("relu2_2", "relu1_1,relu3_1=0.5");
+        let scene = Scene {
+            graph: small("relu3_1", Pool::Max, Padding::Zero),
+            settings: octaves(LossSettings { style_loss, strength: 0.7, ..settings }),
+            content: pattern(size, 1),
+            styles: vec![(pattern(sizes[0], 4), 1.0), (pattern(sizes[1], 9), 2.0)],
+            picture: pattern(size, 3),
+            regions,
+        };
+        scene.check(&format!("octaves, {style_loss}"), 144);
+    }
+}
+
+/// A picture at half its size: weights of 1, 3, 3 and 1 over 8 across and down, edges repeated.
+fn halved(picture: &Picture) -> Picture {
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let half = (width / 2, height / 2);
+    let value = |at: usize| {
+        let (x, y, c) = (at % half.0, at / half.0 % half.1, at / half.0 / half.1);
+        let mut sum = 0.0;
+        for (r, down) in [1.0, 3.0, 3.0, 1.0].iter().enumerate() {
+            for (s, across) in [1.0, 3.0, 3.0, 1.0].iter().enumerate() {
+                let row = (2 * y + r).saturating_sub(1).min(height - 1);
+                let column = (2 * x + s).saturating_sub(1).min(width - 1);
+                let pixel = picture.rgb()[(c * height + row) * width + column];
+                sum += down * across / 64.0 * f64::from(pixel);
+            }
+        }
+        sum as f32
+    };
+    let rgb = (0..3 * half.0 * half.1).map(value).collect();
+    Picture::from_planes((half.0 as u32, half.1 as u32), rgb, None, Depth::Eight).expect("planes")
+}
+
+#[test]
+fn an_octave_is_the_picture_at_half_its_size() {
+    let scene = |picture: &Picture, style: &Picture, octaves: [&[f32]; 2]| Scene {
+        graph: small("relu3_1", Pool::Max, Padding::Zero),
+        settings: LossSettings {
+            style_octaves: octaves[0].to_vec(),
+            content_octaves: octaves[1].to_vec(),
+            ..settings("relu2_2", "relu1_1,relu3_1=0.5")
+        },
+        content: pattern(picture.size(), 1),
+        styles: vec![(style.clone(), 1.0)],
+        picture: picture.clone(),
+        regions: Regions::default(),
+    };
+    let (picture, style) = (pattern((119, 102), 3), pattern((87, 93), 4));
+    let (half, half_style) = (halved(&picture), halved(&style));
+    let losses = |scene: Scene| scene.whole().0.map(f64::from);
+    let [_, _, full, _] = losses(scene(&picture, &style, [&[1.0], &[1.0]]));
+    let [_, _, first, _] = losses(scene(&half, &half_style, [&[1.0], &[1.0]]));
+    let [_, _, second, _] = losses(scene(&halved(&half), &halved(&half_style), [&[1.0], &[1.0]]));
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-5 * b, "{a} instead of {b}");
+    near(losses(scene(&picture, &style, [&[0.0, 1.0], &[1.0]]))[2], first);
+    near(losses(scene(&picture, &style, [&[0.0, 0.0, 1.0], &[1.0]]))[2], second);
+    // A mean, by their weights.
+    let all = losses(scene(&picture, &style, [&[1.0, 0.6, 0.4], &[1.0]]))[2];
+    near(all, (full + 0.6 * first + 0.4 * second) / 2.0);
+    let mut content = scene(&half, &half_style, [&[1.0], &[1.0]]);
+    content.content = halved(&pattern(picture.size(), 1));
+    near(losses(scene(&picture, &style, [&[1.0], &[0.0, 1.0]]))[1], losses(content)[1]);
 }

@@ -95,7 +95,7 @@ fn settings() -> LossSettings {
         content_weight: 1.0,
         style_weight: 20.0,
         tv_weight: 0.5,
-        ..LossSettings::default()
+        ..LossSettings::plain()
     }
 }
 

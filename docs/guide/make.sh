@@ -39,13 +39,16 @@ paint style-loss-mean-std --style-loss mean-std
 paint style-loss-wasserstein --style-loss wasserstein
 
 # What stays of the photograph
-paint detail-0.3 --detail 0.3
+paint detail-0 --detail 0
 paint detail-1 --detail 1
 paint detail-3 --detail 3
 
 # Strokes
 paint style-size-80 --style-size 80
 paint style-size-320 --style-size 320
+paint octaves-1 --octaves 1
+paint octave-weights --octave-weights 1,4
+paint content-octaves --octave-weights 1,4 --content-octaves 1,1
 paint scales-4 --scales 4 --style-size 320
 
 # Colours

@@ -27,9 +27,9 @@ pub fn loss_of(spec: &NetworkSpec) -> LossSettings {
         NetworkSpec::Random { .. } => LossSettings {
             content_layers: vec![layer("relu4_2")],
             style_layers: (1..=5).map(|block| layer(&format!("relu{block}_1"))).collect(),
-            ..LossSettings::default()
+            ..LossSettings::plain()
         },
-        _ => LossSettings::default(),
+        _ => LossSettings::plain(),
     }
 }
 

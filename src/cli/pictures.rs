@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use impasto::loss::{LossSettings, Mask, Regions};
 use impasto::nets::{Graph, Network, NetworkSpec};
 use impasto::paint::Start;
-use impasto::picture::{MAX_PIXELS, MAX_SIDE, Picture, fitted_size, probe};
+use impasto::picture::{MAX_PIXELS, MAX_SIDE, Metadata, Picture, probe};
 use impasto::session::{Finish, Planner, Scales, Scene};
 use impasto::{Error, Result};
 
-use super::flags::{Look, Outputs, Settings};
+use super::flags::{Look, Outputs, Settings, Size};
 use super::inputs::Inputs;
 
 /// The network that was asked for, cut to what the layers need.
@@ -44,14 +44,14 @@ impl Input {
     fn read(
         path: &Path,
         bytes: &[u8],
-        long_side: u32,
+        wanted: Size,
         flag: &str,
         most: u32,
         network: &Network,
     ) -> Result<Self> {
         let name = path.display().to_string();
         let own = probe(bytes, &name)?;
-        let size = if long_side == 0 { own } else { fitted_size(own, long_side) };
+        let size = wanted.of(own);
         let (width, height) = size;
         if width.max(height) > most || u64::from(width) * u64::from(height) > MAX_PIXELS {
             return Err(Error::Usage(format!(
@@ -87,13 +87,17 @@ impl Read {
     pub fn all(args: &Look, settings: &Settings, inputs: &Inputs) -> Result<(Network, Self)> {
         let network = network(args, &settings.loss, inputs)?;
         let most = settings.format.max_side().min(MAX_SIDE);
-        let input = |path: &Path, long_side, flag, most| {
-            Input::read(path, &inputs.read(path)?, long_side, flag, most, &network)
+        let input = |path: &Path, size, flag, most| {
+            Input::read(path, &inputs.read(path)?, size, flag, most, &network)
         };
         let content = input(&args.content, args.size, "--size", most)?;
-        let long_side = args.style_size.unwrap_or(content.size.0.max(content.size.1));
+        let style_size = match args.style_size {
+            Some(0) => Size::Own,
+            Some(side) => Size::Long(side),
+            None => Size::Long(content.size.0.max(content.size.1)),
+        };
         let style = |(path, weight): &(PathBuf, f32)| {
-            Ok((input(path, long_side, "--style-size", MAX_SIDE)?, *weight))
+            Ok((input(path, style_size, "--style-size", MAX_SIDE)?, *weight))
         };
         let styles = settings.styles.iter().map(style).collect::<Result<Vec<_>>>()?;
         let decode =
@@ -123,6 +127,7 @@ impl Read {
         let styles: Vec<_> = self.styles.iter().map(|(style, _)| style.size).collect();
         Planner {
             masks: self.regions.content.len(),
+            least_share: self.regions.least_share(),
             descent: settings.descent,
             tile: outputs.memory.tile.map(|tile| tile as usize),
             ..Planner::new(network, scales, self.content.size, styles, settings.loss.clone())
@@ -131,7 +136,11 @@ impl Read {
 
     /// The pictures at their sizes, in the content's colour space; and where painting starts.
     pub fn scene(self, args: &Look, finish: Finish) -> (Scene, Start) {
-        let content = self.content.fitted();
+        let mut content = self.content.fitted();
+        if let Some(dpi) = args.size.dpi() {
+            let metadata = Metadata { dpi: Some(dpi), ..content.metadata().clone() };
+            content = content.with_metadata(metadata);
+        }
         let prepared = |style: Input| {
             args.preserve_color.style(style.fitted().into_space_of(&content), &content)
         };
@@ -154,18 +163,19 @@ impl Read {
 /// # Errors
 /// [`Error::File`] with the mask that does not.
 pub fn check_masks(args: &Look, graph: &Graph, read: &Read, planner: &Planner) -> Result<()> {
-    let taps = planner.loss.style_taps();
-    let check = |path: &Path, mask: &Mask, size| {
+    let check = |path: &Path, mask: &Mask, (size, scale)| {
+        let taps = planner.loss_at(graph, scale).style_taps();
+        let taps: Vec<&str> = taps.iter().map(|tap| tap.layer.as_str()).collect();
         mask.check(graph, &taps, size)
             .map_err(|e| Error::File { path: path.display().to_string(), what: e.to_string() })
     };
     for (scale, size) in planner.sizes.iter().enumerate() {
         for (path, mask) in args.mask.iter().zip(&read.regions.content) {
-            check(path, mask, *size)?;
+            check(path, mask, (*size, scale))?;
         }
         let styles = args.style_mask.iter().zip(&read.regions.style).zip(planner.styles_at(scale));
         for ((path, mask), size) in styles {
-            check(path, mask, size)?;
+            check(path, mask, (size, scale))?;
         }
     }
     Ok(())

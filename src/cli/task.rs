@@ -9,7 +9,7 @@ use super::checkpoint::{Kept, Origin};
 use super::file;
 use super::flags::{Common, Flags, Look, MemoryArgs, Outputs, Record, StylizeArgs, resolve};
 use super::inputs::Inputs;
-use crate::cli::output::note;
+use crate::cli::output::{beside, note};
 
 /// A command with all that it means.
 pub struct Task {
@@ -23,16 +23,17 @@ pub struct Task {
 }
 
 impl StylizeArgs {
-    /// Fills in what `--settings-from` or `--resume` say.
+    /// Fills in what `--settings-from`, `--more` or `--resume` say.
     ///
     /// # Errors
     /// When that file is missing, damaged, or says nothing.
     pub fn task(&self, common: &Common) -> Result<Task> {
-        let (common, outputs) = (common.clone(), self.outputs.clone());
+        let (common, mut outputs) = (common.clone(), self.outputs.clone());
         if let Some(path) = &self.outputs.resume {
             return self.resumed(common, outputs, Kept::read(path)?);
         }
-        let Some(path) = &self.outputs.settings_from else {
+        let more = self.outputs.more.as_ref();
+        let Some(path) = more.or(self.outputs.settings_from.as_ref()) else {
             let (look, flags) = resolve(&self.given, &Flags::default())
                 .map_err(|e| Error::Usage(first_line(&e)))?;
             let inputs = Inputs::default();
@@ -43,7 +44,11 @@ impl StylizeArgs {
             let what = "it carries no settings: name a picture that impasto has painted, with its metadata left in";
             return Err(Error::File { path: name, what: what.into() });
         };
-        let record = Record::parse(&json, &name)?;
+        let mut record = Record::parse(&json, &name)?;
+        if more.is_some() {
+            record.settings = record.settings.going_on(&name);
+            outputs.output = outputs.output.or_else(|| Some(beside(path, "more")));
+        }
         let (look, flags) = self.resolve(&common, &record, &name)?;
         let no_tune = common.no_tune || record.no_tune;
         let inputs = Inputs::of(record, name, false);

@@ -67,7 +67,7 @@ impl StyleTargets {
             let relative =
                 if alone { weights[painters[0]] * weights.len() as f32 / sum } else { 1.0 };
             let share = regions.share(region) * relative;
-            for layer in LossSettings::counted(&settings.style_layers) {
+            for layer in settings.style_taps() {
                 let of = |style: &usize| {
                     let weight = if alone { 1.0 } else { weights[*style] };
                     Ok((styles[*style].0.at(&layer.layer, settings.style_loss)?.clone(), weight))

@@ -27,7 +27,7 @@ impl ContentTarget {
         settings: &LossSettings,
         content: &Tensor,
     ) -> Result<Vec<Self>> {
-        let layers = LossSettings::counted(&settings.content_layers);
+        let layers = settings.content_taps();
         let mut tape = Tape::new(gpu);
         let picture = tape.constant(content);
         let mut targets = Vec::new();

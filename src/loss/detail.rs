@@ -65,8 +65,8 @@ mod tests {
         let point = Pixels { size: (1, 1), rgb: &[0.5; 3] };
         assert_eq!(variation(steps), 5.0 / 4.0 + 5.0 / 3.0);
         assert_eq!(variation(point), 0.0);
-        let settings = LossSettings { detail_weight: 2.0, ..LossSettings::default() };
+        let settings = LossSettings { detail_weight: 2.0, ..LossSettings::plain() };
         assert_eq!(weight(&settings, point), 2e5);
-        assert_eq!(weight(&LossSettings::default(), steps), 0.0);
+        assert_eq!(weight(&LossSettings::plain(), steps), 0.0);
     }
 }

@@ -128,7 +128,7 @@ impl StyleMoments {
     /// # Errors
     /// [`Error::Network`] when a layer is missing, [`Error::Memory`] when there is no memory for them.
     pub(crate) fn zeros(gpu: &Gpu, graph: &Graph, settings: &LossSettings) -> Result<Self> {
-        let layers = LossSettings::counted(&settings.style_layers).into_iter();
+        let layers = settings.style_taps().into_iter();
         let of = |layer: LayerWeight| {
             let channels = graph.at(&layer.layer)?.channels;
             Ok((layer.layer, Moments::zeros(gpu, channels, settings.style_loss)?))

@@ -64,6 +64,12 @@ impl Mask {
         self.size
     }
 
+    /// The part of the picture that belongs, from 0 to 1.
+    fn share(&self) -> f32 {
+        let sum: f64 = self.plane.iter().map(|value| f64::from(*value)).sum();
+        (sum / self.plane.len().max(1) as f64) as f32
+    }
+
     /// H×W numbers from 0 to 1.
     #[must_use]
     pub fn plane(&self) -> &[f32] {
@@ -163,10 +169,13 @@ impl Regions {
 
     /// A region's share of the picture.
     pub(crate) fn share(&self, region: usize) -> f32 {
-        self.content.get(region).map_or(1.0, |mask| {
-            let sum: f64 = mask.plane.iter().map(|value| f64::from(*value)).sum();
-            (sum / mask.plane.len().max(1) as f64) as f32
-        })
+        self.content.get(region).map_or(1.0, Mask::share)
+    }
+
+    /// The smallest part of a picture that a mask leaves; 1 without masks.
+    #[must_use]
+    pub fn least_share(&self) -> f32 {
+        self.content.iter().chain(&self.style).map(Mask::share).fold(1.0, f32::min)
     }
 
     /// The same for a picture of `size` and styles of theirs.

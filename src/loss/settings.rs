@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Knob, Result};
 use crate::loss::style::{Normalization, StyleLoss};
+use crate::nets::{Graph, Reach, octave};
 use crate::ops::Variation;
 
 /// Why a loss that depends on nothing moves no picture.
@@ -49,6 +50,20 @@ impl LayerWeight {
     }
 }
 
+/// Pixels of a map across and down that are enough for its statistics; 32 px of the picture at `relu4_1`.
+const LEAST_SIDE: usize = 4;
+
+/// Layers that count at octaves that do.
+fn at_octaves(layers: &[LayerWeight], octaves: &[f32]) -> Vec<LayerWeight> {
+    let counted = octaves.iter().enumerate().flat_map(|(octave, factor)| {
+        layers.iter().map(move |LayerWeight { layer, weight }| LayerWeight {
+            layer: octave::tap(layer, octave),
+            weight: weight * factor,
+        })
+    });
+    counted.filter(|layer| layer.weight > 0.0).collect()
+}
+
 /// The layers' names.
 pub(crate) fn taps(layers: &[LayerWeight]) -> Vec<&str> {
     layers.iter().map(|layer| layer.layer.as_str()).collect()
@@ -77,6 +92,10 @@ pub struct LossSettings {
     pub detail_weight: f32,
     /// How far from the content's own style to the styles', from 0 to 1.
     pub strength: f32,
+    /// How much the style counts at every octave of the picture, its full size first (`nets::octave`); at least one.
+    pub style_octaves: Vec<f32>,
+    /// The same for the content.
+    pub content_octaves: Vec<f32>,
 }
 
 impl LossSettings {
@@ -90,27 +109,64 @@ impl LossSettings {
     pub const STYLE_WEIGHT: f32 = 100.0;
     /// The default factor of the total variation.
     pub const TV_WEIGHT: f32 = 2.0;
+    /// The default factor of what keeps the content's edges.
+    pub const DETAIL_WEIGHT: f32 = 0.3;
+    /// How much the style counts at each octave by default (docs/OPTIMISERS.md, "Octaves").
+    pub const STYLE_OCTAVES: [f32; 3] = [2.0, 1.0, 1.0];
 
-    /// Layers that count: those with a weight above 0.
-    pub(crate) fn counted(layers: &[LayerWeight]) -> Vec<LayerWeight> {
-        layers.iter().filter(|l| l.weight > 0.0).cloned().collect()
+    /// As Gatys et al. have it: the picture's full size alone, and no detail; with this program's layers and weights.
+    #[must_use]
+    pub fn plain() -> Self {
+        LossSettings { detail_weight: 0.0, style_octaves: vec![1.0], ..Self::default() }
     }
 
-    /// The layers that count.
-    pub(crate) fn counted_taps(&self) -> Vec<&str> {
-        let layers = self.content_layers.iter().chain(&self.style_layers);
-        layers.filter(|l| l.weight > 0.0).map(|l| l.layer.as_str()).collect()
+    /// The content layers that count, at every octave.
+    pub fn content_taps(&self) -> Vec<LayerWeight> {
+        at_octaves(&self.content_layers, &self.content_octaves)
     }
 
-    /// The style layers that count.
-    pub fn style_taps(&self) -> Vec<&str> {
-        let layers = self.style_layers.iter().filter(|l| l.weight > 0.0);
-        layers.map(|l| l.layer.as_str()).collect()
+    /// The style layers that count, at every octave.
+    pub fn style_taps(&self) -> Vec<LayerWeight> {
+        at_octaves(&self.style_layers, &self.style_octaves)
     }
 
-    /// The content and the style layers that count.
-    pub(crate) fn counted_layers(&self) -> (Vec<LayerWeight>, Vec<LayerWeight>) {
-        (Self::counted(&self.content_layers), Self::counted(&self.style_layers))
+    /// How far the network looks to see all that counts.
+    pub fn reach(&self, graph: &Graph) -> Reach {
+        let (content, style) = (self.content_taps(), self.style_taps());
+        graph.reach(&taps(&content)).and(graph.reach(&taps(&style)))
+    }
+
+    /// The same with at most so many octaves.
+    #[must_use]
+    pub fn with_octaves(&self, most: usize) -> Self {
+        let mut settings = self.clone();
+        settings.style_octaves.truncate(most.max(1));
+        settings.content_octaves.truncate(most.max(1));
+        settings
+    }
+
+    /// The same without the octaves that are too coarse for pictures of these sizes: statistics of a few pixels say
+    /// nothing. `share`: the part of a picture that must be seen, where masks hide the rest.
+    #[must_use]
+    pub fn seen(&self, graph: &Graph, sizes: &[(u32, u32)], share: f32) -> Self {
+        let layers = || self.content_layers.iter().chain(&self.style_layers);
+        let is_seen = |octave: &usize| {
+            let mut maps = layers().filter_map(|l| graph.at(&octave::tap(&l.layer, *octave)).ok());
+            maps.all(|map| {
+                sizes.iter().all(|(width, height)| {
+                    let (width, height) = map.size((*width as usize, *height as usize));
+                    let pixels = (width * height) as f32 * share;
+                    width.min(height) >= LEAST_SIDE && pixels >= (LEAST_SIDE * LEAST_SIDE) as f32
+                })
+            })
+        };
+        self.with_octaves(1 + (1..self.octaves()).take_while(is_seen).count())
+    }
+
+    /// Number of octaves at which something counts.
+    pub fn octaves(&self) -> usize {
+        let last = |weights: &[f32]| weights.iter().rposition(|weight| *weight > 0.0);
+        last(&self.style_octaves).max(last(&self.content_octaves)).map_or(1, |last| last + 1)
     }
 
     /// The weights of content, style and total variation.
@@ -142,8 +198,10 @@ impl Default for LossSettings {
             style_weight: Self::STYLE_WEIGHT,
             tv_weight: Self::TV_WEIGHT,
             variation: Variation::default(),
-            detail_weight: 0.0,
+            detail_weight: Self::DETAIL_WEIGHT,
             strength: 1.0,
+            style_octaves: Self::STYLE_OCTAVES.to_vec(),
+            content_octaves: vec![1.0],
         }
     }
 }

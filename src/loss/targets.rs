@@ -167,7 +167,7 @@ impl Targets {
 
 /// Hands the guides of an aim to the GPU.
 fn guides(gpu: &Gpu, graph: &Graph, aim: &Aim<'_>) -> Result<GuideValues> {
-    let layers = LossSettings::counted(&aim.loss.style_layers);
+    let layers = aim.loss.style_taps();
     let mut guides = BTreeMap::new();
     for (key, guide) in Guides::new(graph, &taps(&layers), &aim.regions.content)?.into_iter() {
         let roots = gpu.tensor(guide.shape, &guide.roots)?;

@@ -1,7 +1,8 @@
 //! Networks. [`weights`] are named parameters, frozen or variable; `container` reads files of them; [`reach`] knows how far
-//! a chain of layers looks. [`vgg`] has the feature networks that losses look through.
+//! a chain of layers looks, `octave` names layers of pictures at half their size. [`vgg`] has the feature networks that losses look through.
 
 mod container;
+pub(crate) mod octave;
 pub mod reach;
 pub mod vgg;
 pub mod weights;

@@ -60,6 +60,15 @@ pub struct Reach {
     pub halo: usize,
 }
 
+impl Reach {
+    /// What is enough for both.
+    #[must_use]
+    pub fn and(self, other: Reach) -> Reach {
+        let stride = self.stride / common_factor(self.stride, other.stride) * other.stride;
+        Reach { stride, halo: self.halo.max(other.halo) }
+    }
+}
+
 /// The layers up to a map, the picture's first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain(Vec<Step>);

@@ -11,6 +11,7 @@ pub mod channel_mean;
 pub mod conv2d;
 pub mod covariance;
 pub mod deviation;
+pub mod downsample;
 pub mod gram;
 pub mod guide;
 pub mod matmul;
@@ -36,6 +37,7 @@ pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};
 pub use covariance::covariance;
 pub use deviation::deviation;
+pub use downsample::{Light, downsample};
 pub use gram::gram;
 pub use guide::{guided_error, guided_gram, guided_mean};
 pub use matmul::matmul;
@@ -56,6 +58,7 @@ pub const CATALOGUE: &[Entry] = &[
     conv2d::ENTRY,
     covariance::ENTRY,
     deviation::ENTRY,
+    downsample::ENTRY,
     gram::ENTRY,
     guide::ENTRY,
     matmul::ENTRY,

@@ -4,6 +4,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Timing};
+use crate::loss::settings::taps;
 use crate::loss::{Aim, LossSettings, StyleMoments, StyleTargets};
 use crate::nets::Graph;
 use crate::paint::course::{Course, Frame};
@@ -70,7 +71,7 @@ impl Painter {
                 (Canvas::Gpu(Box::new(canvas)), seconds)
             }
             Some(tiles) => {
-                let reach = graph.reach(&job.loss.counted_taps());
+                let reach = job.loss.reach(graph);
                 let grid = Grid::new(job.content.size(), tiles.most, reach)?;
                 let kept = tiles.keep.then(|| grid.count());
                 let (cut, begin) = ((grid, tiles.most, kept), (start, before));
@@ -105,7 +106,7 @@ impl Painter {
     pub async fn retarget(&mut self, graph: &Graph, aim: &Aim<'_>) -> Result<()> {
         self.check(aim)?;
         let known = |own: &&Vec<StyleMoments>| {
-            let layers = LossSettings::counted(&aim.loss.style_layers);
+            let layers = aim.loss.style_taps();
             let there = |own: &StyleMoments| {
                 layers.iter().all(|layer| own.at(&layer.layer, aim.loss.style_loss).is_ok())
             };
@@ -133,8 +134,10 @@ impl Painter {
         let wrong = |what: &str| Err(Error::Usage(format!("{what}: begin a new painting")));
         match () {
             () if aim.content.size != self.frame.size => wrong("the content has another size"),
-            () if old.content_layers != new.content_layers => wrong("content is read elsewhere"),
-            () if old.counted_taps() != new.counted_taps() => wrong("styles are read elsewhere"),
+            () if old.content_taps() != new.content_taps() => wrong("content is read elsewhere"),
+            () if taps(&old.style_taps()) != taps(&new.style_taps()) => {
+                wrong("styles are read elsewhere")
+            }
             () if old.normalization != new.normalization => wrong("losses are divided otherwise"),
             () if (old.detail_weight > 0.0) != (new.detail_weight > 0.0) => {
                 wrong("detail is turned on or off")

@@ -3,7 +3,7 @@
 use image::{ImageDecoder, ImageFormat};
 
 use super::metadata::Metadata;
-use super::{exif, png, tiff, xmp};
+use super::{exif, png, resolution, tiff, xmp};
 
 impl Metadata {
     /// What the decoder tells, and what it does not.
@@ -23,6 +23,7 @@ impl Metadata {
             _ => decoder.icc_profile().ok().flatten(),
         };
         Metadata {
+            dpi: resolution::read(bytes, format, exif.as_deref()),
             icc: icc.filter(|icc| is_rgb(icc)),
             exif: exif.and_then(|exif| exif::settled(exif, size)),
             settings: read_settings(decoder, format, bytes),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ::png::{BitDepth, ColorType};
 use ::tiff::encoder::colortype::{RGB8, RGB16, RGBA8, RGBA16};
-use image::codecs::jpeg::JpegEncoder;
+use image::codecs::jpeg::{JpegEncoder, PixelDensity};
 use image::{ExtendedColorType, ImageEncoder};
 use image_webp::WebPEncoder;
 
@@ -97,6 +97,7 @@ impl Picture {
         }
         let exif = self.metadata.exif.clone();
         let exif = exif.and_then(|exif| exif::settled(exif, self.size()));
+        let exif = exif.map(|exif| exif::printed(exif, self.metadata.dpi));
         let metadata = Metadata { exif, ..self.metadata.clone() };
         match format {
             Format::Jpeg => self.jpeg(&metadata),
@@ -123,6 +124,10 @@ impl Picture {
         };
         let mut bytes = Vec::new();
         let mut encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+        let whole = |dpi: f64| (1.0..=f64::from(u16::MAX)).contains(&dpi.round());
+        if let Some(dpi) = metadata.dpi.filter(|dpi| whole(*dpi)) {
+            encoder.set_pixel_density(PixelDensity::dpi(dpi.round() as u16));
+        }
         let fits = |data: &Vec<u8>, most| data.len() <= most;
         if let Some(icc) = metadata.icc.clone().filter(|icc| fits(icc, jpeg::MAX_ICC)) {
             encoder.set_icc_profile(icc)?;

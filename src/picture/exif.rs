@@ -6,6 +6,9 @@ use ::tiff::tags::{ByteOrder, Tag, Type};
 const WIDTH: u16 = 0x0100;
 const HEIGHT: u16 = 0x0101;
 const ORIENTATION: u16 = 0x0112;
+const ACROSS: u16 = 0x011A;
+const DOWN: u16 = 0x011B;
+const UNIT: u16 = 0x0128;
 const SHOT: u16 = 0x8769;
 const GPS: u16 = 0x8825;
 const MAKER_NOTE: u16 = 0x927C;
@@ -55,6 +58,49 @@ pub(super) fn settled(exif: Vec<u8>, (width, height): (u32, u32)) -> Option<Vec<
     }
     exif.truncate(end);
     Some(exif)
+}
+
+/// The unit of the resolution (2: inches, 3: centimetres) and the pixels in one across and down.
+pub(super) fn resolution(bytes: &[u8]) -> Option<(u16, [f64; 2])> {
+    let block = Block::open(bytes.strip_prefix(b"Exif\0\0").unwrap_or(bytes))?;
+    let (main, _) = block.directory(block.first()?)?;
+    let entry = |tag| main.iter().find(|entry| entry.tag == tag);
+    let pixels = |tag| {
+        let place = entry(tag).filter(|e| e.kind == Type::RATIONAL)?.place;
+        Some(f64::from(block.u32(place)?) / f64::from(block.u32(place + 4)?))
+    };
+    // Without one they are inches.
+    let unit = entry(UNIT).map_or(Some(2), |unit| block.u16(unit.place))?;
+    (unit >= 1).then_some((unit, [pixels(ACROSS)?, pixels(DOWN)?]))
+}
+
+/// The EXIF of a picture with so many pixels per inch, where it has a place for that.
+pub(super) fn printed(mut exif: Vec<u8>, dpi: Option<f64>) -> Vec<u8> {
+    let edits = || -> Option<Vec<(usize, Vec<u8>)>> {
+        let (dpi, block) = (dpi?, Block::open(&exif)?);
+        let (main, _) = block.directory(block.first()?)?;
+        let mut edits = Vec::new();
+        for entry in &main {
+            match (entry.tag, entry.kind) {
+                (UNIT, _) => edits.push((entry.place, block.number(entry, 2)?)),
+                (ACROSS | DOWN, Type::RATIONAL) if entry.length == 8 => {
+                    let numbers = [(dpi * 1000.0).round() as u32, 1000];
+                    let mut bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_ne_bytes()).collect();
+                    ByteOrder::native().convert(Type::RATIONAL, &mut bytes, block.order);
+                    edits.push((entry.place, bytes));
+                }
+                _ => {}
+            }
+        }
+        Some(edits)
+    };
+    for (place, bytes) in edits().unwrap_or_default() {
+        // Entries lie inside: that was checked when they were read.
+        if let Some(part) = exif.get_mut(place..place + bytes.len()) {
+            part.copy_from_slice(&bytes);
+        }
+    }
+    exif
 }
 
 /// A directory's entry with its value, in the machine's byte order.

@@ -5,6 +5,7 @@ use super::refuse;
 use crate::error::Result;
 
 const EOI: u8 = 0xD9;
+const SOS: u8 = 0xDA;
 const APP0: u8 = 0xE0;
 const APP1: u8 = 0xE1;
 /// What a segment of XMP begins with.
@@ -80,6 +81,18 @@ pub(super) fn check_frame(bytes: &[u8], name: &str) -> Result<()> {
              for example with `magick INPUT -colorspace sRGB out.png` or an image editor"
         ),
     ))
+}
+
+/// JFIF's unit (1: inches, 2: centimetres) and the pixels in one across and down.
+pub(super) fn density(bytes: &[u8]) -> Option<(u16, [f64; 2])> {
+    let jfif = |(marker, data): (u8, &[u8])| match data.strip_prefix(b"JFIF\0") {
+        Some([_, _, unit, a, b, c, d, ..]) if marker == APP0 => {
+            let pixels = [[*a, *b], [*c, *d]].map(|pair| u16::from_be_bytes(pair).into());
+            Some((u16::from(*unit), pixels))
+        }
+        _ => None,
+    };
+    segments(bytes).take_while(|(marker, _)| *marker != SOS).find_map(jfif)
 }
 
 /// Puts an XMP packet into an encoded picture, behind the headers of JFIF and EXIF, which come first by custom. Packets

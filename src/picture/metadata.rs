@@ -10,6 +10,8 @@ pub struct Metadata {
     /// EXIF: a TIFF header and its directories. Pixels are turned upright when they are decoded, so it says that
     /// they are; it has the picture's own sides and no thumbnail.
     pub exif: Option<Vec<u8>>,
+    /// Pixels per inch in print, where that is known; PNG, JPEG and TIFF keep it.
+    pub dpi: Option<f64>,
     /// What the picture was made with: JSON of a few KB. A PNG keeps it in an `iTXt` chunk called `impasto`, the
     /// other formats in an XMP packet.
     pub settings: Option<String>,

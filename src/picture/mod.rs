@@ -19,6 +19,7 @@ mod png;
 mod profile;
 mod refusal;
 mod resize;
+mod resolution;
 mod tiff;
 mod xmp;
 

@@ -3,10 +3,14 @@
 
 use std::borrow::Cow;
 
-use ::png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, Info};
+use ::png::{
+    BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, Info, PixelDimensions, Unit,
+};
 
 use super::Metadata;
 
+/// Inches in a metre, the unit of the resolution.
+pub(super) const METRE: f64 = 39.370_078_740_157_48;
 /// The name of the text chunk with the settings.
 const KEYWORD: &str = "impasto";
 
@@ -42,6 +46,14 @@ pub(super) fn exif(bytes: &[u8]) -> Option<&[u8]> {
     chunks(bytes).find(|(kind, _)| *kind == b"eXIf").map(|(_, exif)| exif)
 }
 
+/// Pixels per metre across and down.
+pub(super) fn pixels_per_metre(bytes: &[u8]) -> Option<[f64; 2]> {
+    let (_, data) = chunks(bytes).find(|(kind, _)| *kind == b"pHYs")?;
+    let number = |at: usize| Some(u32::from_be_bytes(*data.get(at..)?.first_chunk()?).into());
+    // In units that are not metres it says what shape pixels have.
+    (*data.get(8)? == 1).then_some([number(0)?, number(4)?])
+}
+
 /// The settings. An `iTXt` chunk is keyword, two bytes about compression, language, translated keyword and text, each
 /// but the last ended by a zero; ours is not compressed.
 pub(super) fn settings(bytes: &[u8]) -> Option<String> {
@@ -70,6 +82,10 @@ pub(super) fn write(
     (info.color_type, info.bit_depth) = (colour, depth);
     info.icc_profile = metadata.icc.as_deref().map(Cow::Borrowed);
     info.exif_metadata = metadata.exif.as_deref().map(Cow::Borrowed);
+    info.pixel_dims = metadata.dpi.map(|dpi| {
+        let pixels = (dpi * METRE).round() as u32;
+        PixelDimensions { xppu: pixels, yppu: pixels, unit: Unit::Meter }
+    });
     let mut bytes = Vec::new();
     let mut encoder = Encoder::with_info(&mut bytes, info)?;
     encoder.set_compression(Compression::Balanced);

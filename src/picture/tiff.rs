@@ -6,15 +6,17 @@ use std::io::Cursor;
 use ::tiff::decoder::Decoder;
 use ::tiff::encoder::colortype::ColorType;
 use ::tiff::encoder::{
-    Compression, DirectoryEncoder, Predictor, TiffEncoder, TiffKindStandard, TiffValue,
+    Compression, DirectoryEncoder, Predictor, Rational, TiffEncoder, TiffKindStandard, TiffValue,
 };
-use ::tiff::tags::{ExtraSamples, Tag, Type, ValueBuffer};
+use ::tiff::tags::{ExtraSamples, ResolutionUnit, Tag, Type, ValueBuffer};
 use ::tiff::{Directory, TiffError, TiffResult};
 
 use super::exif::{About, Field};
 use super::{Metadata, kind, refuse, xmp};
 use crate::error::Result;
 
+/// Resolutions are written in parts of so many to a pixel.
+const PARTS: f64 = 1000.0;
 /// The tag of an XMP packet.
 const XMP: u16 = 700;
 
@@ -147,6 +149,10 @@ where
         .with_predictor(Predictor::Horizontal);
     let links = write_linked(&mut encoder, &about)?;
     let mut image = encoder.new_image::<C>(width, height)?;
+    if let Some(dpi) = metadata.dpi {
+        let pixels = Rational { n: (dpi * PARTS).round() as u32, d: PARTS as u32 };
+        image.resolution(ResolutionUnit::Inch, pixels);
+    }
     let directory = image.encoder();
     write_fields(directory, &about.main)?;
     write_links(directory, links)?;

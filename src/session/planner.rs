@@ -23,6 +23,8 @@ pub struct Planner {
     pub styles: Vec<(u32, u32)>,
     /// Number of masks of the content.
     pub masks: usize,
+    /// The smallest part of a picture that masks leave, from 0 to 1.
+    pub least_share: f32,
     /// What is wanted.
     pub loss: LossSettings,
     /// How the picture is moved.
@@ -60,6 +62,7 @@ impl Planner {
             sizes: sizes(network, scales, size, &styles),
             styles,
             masks: 0,
+            least_share: 1.0,
             loss,
             descent: Descent::default(),
             budget: u64::MAX,
@@ -76,6 +79,13 @@ impl Planner {
     pub fn styles_at(&self, scale: usize) -> impl Iterator<Item = (u32, u32)> {
         let (now, last) = (self.sizes[scale], self.last());
         self.styles.iter().map(move |style| style_size(*style, now, last))
+    }
+
+    /// The loss at a scale: without the octaves that are too coarse there.
+    pub fn loss_at(&self, graph: &Graph, scale: usize) -> LossSettings {
+        let pictures: Vec<_> =
+            [self.sizes[scale]].into_iter().chain(self.styles_at(scale)).collect();
+        self.loss.seen(graph, &pictures, self.least_share)
     }
 
     /// Steps at the last scale where nothing is said.
@@ -110,7 +120,8 @@ impl Planner {
     /// As [`Planner::all`].
     pub fn at(&self, gpu: &Gpu, graph: &Graph, scale: usize, budget: u64) -> Result<MemoryPlan> {
         let (size, styles) = (self.sizes[scale], self.styles_at(scale).collect::<Vec<_>>());
-        let (settings, masks, descent) = (&self.loss, self.masks, self.descent);
+        let (settings, masks, descent) = (self.loss_at(graph, scale), self.masks, self.descent);
+        let settings = &settings;
         let request = plan::Request { graph, settings, size, styles: &styles, masks, descent };
         MemoryPlan::choose(gpu, &request, budget, self.tile)
     }

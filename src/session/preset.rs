@@ -162,8 +162,7 @@ impl Preset {
             style_weight: self.style_weight,
             tv_weight: self.tv_weight,
             variation: self.variation,
-            detail_weight: 0.0,
-            strength: 1.0,
+            ..LossSettings::plain()
         })
     }
 }

@@ -32,11 +32,12 @@ impl OnGpu {
     /// where there is none.
     async fn painter(
         &self,
-        small: &Small,
+        (small, scale): (&Small, usize),
         layout: Layout,
         start: &mut Start,
     ) -> Result<(Painter, f64)> {
-        let (gpu, graph, loss) = (&self.gpu, &self.graph, self.planner.loss.clone());
+        let (gpu, graph) = (&self.gpu, &self.graph);
+        let loss = self.planner.loss_at(graph, scale);
         let Small { content, styles, regions } = small;
         let lap = Instant::now();
         let pictures = Styles { pictures: styles, regions, tile: layout.measuring_tile() };
@@ -98,7 +99,7 @@ impl Studio for OnGpu {
         let (mut budget, mut start) = (planner.budget, start);
         let (painter, target_seconds) = loop {
             let layout = layouts[scale];
-            let painter = self.painter(&small, layout, &mut start).await;
+            let painter = self.painter((&small, scale), layout, &mut start).await;
             let error = match painter {
                 Err(error @ Error::Memory(_)) => error,
                 painter => break painter?,
@@ -216,7 +217,8 @@ mod tests {
             sizes: vec![size],
             styles: vec![size],
             masks: 0,
-            loss: LossSettings::default(),
+            least_share: 1.0,
+            loss: LossSettings::plain(),
             descent: Descent { method: Method::Lbfgs { history: 1 }, ..Descent::default() },
             budget: 4_000_000_000,
             tile: None,

@@ -164,7 +164,7 @@ impl TiledStep {
     ) -> Result<Self> {
         let settings = aim.loss;
         // The guides of the whole are never on the GPU.
-        let layers = LossSettings::counted(&settings.style_layers);
+        let layers = settings.style_taps();
         let guides = Guides::new(graph, &taps(&layers), &aim.regions.content)?;
         let of = (settings, grid.size.0 * grid.size.1);
         let head = Head::new(gpu, graph, of, (style, content.about))?;
@@ -286,7 +286,8 @@ impl TileProgram {
         regions: usize,
         (totals, weights): (&Totals, [f32; 4]),
     ) -> Result<Self> {
-        let (content, style) = tiling.settings.counted_layers();
+        let settings = tiling.settings;
+        let (content, style) = (settings.content_taps(), settings.style_taps());
         let taps = Taps { content: &taps(&content), style: &taps(&style), regions };
         let inputs = TileInputs::new(gpu, tiling.graph, tiling.grid, taps)?;
         let content = gpu.zeros(inputs.picture.shape().clone())?;

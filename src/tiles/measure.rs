@@ -112,7 +112,7 @@ pub(crate) async fn moments(
     (pixels, masks): (Pixels<'_>, &[Mask]),
     most: Option<usize>,
 ) -> Result<Vec<StyleMoments>> {
-    let layers = LossSettings::counted(&settings.style_layers);
+    let layers = settings.style_taps();
     let (taps, loss, regions) = (taps(&layers), settings.style_loss, masks.len().max(1));
     let guides = Guides::new(graph, &taps, masks)?;
     let grid = Grid::new(pixels.size, most.unwrap_or(usize::MAX), graph.reach(&taps))?;
@@ -169,7 +169,7 @@ impl ContentScales {
         settings: &LossSettings,
         (content, most): (Pixels<'_>, usize),
     ) -> Result<Self> {
-        let layers = LossSettings::counted(&settings.content_layers);
+        let layers = settings.content_taps();
         let absolute = settings.normalization == Normalization::Absolute;
         let one = Value::from(&Frozen::scalar(1.0));
         if absolute && graph.precision() == Precision::F32 {

@@ -256,7 +256,7 @@ impl Part {
             Ok(())
         })?;
         tape.recorder().phase = Phase::Every;
-        let style_layers = LossSettings::counted(&settings.style_layers);
+        let style_layers = settings.style_taps();
         let (mut moments, mut terms) = (BTreeMap::new(), Vec::new());
         let all: Vec<&str> = content_taps.into_iter().chain(taps(&style_layers)).collect();
         graph.record(tape, vars.picture, &all, &mut |tape, tap, features| {

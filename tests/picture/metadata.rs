@@ -65,6 +65,7 @@ fn full(size: (u32, u32)) -> Metadata {
     Metadata {
         icc: Some(display_p3()),
         exif: Some(camera(1, size, false)),
+        dpi: None,
         settings: Some(SETTINGS.into()),
     }
 }
@@ -102,6 +103,47 @@ fn nothing_stays_nothing() {
         assert_eq!(Picture::decode(&bytes, "p").unwrap().metadata(), &Metadata::default());
         assert_eq!(settings(&bytes, "p").unwrap(), None);
     }
+}
+
+/// An EXIF block that says nothing but so many pixels per unit (2: inches, 3: centimetres).
+fn printed(unit: u32, pixels: u32) -> Vec<u8> {
+    let mut exif = b"II*\0\x08\0\0\0".to_vec();
+    // Three entries at 8, their values at 50.
+    let rows = [(0x011A, 5, 1, 50), (0x011B, 5, 1, 58), (0x0128, 3, 1, unit)];
+    exif.extend(directory(&rows, 0));
+    exif.extend([pixels, 1, pixels, 1].map(u32::to_le_bytes).concat());
+    exif
+}
+
+#[test]
+fn the_size_in_print_is_kept() {
+    let of = |exif, dpi, format| {
+        let metadata = Metadata { exif, dpi, ..Metadata::default() };
+        let picture = make::picture((9, 8), false, Depth::Eight).with_metadata(metadata);
+        Picture::decode(&picture.encode(format).unwrap(), "p").unwrap().metadata().clone()
+    };
+    let near = |dpi: Option<f64>, wanted: f64| {
+        assert!(dpi.is_some_and(|dpi| (dpi - wanted).abs() < 0.02), "{dpi:?} instead of {wanted}");
+    };
+    for format in [Format::Png, Format::Jpeg, Format::Tiff] {
+        near(of(None, Some(300.0), format).dpi, 300.0);
+        near(of(None, Some(72.0), format).dpi, 72.0);
+        // Where EXIF says something else, it is put right.
+        let both = of(Some(printed(3, 28)), Some(300.0), format);
+        near(both.dpi, 300.0);
+        if let Some(exif) = both.exif {
+            let ones = [300_000u32, 1000].map(u32::to_le_bytes).concat();
+            let unit = 2u16.to_le_bytes().to_vec();
+            assert_eq!(values(&exif), [(0x011A, ones.clone()), (0x011B, ones), (0x0128, unit)]);
+        }
+    }
+    for format in [Format::Png, Format::Jpeg] {
+        near(of(Some(printed(2, 240)), None, format).dpi, 240.0);
+        near(of(Some(printed(3, 100)), None, format).dpi, 254.0);
+    }
+    // WebP has EXIF alone.
+    near(of(Some(printed(2, 240)), Some(300.0), Format::WebP).dpi, 300.0);
+    assert_eq!(of(None, Some(300.0), Format::WebP).dpi, None);
 }
 
 /// The values of these tags, wherever they stand in a little-endian block: one value a tag.
@@ -236,7 +278,7 @@ fn too_much_for_a_jpeg_is_left_out() {
     let mut exif = camera(1, (5, 4), false);
     exif.resize(70_000, 0);
     let settings = Some("x".repeat(70_000));
-    let metadata = Metadata { icc: Some(display_p3()), exif: Some(exif), settings };
+    let metadata = Metadata { icc: Some(display_p3()), dpi: None, exif: Some(exif), settings };
     let picture = make::picture((5, 4), false, Depth::Eight).with_metadata(metadata.clone());
     for format in [Format::Png, Format::WebP] {
         let back = Picture::decode(&picture.encode(format).unwrap(), "p").unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use impasto::paint::{Carried, Layout, Start};
 use impasto::session::{Checkpoint, Kernels, Standing, State, TraceRow};
-use impasto::{Error, Result};
+use impasto::{Error, Result, picture};
 use serde::{Deserialize, Serialize};
 
 use super::file;
@@ -78,7 +78,18 @@ impl Kept {
     /// [`Error::File`] when there is none, or it is damaged.
     pub fn read(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let checkpoint = Checkpoint::from_bytes(&file::read(path)?, &name)?;
+        let bytes = file::read(path)?;
+        let checkpoint = Checkpoint::from_bytes(&bytes, &name).map_err(|error| {
+            match picture::settings(&bytes, &name) {
+                Ok(Some(_)) => Error::File {
+                    path: name.clone(),
+                    what: format!(
+                        "this is a finished picture, and no checkpoint: --more {name} goes on painting it"
+                    ),
+                },
+                _ => error,
+            }
+        })?;
         let foreign = |e: serde_json::Error| Error::File {
             path: name.clone(),
             what: format!(

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-use impasto::Result;
 use impasto::gpu::Gpu;
+use impasto::loss::Octaves;
 use impasto::nets::Graph;
 use impasto::session::{self, Begin, Planner, Scales, Session, Standing};
+use impasto::{Error, Result};
 use pollster::block_on;
 
 use crate::cli::checkpoint::Keeper;
@@ -32,6 +33,7 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let padding = args.first_padding.unwrap_or(network.padding);
     let described = describe::network(&network, planner.last());
     let graph = Graph::new(network)?.with_first_padding(padding).with_precision(args.precision);
+    check_octaves(args.octaves, &graph, &planner)?;
     check_masks(&args, &graph, &read, &planner)?;
     if args.strength == 0.0 && !common.quiet {
         note!("--strength 0: nothing is painted, the result is the resized photograph");
@@ -72,6 +74,21 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let begin = Begin { standing, trace, steps, save_every: outputs.save_every, tunes, choice };
     let session = Session::new(gpu, graph, scene, planner, begin);
     watch::run(&common, &order, session, Some(keeper))
+}
+
+/// That there are as many octaves as were asked for, at the size that was asked for.
+fn check_octaves(octaves: Octaves, graph: &Graph, planner: &Planner) -> Result<()> {
+    let seen = planner.loss_at(graph, planner.sizes.len() - 1).octaves();
+    match octaves {
+        Octaves::Count(count) if planner.loss.octaves() > seen => {
+            let (width, height) = planner.last();
+            Err(Error::Usage(format!(
+                "--octaves {count}: at {width}×{height} px there are {seen} that the network can see, in the paintings and \
+                 under the masks, too: give {seen} or less, auto, or a larger --size or --style-size"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What `--plan` says, on standard output.

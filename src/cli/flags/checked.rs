@@ -31,6 +31,18 @@ fn layers(flag: &str, list: &str) -> Result<Vec<LayerWeight>> {
     LayerWeight::list(list).map_err(|e| Error::Usage(format!("{flag} {list}: {}", told(&e))))
 }
 
+/// Weights of octaves, the full size first.
+fn octave_weights(flag: &str, list: &str) -> Result<Vec<f32>> {
+    let weight = |text: &str| text.trim().parse().ok().filter(|w: &f32| w.is_finite() && *w >= 0.0);
+    let weights: Option<Vec<f32>> = list.split(',').map(weight).collect();
+    let counts = weights.filter(|weights| weights.iter().any(|weight| *weight > 0.0));
+    counts.ok_or_else(|| {
+        Error::Usage(format!(
+            "{flag} {list}: write numbers from 0 up, at least one above, such as 2,1,1"
+        ))
+    })
+}
+
 /// What is made of a painting.
 fn finish(preserve: Preserve, colour_only: bool) -> Result<Finish> {
     match (preserve, colour_only) {
@@ -81,6 +93,10 @@ impl Settings {
             normalization: args.normalization,
             detail_weight: args.detail,
             strength: args.strength,
+            style_octaves: args
+                .octaves
+                .weights(octave_weights("--octave-weights", &args.octave_weights)?),
+            content_octaves: octave_weights("--content-octaves", &args.content_octaves)?,
         };
         let finish = match finish(args.preserve_color, args.color_only)? {
             // The photograph has its own colours already, and taking them apart would round them.

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use impasto::Result;
-use impasto::loss::{LossSettings, Normalization, StyleLoss, Variation};
+use impasto::loss::{LossSettings, Normalization, Octaves, StyleLoss, Variation};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
 use impasto::session::{Preserve, Preset, Scales};
 use impasto::shape::Precision;
 
 use super::descent::DescentArgs;
+use super::size::Size;
 
 /// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
 /// `--settings-from`. The rest are [`Outputs`](super::outputs::Outputs).
@@ -24,9 +25,10 @@ pub struct Look {
     /// gatys-hr
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
-    /// Long side of the result in pixels; 0 = the content's own size
-    #[arg(long, value_name = "PX", default_value_t = 512)]
-    pub size: u32,
+    /// Long side of the result in pixels; 0 = the content's own size. Or a size in print, such as 90x60cm@300dpi or
+    /// 36in@300dpi: as large as fits in it
+    #[arg(long, value_name = "PX|PRINT", default_value_t = Size::Long(512))]
+    pub size: Size,
     /// Long side of the paintings [default: as the result]; 0 = their own size
     #[arg(long, value_name = "PX")]
     pub style_size: Option<u32>,
@@ -58,7 +60,7 @@ pub struct Look {
     #[arg(long, value_name = "NAME", default_value_t = Variation::Squares, help_heading = "Look")]
     pub tv_kind: Variation,
     /// How much it keeps the content's edges, such as those of faces and letters
-    #[arg(long, value_name = "W", default_value_t = 0.0)]
+    #[arg(long, value_name = "W", default_value_t = LossSettings::DETAIL_WEIGHT)]
     #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     pub detail: f32,
     /// How far to go from the photograph to the look that the other settings give: 0 = not at all, 1 = all the way
@@ -76,6 +78,16 @@ pub struct Look {
         help_heading = "Look"
     )]
     pub style_layers: String,
+    /// Sizes at which the style is compared, each half the one before: at the smaller ones the network sees the painting's
+    /// large shapes. auto (three, where the picture is large enough) or a number; 1 = only the full size
+    #[arg(long, value_name = "auto|N", default_value_t = Octaves::Auto, help_heading = "Look")]
+    pub octaves: Octaves,
+    /// How much the style counts at each of them, the full size first; the last counts for all that follow
+    #[arg(long, value_name = "W,…", default_value = "2,1,1", help_heading = "Look")]
+    pub octave_weights: String,
+    /// How much the content counts at each of them
+    #[arg(long, value_name = "W,…", default_value = "1", help_heading = "Look")]
+    pub content_octaves: String,
     /// How styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
     #[arg(long, value_name = "NAME", default_value_t = StyleLoss::Gram, help_heading = "Look")]
     pub style_loss: StyleLoss,

@@ -8,6 +8,7 @@ mod memory;
 mod outputs;
 pub mod preset;
 mod settings;
+mod size;
 mod stylize;
 
 pub use checked::Settings;
@@ -16,4 +17,5 @@ pub use look::Look;
 pub use memory::MemoryArgs;
 pub use outputs::Outputs;
 pub use settings::{Flags, Record, resolve};
+pub use size::Size;
 pub use stylize::StylizeArgs;

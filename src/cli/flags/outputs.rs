@@ -23,6 +23,11 @@ pub struct Outputs {
     /// masks; another --optimizer or --preset drops lr and history
     #[arg(long, value_name = "PICTURE", conflicts_with = "resume", help_heading = "Again")]
     pub settings_from: Option<PathBuf>,
+    /// Go on painting a finished result of impasto, with its settings, at its full size [default: as many steps as it
+    /// takes anew; --output RESULT-more.png]
+    #[arg(long, value_name = "RESULT", conflicts_with_all = ["resume", "settings_from"])]
+    #[arg(help_heading = "Again")]
+    pub more: Option<PathBuf>,
     /// Go on from a checkpoint, with its settings
     #[arg(long, value_name = "FILE", help_heading = "Again")]
     pub resume: Option<PathBuf>,

@@ -24,6 +24,8 @@ fn flags(of: &Preset, optimizer: &str) -> Vec<(&'static str, String)> {
         ("optimizer", of.optimizer.to_string()),
         ("steps", of.steps.to_string()),
         ("scales", of.scales.to_string()),
+        ("octaves", "1".to_string()),
+        ("detail", "0".to_string()),
     ];
     let lr = of.lr.filter(|_| optimizer == "adam");
     flags.extend(lr.map(|lr| ("lr", lr.to_string())));

@@ -20,6 +20,17 @@ const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Flags(BTreeMap<String, Value>);
 
+impl Flags {
+    /// Of a run that goes on from a finished picture.
+    #[must_use]
+    pub fn going_on(mut self, from: &str) -> Self {
+        self.0.insert("init".into(), from.into());
+        self.0.insert("scales".into(), 1.into());
+        self.0.remove("steps");
+        self
+    }
+}
+
 /// What a picture was made with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +104,7 @@ impl Record {
 pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap::Error> {
     let command = look().no_binary_name(true);
     let mut stored = stored.clone();
+    complete(&mut stored);
     drop_companions(given, &mut stored);
     let (mut flags, mut content) = (Vec::new(), None);
     for arg in command.get_arguments() {
@@ -130,6 +142,13 @@ pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap
     });
     let flags = Flags(all.collect());
     Ok((Look::from_arg_matches(&matches)?, flags))
+}
+
+/// Adds what older versions did not write, as it was then; the defaults of their own flags they did.
+fn complete(stored: &mut Flags) {
+    if !stored.0.is_empty() {
+        stored.0.entry("octaves".into()).or_insert(1.into());
+    }
 }
 
 /// Drops what is stored and only made sense beside a flag that is given anew.
@@ -200,7 +219,7 @@ mod tests {
             |arg: &&Arg| settings.get_arguments().any(|own| own.get_id() == arg.get_id());
         let others: Vec<_> =
             stylize.get_arguments().filter(|arg| !is_setting(arg)).map(name).collect();
-        let known = "output trace save-every settings-from resume checkpoint checkpoint-every memory tile plan";
+        let known = "output trace save-every settings-from more resume checkpoint checkpoint-every memory tile plan";
         assert_eq!(others, known.split(' ').collect::<Vec<_>>());
     }
 
@@ -248,6 +267,13 @@ mod tests {
             assert!(kept.split_whitespace().all(|name| is_on(&name)), "{line}: {flags:?}");
             assert!(!gone.split_whitespace().any(|name| is_on(&name)), "{line}: {flags:?}");
         }
+        // A record of before there were octaves is one of one octave.
+        let mut old = stored.clone();
+        assert_eq!(old.0.remove("octaves"), Some("auto".into()));
+        let (_, now) = resolve(&of("--seed 3"), &old).expect("settings");
+        assert_eq!(now.0["octaves"], 1);
+        let (_, now) = resolve(&of("--octaves 2"), &old).expect("settings");
+        assert_eq!(now.0["octaves"], 2);
         // A path may begin with a hyphen.
         let other = look.get_matches_from(["stylize", "--style=d.jpg", "--", "-a.png"]);
         let (_, changed) = resolve(&other, &stored).expect("settings");

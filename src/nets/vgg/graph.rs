@@ -3,14 +3,18 @@
 use super::network::{Conv, Layer, Network, Pool, Side};
 use crate::error::{Error, Knob, Result};
 use crate::gpu::{Frozen, Gpu};
+use crate::nets::octave;
 use crate::nets::reach::{Chain, Reach, Step};
 use crate::nets::weights::{Parameter, Parameters, Vars};
 use crate::ops::conv2d::{Class, Direction};
 use crate::ops::normalize::Channel;
-use crate::ops::{self, Conv2d, Padding};
+use crate::ops::{self, Conv2d, Light, Padding};
 use crate::shape::{Precision, fitted_size};
 use crate::tape::{Tape, Var};
 use std::collections::BTreeMap;
+
+/// What is halved from octave to octave (docs/OPTIMISERS.md, "Octaves").
+const LIGHT: Light = Light::Coded;
 
 /// A network whose weights are ready to be recorded, any number of times.
 pub struct Graph {
@@ -188,11 +192,10 @@ impl Graph {
         )))
     }
 
-    /// How far the network looks to the deepest of `taps`.
+    /// How far the network looks to the farthest of `taps`.
     pub fn reach(&self, taps: &[&str]) -> Reach {
-        let deepest = taps.iter().filter_map(|tap| self.at(tap).ok());
-        let deepest = deepest.max_by_key(|map| map.chain.len());
-        deepest.map_or(Chain::default().reach(), |map| map.chain.reach())
+        let seen = taps.iter().filter_map(|tap| self.at(tap).ok());
+        seen.fold(Chain::default().reach(), |reach, map| reach.and(map.chain.reach()))
     }
 
     /// What the losses see at `tap`.
@@ -200,10 +203,12 @@ impl Graph {
     /// # Errors
     /// [`Error::Network`] when there is no such tap.
     pub fn at(&self, tap: &str) -> Result<TapMap> {
+        let (layer, octave) = octave::of(tap);
         let found = self.rows.iter().enumerate();
-        let found = found.filter_map(|(at, row)| Some((at, row.seen(tap)?))).next();
+        let found = found.filter_map(|(at, row)| Some((at, row.seen(layer)?))).next();
         let (at, channels) = found.ok_or_else(|| no_tap(tap))?;
-        let chain = Chain::new(self.rows[..=at].iter().map(Row::step));
+        let halves = std::iter::repeat_n(octave::HALF, octave);
+        let chain = Chain::new(halves.chain(self.rows[..=at].iter().map(Row::step)));
         Ok(TapMap { channels, chain })
     }
 
@@ -296,8 +301,35 @@ impl Graph {
         taps: &[&str],
         visit: &mut dyn FnMut(&mut Tape, &str, Var) -> Result<()>,
     ) -> Result<()> {
-        let mut missing: Vec<&str> = taps.to_vec();
-        tape.scope("input");
+        let (mut picture, mut octave) = (picture, 0);
+        let mut rest: Vec<(&str, usize)> = taps.iter().map(|tap| octave::of(tap)).collect();
+        while !rest.is_empty() {
+            let here: Vec<&str> =
+                rest.extract_if(.., |(_, at)| *at == octave).map(|(layer, _)| layer).collect();
+            if !here.is_empty() {
+                self.record_octave(tape, vars, (picture, octave), &here, visit)?;
+            }
+            if !rest.is_empty() {
+                octave += 1;
+                tape.scope(octave::tap("picture", octave));
+                picture = ops::downsample(tape, picture, LIGHT)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Graph::record_with`], for the layers of one octave of the picture.
+    fn record_octave(
+        &self,
+        tape: &mut Tape,
+        vars: &Vars,
+        (picture, octave): (Var, usize),
+        layers: &[&str],
+        visit: &mut dyn FnMut(&mut Tape, &str, Var) -> Result<()>,
+    ) -> Result<()> {
+        let mut missing: Vec<&str> = layers.to_vec();
+        let at_octave = |name: &str| octave::tap(name, octave);
+        tape.scope(at_octave("input"));
         let mut x = ops::normalize(tape, picture, &self.channels, self.precision)?;
         if self.colour {
             x = convolve(tape, x, ("colour", vars), pointwise(false))?;
@@ -307,23 +339,23 @@ impl Graph {
                 break;
             }
             let Row::Conv { name, tap, side, .. } = row else {
-                x = self.record_pool(tape, row, x)?;
+                x = self.record_pool(tape, (row, octave), x)?;
                 continue;
             };
-            tape.scope(name.as_str());
+            tape.scope(at_octave(name));
             let mode = self.paddings[at.min(1)];
             let plain = missing.contains(&name.as_str());
             let settings = Conv2d { mode, relu: !plain, ..Conv2d::default() };
             x = convolve(tape, x, (name, vars), settings)?;
             if plain {
                 missing.retain(|m| m != name);
-                visit(tape, name, x)?;
-                tape.scope(name.as_str());
+                visit(tape, &at_octave(name), x)?;
+                tape.scope(at_octave(name));
                 x = ops::relu(tape, x)?;
             }
             if missing.contains(&tap.as_str()) {
                 missing.retain(|m| m != tap);
-                tape.scope(format!("side {tap}"));
+                tape.scope(format!("side {}", at_octave(tap)));
                 let value = match side {
                     Some(_) => {
                         let name = format!("side.{tap}");
@@ -332,15 +364,15 @@ impl Graph {
                     }
                     None => x,
                 };
-                visit(tape, tap, value)?;
+                visit(tape, &at_octave(tap), value)?;
             }
         }
         missing.first().map_or(Ok(()), |tap| Err(no_tap(tap)))
     }
 
-    fn record_pool(&self, tape: &mut Tape, row: &Row, x: Var) -> Result<Var> {
+    fn record_pool(&self, tape: &mut Tape, (row, octave): (&Row, usize), x: Var) -> Result<Var> {
         if let Row::Pool { name } = row {
-            tape.scope(name.as_str());
+            tape.scope(octave::tap(name, octave));
         }
         match self.pool {
             Pool::Max => ops::max_pool(tape, x, 2, 2),

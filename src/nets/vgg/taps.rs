@@ -4,6 +4,7 @@
 
 use super::network::{Conv, Layer, Network};
 use crate::error::{Error, Knob, Result};
+use crate::nets::octave;
 use crate::ops::Padding;
 
 impl Layer {
@@ -50,7 +51,7 @@ impl Network {
     pub fn truncated(mut self, taps: &[impl AsRef<str>]) -> Result<Self> {
         let depth = self.depth(taps)?;
         self.layers.truncate(depth);
-        self.sides.retain(|side, _| taps.iter().any(|tap| tap.as_ref() == side));
+        self.sides.retain(|side, _| taps.iter().any(|tap| octave::of(tap.as_ref()).0 == side));
         Ok(self)
     }
 
@@ -60,7 +61,7 @@ impl Network {
     /// As [`Network::check_tap`].
     pub fn channels(&self, tap: &str) -> Result<usize> {
         let (_, plain) = self.seen(tap).map_err(|what| self.error(what))?;
-        Ok(self.sides.get(tap).unwrap_or(plain).out_channels)
+        Ok(self.sides.get(octave::of(tap).0).unwrap_or(plain).out_channels)
     }
 
     /// Multiply-adds per picture pixel of one forward pass: the colour convolution, `depth` layers
@@ -122,6 +123,7 @@ impl Network {
 
     /// As [`Network::find`], also for what the losses can see before a ReLU: `conv1_1`.
     fn seen(&self, tap: &str) -> Result<(usize, &Conv), String> {
+        let (tap, _) = octave::of(tap);
         let plain = |layer: &Layer| matches!(layer, Layer::Conv { name, .. } if name == tap);
         match self.layers.iter().find(|layer| plain(layer)).and_then(Layer::tap) {
             Some(after) => self.find(&after),
