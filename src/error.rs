@@ -22,6 +22,8 @@ pub enum Knob {
     Mask,
     /// Bytes of GPU buffers.
     Memory,
+    /// How many octaves of the picture are compared.
+    Octaves,
     /// The optimiser.
     Optimizer,
     /// How maps are stored.
@@ -46,7 +48,7 @@ pub enum Knob {
 
 impl Knob {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Adapter,
         Self::Backend,
         Self::Checkpoint,
@@ -54,6 +56,7 @@ impl Knob {
         Self::Lr,
         Self::Mask,
         Self::Memory,
+        Self::Octaves,
         Self::Optimizer,
         Self::Precision,
         Self::Preprocess,
@@ -76,6 +79,7 @@ impl Knob {
             Self::Lr => "lr",
             Self::Mask => "mask",
             Self::Memory => "memory",
+            Self::Octaves => "octaves",
             Self::Optimizer => "optimizer",
             Self::Precision => "precision",
             Self::Preprocess => "preprocess",

@@ -94,10 +94,11 @@ fn axis(length: usize, most: usize, reach: Reach) -> Result<(usize, Vec<Span>)> 
     let most_cells = most.saturating_sub(rest) / stride;
     if most_cells <= 2 * halo {
         return Err(Error::Memory(format!(
-            "tiles of {most} px are too small: the network looks {} px far on each side, so give {} {} or more",
+            "tiles of {most} px are too small: the network looks {} px far on each side, so give {} {} or more, or fewer {}",
             reach.halo,
             Knob::Tile,
-            Grid::least(reach)
+            Grid::least(reach),
+            Knob::Octaves
         )));
     }
     // The first and the last own all but one halo, those between all but two.
