@@ -1,6 +1,5 @@
 // y[c, i, j] = Σ over r and s of w[r]·w[s]·x[c, 2i + r − 1, 2j + s − 1], 0 ≤ r, s < 4, w = (1, 3, 3, 1) / 8: half the size,
 // without aliases. Pixels beyond an edge are those at the edge; the last one of an odd side is seen by the last window.
-// With params.linear, x and y are coded as sRGB, and the sum is one of light: y = code(Σ w·light(x)).
 //
 // x: C×H×W, y: C×⌊H/2⌋×⌊W/2⌋. One invocation computes one element of y (forward) or of dx (backward).
 // forward: y =.   backward: dx = or += (params.accumulate).
@@ -11,7 +10,6 @@ struct Params {
     width: u32,
     out_height: u32,
     out_width: u32,
-    linear: u32,
     accumulate: u32,
 }
 
@@ -19,26 +17,9 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(4) var<storage, read> result: array<f32>;
-@group(0) @binding(5) var<uniform> params: Params;
+@group(0) @binding(4) var<uniform> params: Params;
 
 const WEIGHTS = vec4f(0.125, 0.375, 0.375, 0.125);
-
-fn light(coded: f32) -> f32 {
-    let curve = pow(max((coded + 0.055) / 1.055, 0.0), 2.4);
-    return select(coded, select(curve, coded / 12.92, coded <= 0.04045), params.linear != 0u);
-}
-
-fn code(light: f32) -> f32 {
-    let curve = 1.055 * pow(max(light, 0.0), 1.0 / 2.4) - 0.055;
-    return select(light, select(curve, light * 12.92, light <= 0.0031308), params.linear != 0u);
-}
-
-/// The derivative of light().
-fn slope(coded: f32) -> f32 {
-    let curve = 2.4 / 1.055 * pow(max((coded + 0.055) / 1.055, 0.0), 1.4);
-    return select(1.0, select(curve, 1.0 / 12.92, coded <= 0.04045), params.linear != 0u);
-}
 
 /// How much the pixel at `at` counts in the window `to`, in a line of `length` pixels.
 fn weight(at: i32, to: i32, length: i32) -> f32 {
@@ -63,21 +44,20 @@ fn forward(
     let columns = vec4u(clamp(2 * column - 1 + steps, vec4i(0), vec4i(i32(params.width) - 1)));
     let rows = vec4u(clamp(2 * row - 1 + steps, vec4i(0), vec4i(i32(params.height) - 1)));
     let lines = (plane + rows) * params.width;
-    let sums = WEIGHTS.x * across(lines.x, columns) + WEIGHTS.y * across(lines.y, columns)
+    y[i] = WEIGHTS.x * across(lines.x, columns) + WEIGHTS.y * across(lines.y, columns)
         + WEIGHTS.z * across(lines.z, columns) + WEIGHTS.w * across(lines.w, columns);
-    y[i] = code(sums);
 }
 
 fn across(line: u32, columns: vec4u) -> f32 {
     let at = line + columns;
-    return dot(WEIGHTS, vec4f(light(x[at.x]), light(x[at.y]), light(x[at.z]), light(x[at.w])));
+    return dot(WEIGHTS, vec4f(x[at.x], x[at.y], x[at.z], x[at.w]));
 }
 
-/// The gradient to the light of window (row, column), or 0 where there is none.
+/// The gradient to window (row, column), or 0 where there is none.
 fn pull(plane: u32, row: i32, column: i32) -> f32 {
     let inside = row >= 0 && column >= 0 && row < i32(params.out_height) && column < i32(params.out_width);
     let at = select(0u, (plane + u32(row)) * params.out_width + u32(column), inside);
-    return select(0.0, dy[at] / slope(result[at]), inside);
+    return select(0.0, dy[at], inside);
 }
 
 @compute @workgroup_size(LANES)
@@ -105,5 +85,5 @@ fn backward(
     let sum = weights.z * (weights.x * pull(plane, below - 1, right - 1) + weights.y * pull(plane, below - 1, right))
         + weights.w * (weights.x * pull(plane, below, right - 1) + weights.y * pull(plane, below, right));
     let before = select(0.0, dx[i], params.accumulate != 0u);
-    dx[i] = before + sum * slope(x[i]);
+    dx[i] = before + sum;
 }

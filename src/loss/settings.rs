@@ -31,7 +31,8 @@ impl FromStr for LayerWeight {
     fn from_str(text: &str) -> Result<Self> {
         let (layer, weight) = text.split_once('=').unwrap_or((text, "1"));
         let weight: f32 = weight.parse().unwrap_or(f32::NAN);
-        if layer.is_empty() || !weight.is_finite() || weight < 0.0 {
+        // What stands behind an @ is an octave (`nets::octave`), and not for lists of layers to say.
+        if layer.is_empty() || layer.contains('@') || !weight.is_finite() || weight < 0.0 {
             return Err(Error::Usage(format!(
                 "`{text}` is no layer with a weight; write it like relu3_1 or relu3_1=0.5"
             )));
@@ -136,20 +137,29 @@ impl LossSettings {
         graph.reach(&taps(&content)).and(graph.reach(&taps(&style)))
     }
 
-    /// The same with at most so many octaves.
+    /// The same with at most so many octaves, one or more. Where only those counted that are left out, the coarsest that
+    /// stays takes their place: the loss would have no style, or no content.
     #[must_use]
     pub fn with_octaves(&self, most: usize) -> Self {
-        let mut settings = self.clone();
-        settings.style_octaves.truncate(most.max(1));
-        settings.content_octaves.truncate(most.max(1));
-        settings
+        let cut = |weights: &[f32]| {
+            let mut kept = weights[..weights.len().min(most)].to_vec();
+            if let Some(last) = kept.last_mut().filter(|_| weights.len() > most)
+                && weights[..most].iter().all(|weight| *weight == 0.0)
+            {
+                *last = 1.0;
+            }
+            kept
+        };
+        let (style, content) = (cut(&self.style_octaves), cut(&self.content_octaves));
+        LossSettings { style_octaves: style, content_octaves: content, ..self.clone() }
     }
 
     /// The same without the octaves that are too coarse for pictures of these sizes: statistics of a few pixels say
     /// nothing. `share`: the part of a picture that must be seen, where masks hide the rest.
     #[must_use]
     pub fn seen(&self, graph: &Graph, sizes: &[(u32, u32)], share: f32) -> Self {
-        let layers = || self.content_layers.iter().chain(&self.style_layers);
+        let all = self.content_layers.iter().chain(&self.style_layers);
+        let layers = || all.clone().filter(|layer| layer.weight > 0.0);
         let is_seen = |octave: &usize| {
             let mut maps = layers().filter_map(|l| graph.at(&octave::tap(&l.layer, *octave)).ok());
             maps.all(|map| {
@@ -202,6 +212,43 @@ impl Default for LossSettings {
             strength: 1.0,
             style_octaves: Self::STYLE_OCTAVES.to_vec(),
             content_octaves: vec![1.0],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::Network;
+
+    #[test]
+    fn octaves_that_are_too_coarse_are_left_out() {
+        let graph = Network::random(16, 1, Some("relu4_1")).and_then(Graph::new).expect("a graph");
+        let loss =
+            |style: &[f32]| LossSettings { style_octaves: style.to_vec(), ..LossSettings::plain() };
+        let seen = |style: &[f32], sizes: &[(u32, u32)], share| {
+            loss(style).seen(&graph, sizes, share).style_octaves
+        };
+        let three = [2.0, 1.0, 0.5];
+        assert_eq!(seen(&three, &[(512, 128)], 1.0), three);
+        assert_eq!(seen(&three, &[(512, 127)], 1.0), [2.0, 1.0]);
+        // The smallest picture decides, and what masks leave of it.
+        assert_eq!(seen(&three, &[(512, 512), (99, 64)], 1.0), [2.0, 1.0]);
+        assert_eq!(seen(&three, &[(512, 512), (99, 63)], 1.0), [2.0]);
+        assert_eq!(seen(&three, &[(256, 256)], 0.2), [2.0, 1.0]);
+        // There is always a style.
+        assert_eq!(seen(&[0.0, 0.0, 1.0], &[(64, 64)], 1.0), [0.0, 1.0]);
+        assert_eq!(seen(&[0.0, 1.0], &[(32, 32)], 1.0), [1.0]);
+        assert_eq!(loss(&[0.0]).with_octaves(1).style_octaves, [0.0]);
+    }
+
+    #[test]
+    fn layers_are_names_with_weights() {
+        let read = |text: &str| text.parse::<LayerWeight>().ok().map(|l| (l.layer, l.weight));
+        assert_eq!(read("relu3_1=0.5"), Some(("relu3_1".into(), 0.5)));
+        assert_eq!(read("relu3_1"), Some(("relu3_1".into(), 1.0)));
+        for wrong in ["", "=1", "relu3_1=-1", "relu3_1=x", "relu3_1=inf", "relu3_1@1"] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 }

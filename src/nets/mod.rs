@@ -1,5 +1,6 @@
 //! Networks. [`weights`] are named parameters, frozen or variable; `container` reads files of them; [`reach`] knows how far
-//! a chain of layers looks, `octave` names layers of pictures at half their size. [`vgg`] has the feature networks that losses look through.
+//! a chain of layers looks, `octave` names layers of pictures at half their size. [`vgg`] has the feature networks that
+//! losses look through.
 
 mod container;
 pub(crate) mod octave;

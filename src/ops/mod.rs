@@ -37,7 +37,7 @@ pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};
 pub use covariance::covariance;
 pub use deviation::deviation;
-pub use downsample::{Light, downsample};
+pub use downsample::downsample;
 pub use gram::gram;
 pub use guide::{guided_error, guided_gram, guided_mean};
 pub use matmul::matmul;

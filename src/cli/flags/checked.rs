@@ -82,6 +82,10 @@ impl Settings {
             let stem = styles[0].0.file_stem().unwrap_or_default().to_string_lossy();
             beside(&args.content.with_extension("png"), &stem)
         });
+        let given = octave_weights("--octave-weights", &args.octave_weights)?;
+        let style_octaves = args.octaves.weights(given);
+        let mut content_octaves = octave_weights("--content-octaves", &args.content_octaves)?;
+        content_octaves.truncate(style_octaves.len());
         let loss = LossSettings {
             content_layers: layers("--content-layers", &args.content_layers)?,
             style_layers: layers("--style-layers", &args.style_layers)?,
@@ -93,10 +97,8 @@ impl Settings {
             normalization: args.normalization,
             detail_weight: args.detail,
             strength: args.strength,
-            style_octaves: args
-                .octaves
-                .weights(octave_weights("--octave-weights", &args.octave_weights)?),
-            content_octaves: octave_weights("--content-octaves", &args.content_octaves)?,
+            style_octaves,
+            content_octaves,
         };
         let finish = match finish(args.preserve_color, args.color_only)? {
             // The photograph has its own colours already, and taking them apart would round them.

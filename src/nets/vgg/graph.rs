@@ -8,13 +8,10 @@ use crate::nets::reach::{Chain, Reach, Step};
 use crate::nets::weights::{Parameter, Parameters, Vars};
 use crate::ops::conv2d::{Class, Direction};
 use crate::ops::normalize::Channel;
-use crate::ops::{self, Conv2d, Light, Padding};
+use crate::ops::{self, Conv2d, Padding};
 use crate::shape::{Precision, fitted_size};
 use crate::tape::{Tape, Var};
 use std::collections::BTreeMap;
-
-/// What is halved from octave to octave (docs/OPTIMISERS.md, "Octaves").
-const LIGHT: Light = Light::Coded;
 
 /// A network whose weights are ready to be recorded, any number of times.
 pub struct Graph {
@@ -301,18 +298,18 @@ impl Graph {
         taps: &[&str],
         visit: &mut dyn FnMut(&mut Tape, &str, Var) -> Result<()>,
     ) -> Result<()> {
-        let (mut picture, mut octave) = (picture, 0);
-        let mut rest: Vec<(&str, usize)> = taps.iter().map(|tap| octave::of(tap)).collect();
-        while !rest.is_empty() {
+        let taps: Vec<(&str, usize)> = taps.iter().map(|tap| octave::of(tap)).collect();
+        let coarsest = taps.iter().map(|(_, octave)| *octave).max().unwrap_or(0);
+        let mut picture = picture;
+        for octave in 0..=coarsest {
+            if octave > 0 {
+                tape.scope(octave::tap("picture", octave));
+                picture = ops::downsample(tape, picture)?;
+            }
             let here: Vec<&str> =
-                rest.extract_if(.., |(_, at)| *at == octave).map(|(layer, _)| layer).collect();
+                taps.iter().filter(|(_, at)| *at == octave).map(|(layer, _)| *layer).collect();
             if !here.is_empty() {
                 self.record_octave(tape, vars, (picture, octave), &here, visit)?;
-            }
-            if !rest.is_empty() {
-                octave += 1;
-                tape.scope(octave::tap("picture", octave));
-                picture = ops::downsample(tape, picture, LIGHT)?;
             }
         }
         Ok(())
