@@ -12,7 +12,7 @@ use super::flags::Record;
 use crate::cli::output::note;
 
 /// Reads files and remembers their hashes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Inputs {
     /// What they were, and in which file that stands; `None` where nothing is known.
     known: Option<(Record, String)>,

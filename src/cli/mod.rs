@@ -13,6 +13,7 @@ mod output;
 mod pictures;
 mod progress;
 mod remembered;
+mod several;
 mod software;
 mod task;
 mod watch;

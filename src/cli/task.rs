@@ -22,6 +22,20 @@ pub struct Task {
     pub kept: Option<Kept>,
 }
 
+impl Task {
+    /// The same for another photograph.
+    pub fn of(&self, content: &Path) -> Self {
+        Task {
+            common: self.common.clone(),
+            look: Look { content: content.into(), ..self.look.clone() },
+            flags: self.flags.clone().of(&content.display().to_string()),
+            outputs: self.outputs.clone(),
+            inputs: self.inputs.clone(),
+            kept: None,
+        }
+    }
+}
+
 impl StylizeArgs {
     /// Fills in what `--settings-from`, `--more` or `--resume` say.
     ///

@@ -19,7 +19,7 @@ use super::{describe, file, remembered};
 struct Terminal<'a> {
     common: &'a Common,
     order: &'a Order<'a>,
-    interrupt: Interrupt,
+    interrupt: &'a Interrupt,
     progress: Progress,
     /// What writes checkpoints, where there are any.
     keeper: Option<Keeper>,
@@ -32,14 +32,14 @@ struct Terminal<'a> {
 pub fn run(
     common: &Common,
     order: &Order<'_>,
-    mut session: Session,
+    session: &mut Session,
+    interrupt: &Interrupt,
     keeper: Option<Keeper>,
 ) -> Result<ExitCode> {
     let cost = |((w, h), steps): &((u32, u32), u64)| (*steps, f64::from(*w) * f64::from(*h));
     let work = Work(session.scales().iter().map(cost).collect());
     let progress = Progress::new(work, session.begun(), common.quiet);
-    let mut terminal =
-        Terminal { common, order, interrupt: Interrupt::listen()?, progress, keeper };
+    let mut terminal = Terminal { common, order, interrupt, progress, keeper };
     let painted = block_on(session.run(&mut terminal));
     // The trace of a run that failed is what tells why.
     let traced = match order.trace {
@@ -48,7 +48,7 @@ pub fn run(
         }
         None => Ok(()),
     };
-    let Terminal { interrupt, progress, keeper, .. } = terminal;
+    let Terminal { progress, keeper, .. } = terminal;
     let written = painted.and_then(|mut outcome| {
         file::write_atomic(order.output, &order.encode(&outcome.picture)?)?;
         traced.and(std::mem::replace(&mut outcome.kept, Ok(()))).map(|()| outcome)

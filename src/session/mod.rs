@@ -15,6 +15,7 @@ mod scene;
 mod schedule;
 mod standing;
 mod studio;
+mod styles;
 mod watch;
 
 pub use checkpoint::Checkpoint;
@@ -33,7 +34,9 @@ use crate::paint::{Painter, Start};
 use crate::picture::Picture;
 use crate::plan::MemoryPlan;
 use schedule::Schedule;
+use std::sync::Arc;
 use studio::OnGpu;
+use styles::Measured;
 
 /// One painting in the making.
 pub struct Session {
@@ -68,22 +71,58 @@ pub struct Begin {
     pub tunes: bool,
     /// How the device was chosen: once more like that when it was lost.
     pub choice: Choice,
+    /// What is measured of the styles is kept for [`Session::another`]. It takes memory: a few megabytes a scale.
+    pub keeps_styles: bool,
 }
 
 impl Begin {
     /// From the beginning, so many steps at the last scale.
     pub fn new(start: Start, steps: u64) -> Self {
         let (standing, choice) = (Standing::first(start), Choice::default());
-        Begin { standing, trace: Vec::new(), steps, save_every: None, tunes: true, choice }
+        Begin {
+            standing,
+            trace: Vec::new(),
+            steps,
+            save_every: None,
+            tunes: true,
+            choice,
+            keeps_styles: false,
+        }
     }
 }
 
 impl Session {
     /// A session on a device with a network.
-    pub fn new(gpu: Gpu, graph: Graph, scene: Scene, planner: Planner, begin: Begin) -> Self {
-        let Begin { standing, trace, steps, save_every, tunes, choice } = begin;
+    pub fn new(
+        gpu: Gpu,
+        graph: impl Into<Arc<Graph>>,
+        scene: Scene,
+        planner: Planner,
+        begin: Begin,
+    ) -> Self {
+        Self::with(Measured::default(), (gpu, graph.into()), scene, planner, begin)
+    }
+
+    /// A session for another painting, on this one's device and with its network. Styles that it has in common with this
+    /// one, at the same size, are not measured again where [`Begin::keeps_styles`] said so.
+    #[must_use]
+    pub fn another(&self, scene: Scene, planner: Planner, begin: Begin) -> Self {
+        let OnGpu { gpu, graph, measured, .. } = &self.studio;
+        Self::with(measured.clone(), (gpu.clone(), graph.clone()), scene, planner, begin)
+    }
+
+    fn with(
+        measured: Measured,
+        (gpu, graph): (Gpu, Arc<Graph>),
+        scene: Scene,
+        planner: Planner,
+        begin: Begin,
+    ) -> Self {
+        let Begin { standing, trace, steps, save_every, tunes, choice, keeps_styles } = begin;
         let schedule = Schedule::new(planner.steps(steps), save_every, (standing, trace));
-        Session { studio: OnGpu { gpu, choice, graph, scene, planner, tunes }, schedule }
+        let keeps_styles = if keeps_styles { planner.sizes.len() } else { 0 };
+        let studio = OnGpu { gpu, choice, graph, scene, planner, measured, keeps_styles, tunes };
+        Session { studio, schedule }
     }
 
     /// Paints to the end, or until the watcher says stop.
@@ -111,6 +150,11 @@ impl Session {
     /// Steps that were to be taken before the place where it goes on.
     pub fn begun(&self) -> u64 {
         self.schedule.standing.as_ref().map_or(0, |standing| self.schedule.planned(standing))
+    }
+
+    /// The network.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.studio.graph
     }
 
     /// The device: another handle than at the beginning, where that was lost.

@@ -41,27 +41,30 @@ impl Scene {
         Small { content: at_size(&self.content, size), styles, regions }
     }
 
-    /// A painting as it is written, at its own size.
-    pub(super) fn finished(&self, painting: Picture) -> Picture {
-        if self.finish == Finish::Painting && self.regions.content.is_empty() {
-            return painting;
-        }
-        let content = at_size(&self.content, painting.size());
-        let painting = self.finish.of(painting, &content);
-        match self.regions.union(painting.size()) {
-            Some(mask) => painting.over(&content, mask.plane()),
+    /// A painting as it is written: at the size of the result, whatever size is being painted.
+    ///
+    /// # Errors
+    /// As [`Picture::from_planes`].
+    pub(super) fn finished(&self, painting: Picture) -> Result<Picture> {
+        let painting = match painting.size() == self.content.size() {
+            true => painting,
+            false => self.enlarged(painting)?,
+        };
+        let painting = self.finish.of(painting, &self.content);
+        Ok(match self.regions.union(painting.size()) {
+            Some(mask) => painting.over(&self.content, mask.plane()),
             None => painting,
-        }
+        })
     }
 
-    /// The result of a painting of another size than the one that is wanted, with the content's own alpha. `colours`:
-    /// the painting without alpha.
-    pub(super) fn enlarged(&self, painting: &Picture, colours: &Picture) -> Result<Picture> {
-        let size = self.content.size();
-        let rgb = at_size(colours, size).into_planes().0;
-        let alpha = self.content.alpha().map(<[f32]>::to_vec);
-        let result = Picture::from_planes(size, rgb, alpha, painting.depth())?;
-        Ok(self.finished(result.with_metadata(painting.metadata().clone())))
+    /// A painting of another size, with the content's own alpha.
+    fn enlarged(&self, painting: Picture) -> Result<Picture> {
+        let (size, depth, metadata) =
+            (painting.size(), painting.depth(), painting.metadata().clone());
+        let colours = Picture::from_planes(size, painting.into_planes().0, None, depth)?;
+        let (size, alpha) = (self.content.size(), self.content.alpha().map(<[f32]>::to_vec));
+        let rgb = at_size(&colours, size).into_planes().0;
+        Ok(Picture::from_planes(size, rgb, alpha, depth)?.with_metadata(metadata))
     }
 }
 

@@ -39,10 +39,10 @@ pub(super) trait Studio {
         layouts: &mut [Layout],
         watcher: &mut dyn Watcher,
     ) -> Result<Self::Canvas>;
-    /// The painting as it would be written, at the size of its scale.
+    /// The painting as it would be written.
     async fn finished(&self, canvas: &Self::Canvas) -> Result<Picture>;
     /// A painting as it would be written.
-    fn finish(&self, painting: Picture) -> Picture;
+    fn finish(&self, painting: Picture) -> Result<Picture>;
     /// The kernels in use.
     fn kernels(&self) -> Kernels;
     /// Whether an error comes from the loss of the device.
@@ -226,7 +226,8 @@ impl Schedule {
                 }
                 paint::Event::Picture(step, picture) => {
                     self.saved = step;
-                    watcher.tell(Event::Picture(step, studio.finish(picture)))
+                    let picture = studio.finish(picture);
+                    picture.and_then(|picture| watcher.tell(Event::Picture(step, picture)))
                 }
             };
             match told {

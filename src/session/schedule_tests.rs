@@ -108,8 +108,8 @@ impl Studio for Stand {
         Ok(grey(canvas.size))
     }
 
-    fn finish(&self, painting: Picture) -> Picture {
-        painting
+    fn finish(&self, painting: Picture) -> Result<Picture> {
+        Ok(painting)
     }
 
     fn kernels(&self) -> Kernels {

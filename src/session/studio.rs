@@ -1,5 +1,7 @@
 //! What a session paints with: a device, a network, kernels that suit both, and a painter for every scale.
 
+use std::sync::Arc;
+
 use web_time::Instant;
 
 use super::kernels;
@@ -7,6 +9,7 @@ use super::planner::Planner;
 use super::scene::{Scene, Small};
 use super::schedule::{Canvas, Studio};
 use super::standing::{Kernels, Standing};
+use super::styles::Measured;
 use super::watch::{Event, Watcher};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterReport, Choice, Gpu};
@@ -14,15 +17,18 @@ use crate::nets::Graph;
 use crate::paint::{self, Carried, Job, Layout, Painter, Start, Verdict};
 use crate::picture::Picture;
 use crate::shape::Precision;
-use crate::tiles::measure::{self, Styles};
+use crate::tiles::measure::Styles;
 
 /// A device and what is painted on it.
 pub(super) struct OnGpu {
     pub gpu: Gpu,
     pub choice: Choice,
-    pub graph: Graph,
+    pub graph: Arc<Graph>,
     pub scene: Scene,
     pub planner: Planner,
+    /// Styles that were measured; those of as many scales as `keeps_styles` stay.
+    pub measured: Measured,
+    pub keeps_styles: usize,
     /// Measure which kernels are fastest where that is not known.
     pub tunes: bool,
 }
@@ -41,7 +47,7 @@ impl OnGpu {
         let Small { content, styles, regions } = small;
         let lap = Instant::now();
         let pictures = Styles { pictures: styles, regions, tile: layout.measuring_tile() };
-        let styles = measure::styles(gpu, graph, &loss, &pictures).await?;
+        let styles = self.measured.of((gpu, graph), &loss, &pictures, self.keeps_styles).await?;
         let seconds = lap.elapsed().as_secs_f64();
         let (styles, descent) = (styles.as_slice(), self.planner.descent);
         let from = std::mem::replace(start, Start::Content);
@@ -55,11 +61,7 @@ impl OnGpu {
 
     /// The painting at the size that is wanted, as it is written.
     pub async fn result(&self, painter: &Painter) -> Result<Picture> {
-        let painting = painter.picture().await?;
-        if painting.size() == self.planner.last() {
-            return Ok(self.scene.finished(painting));
-        }
-        self.scene.enlarged(&painting, &painter.carried().await?.picture)
+        self.scene.finished(painter.picture().await?)
     }
 }
 
@@ -74,7 +76,7 @@ impl Studio for OnGpu {
             Some(last) => last.seen_size(planner.last()),
             None => planner.seen_size(&self.gpu, &self.graph)?,
         };
-        let (on, how) = ((&self.gpu, &self.graph), (seen, self.tunes));
+        let (on, how) = ((&self.gpu, &*self.graph), (seen, self.tunes));
         kernels::choose(on, how, &mut standing.kernels, watcher).await?;
         if planned.is_none() {
             // Once more, with the kernels that were chosen.
@@ -127,10 +129,10 @@ impl Studio for OnGpu {
     }
 
     async fn finished(&self, painter: &Painter) -> Result<Picture> {
-        Ok(self.scene.finished(painter.picture().await?))
+        self.result(painter).await
     }
 
-    fn finish(&self, painting: Picture) -> Picture {
+    fn finish(&self, painting: Picture) -> Result<Picture> {
         self.scene.finished(painting)
     }
 
@@ -146,7 +148,7 @@ impl Studio for OnGpu {
     async fn reopen(&mut self) -> Result<()> {
         let gpu = Gpu::open(&self.choice).await?;
         check_same(self.gpu.report(), gpu.report(), self.graph.precision())?;
-        self.gpu = gpu;
+        (self.gpu, self.measured) = (gpu, Measured::default());
         Ok(())
     }
 }
@@ -223,13 +225,22 @@ mod tests {
             budget: 4_000_000_000,
             tile: None,
         };
-        let graph = Graph::new(network).expect("a graph");
+        let graph = Arc::new(Graph::new(network).expect("a graph"));
         let plan = planner.at(&gpu, &graph, 0, planner.budget).expect("a plan");
         assert_eq!(plan.layout.tiles, None);
         let mut layouts = [plan.layout];
         let styles = vec![(content.clone(), 1.0)];
         let scene = Scene::new(content, styles);
-        let mut studio = OnGpu { gpu: gpu.clone(), choice, graph, scene, planner, tunes: false };
+        let mut studio = OnGpu {
+            gpu: gpu.clone(),
+            choice,
+            graph,
+            scene,
+            planner,
+            measured: Measured::default(),
+            keeps_styles: 0,
+            tunes: false,
+        };
         let mut smaller = 0;
         let mut watch = |event: Event<'_>| {
             smaller += usize::from(matches!(event, Event::Smaller(..)));

@@ -55,7 +55,7 @@ pub enum Event<'a> {
     Tiles(usize, usize),
     /// Losses of steps that were done a little while ago, in order, none left out.
     Losses(&'a [LossRow]),
-    /// The picture after so many steps, as it would be written, in the size that is being painted.
+    /// The picture after so many steps, as it would be written: in the size of the result, whatever size is being painted.
     Picture(u64, Picture),
     /// A scale ended after `taken` of its `steps`, because its loss is flat.
     Flat {

@@ -13,6 +13,7 @@ use impasto::session::{Begin, Planner, Scene, Session};
 
 use super::*;
 use crate::cli::flags::Flags;
+use crate::cli::interrupt::Interrupt;
 use crate::cli::watch;
 
 /// What a run does beside painting.
@@ -127,8 +128,9 @@ impl Studio {
             choice: self.common.choice(),
             ..Begin::new(Start::Noise(1), STEPS)
         };
-        let session = Session::new(gpu.clone(), graph, scene, planner, begin);
-        watch::run(&self.common, &Self::order(&output, &trace), session, extras.keeper)?;
+        let mut session = Session::new(gpu.clone(), graph, scene, planner, begin);
+        let (order, interrupt) = (Self::order(&output, &trace), Interrupt::listen()?);
+        watch::run(&self.common, &order, &mut session, &interrupt, extras.keeper)?;
         Ok(std::fs::read(output).expect("a result"))
     }
 

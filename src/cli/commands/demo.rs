@@ -12,6 +12,7 @@ use impasto::session::{Begin, Planner, Scales, Scene, Session};
 use impasto::{Error, Result, demo, nets};
 
 use crate::cli::flags::{Common, MemoryArgs};
+use crate::cli::interrupt::Interrupt;
 use crate::cli::order::Order;
 use crate::cli::output::note;
 use crate::cli::{describe, file, watch};
@@ -59,8 +60,8 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     common.say(|| describe::network(&network, SIZE));
     let (tunes, choice) = (!common.no_tune, common.choice());
     let begin = Begin { tunes, choice, ..Begin::new(Start::Content, STEPS) };
-    let session = Session::new(gpu, Graph::new(network)?, scene, planner, begin);
-    watch::run(common, &order, session, None)
+    let mut session = Session::new(gpu, Graph::new(network)?, scene, planner, begin);
+    watch::run(common, &order, &mut session, &Interrupt::listen()?, None)
 }
 
 fn write(common: &Common, path: &Path, picture: &Picture) -> Result<()> {

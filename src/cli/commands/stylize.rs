@@ -1,28 +1,92 @@
 //! `impasto stylize`: everything that can be known to be wrong is said before the GPU is opened.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use impasto::gpu::Gpu;
 use impasto::loss::Octaves;
-use impasto::nets::Graph;
+use impasto::nets::{Graph, Network};
 use impasto::session::{self, Begin, Planner, Scales, Session, Standing};
 use impasto::{Error, Result};
 use pollster::block_on;
 
 use crate::cli::checkpoint::Keeper;
-use crate::cli::flags::{Common, Record, Settings, StylizeArgs};
+use crate::cli::flags::{Common, Look, Record, Settings, StylizeArgs};
+use crate::cli::interrupt::Interrupt;
 use crate::cli::order::Order;
 use crate::cli::output::{note, say};
 use crate::cli::pictures::{Read, check_masks};
+use crate::cli::several::{self, Pair};
 use crate::cli::task::Task;
-use crate::cli::{describe, watch};
+use crate::cli::{describe, file, watch};
 
 /// Runs the command.
 ///
 /// # Errors
 /// What is wrong with arguments, files, pictures and networks, and what the GPU reports.
 pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
-    let Task { common, look: args, flags, outputs, inputs, kept } = args.task(common)?;
+    match args.contents.as_slice() {
+        [] | [_] => paint(args.task(common)?, &mut Easel::default()),
+        contents => {
+            args.check_several()?;
+            paint_all(args.task(common)?, contents)
+        }
+    }
+}
+
+/// What one painting leaves for the next.
+#[derive(Default)]
+struct Easel {
+    /// There is a next one.
+    several: bool,
+    session: Option<Session>,
+    interrupt: Option<Interrupt>,
+}
+
+impl Easel {
+    /// The device.
+    fn gpu(&self, common: &Common, args: &Look) -> Result<Gpu> {
+        match &self.session {
+            Some(session) => Ok(session.gpu().clone()),
+            None => common.open_gpu_for(args.precision),
+        }
+    }
+
+    /// The network, ready to be recorded.
+    fn graph(&self, network: Network, args: &Look) -> Result<Arc<Graph>> {
+        if let Some(session) = &self.session {
+            return Ok(session.graph().clone());
+        }
+        let padding = args.first_padding.unwrap_or(network.padding);
+        let graph = Graph::new(network)?.with_first_padding(padding);
+        Ok(Arc::new(graph.with_precision(args.precision)))
+    }
+}
+
+/// Paints one photograph after the other.
+fn paint_all(mut task: Task, contents: &[PathBuf]) -> Result<ExitCode> {
+    let folder = task.outputs.output.clone();
+    folder.iter().try_for_each(|folder| several::check_folder(folder))?;
+    task.outputs.is_folder = true;
+    let pair = |content: &PathBuf| {
+        let Task { look, outputs, .. } = task.of(content);
+        let output = Settings::check(&look, &outputs)?.output;
+        Ok(Pair { input: content.clone(), output })
+    };
+    let pairs = contents.iter().map(pair).collect::<Result<Vec<_>>>()?;
+    several::check_names(&pairs)?;
+    // What all of them need is no reason to begin with any.
+    let settings = Settings::check(&task.look, &task.outputs)?;
+    settings.companions(&task.look).try_for_each(|path| file::read(path).map(drop))?;
+    folder.iter().try_for_each(|folder| several::make_folder(folder))?;
+    let mut easel = Easel { several: true, ..Easel::default() };
+    several::each(&task.common, &pairs, |pair| paint(task.of(&pair.input), &mut easel))
+}
+
+/// Paints one photograph.
+fn paint(task: Task, easel: &mut Easel) -> Result<ExitCode> {
+    let Task { common, look: args, flags, outputs, inputs, kept } = task;
     let settings = Settings::check(&args, &outputs)?;
     settings.check_outputs(&args, &outputs)?;
     let (network, read) = Read::all(&args, &settings, &inputs)?;
@@ -30,15 +94,14 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
     let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
     let scales = if steps == Some(0) { Scales::Count(1) } else { args.scales };
     let mut planner = read.planner(&network, scales, &settings, &outputs);
-    let padding = args.first_padding.unwrap_or(network.padding);
     let described = describe::network(&network, planner.last());
-    let graph = Graph::new(network)?.with_first_padding(padding).with_precision(args.precision);
+    let graph = easel.graph(network, &args)?;
     check_octaves(args.octaves, &graph, &planner)?;
     check_masks(&args, &graph, &read, &planner)?;
     if args.strength == 0.0 && !common.quiet {
         note!("--strength 0: nothing is painted, the result is the resized photograph");
     }
-    let gpu = common.open_gpu_for(args.precision)?;
+    let gpu = easel.gpu(&common, &args)?;
     common.say(|| described);
     if let Some(preset) = args.preset()? {
         common.say(|| format!("preset {}: {}", preset.name, preset.about));
@@ -71,9 +134,18 @@ pub fn run(common: &Common, args: &StylizeArgs) -> Result<ExitCode> {
         None => (Standing::first(start), Vec::new()),
     };
     let (tunes, choice) = (!common.no_tune, common.choice());
-    let begin = Begin { standing, trace, steps, save_every: outputs.save_every, tunes, choice };
-    let session = Session::new(gpu, graph, scene, planner, begin);
-    watch::run(&common, &order, session, Some(keeper))
+    let (save_every, keeps_styles) = (outputs.save_every, easel.several);
+    let begin = Begin { standing, trace, steps, save_every, tunes, choice, keeps_styles };
+    let session = match easel.session.take() {
+        Some(before) => before.another(scene, planner, begin),
+        None => Session::new(gpu, graph, scene, planner, begin),
+    };
+    let session = easel.session.insert(session);
+    let interrupt = match &mut easel.interrupt {
+        Some(interrupt) => interrupt,
+        none => none.insert(Interrupt::listen()?),
+    };
+    watch::run(&common, &order, session, interrupt, Some(keeper))
 }
 
 /// That there are as many octaves as were asked for, at the size that was asked for.

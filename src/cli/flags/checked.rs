@@ -43,6 +43,21 @@ fn octave_weights(flag: &str, list: &str) -> Result<Vec<f32>> {
     })
 }
 
+/// The result's file.
+fn output(args: &Look, outputs: &Outputs, style: &Path) -> PathBuf {
+    let usual = || {
+        let stem = style.file_stem().unwrap_or_default().to_string_lossy();
+        beside(&args.content.with_extension("png"), &stem)
+    };
+    match &outputs.output {
+        None => usual(),
+        Some(folder) if outputs.is_folder || folder.is_dir() => {
+            folder.join(usual().file_name().unwrap_or_default())
+        }
+        Some(file) => file.clone(),
+    }
+}
+
 /// What is made of a painting.
 fn finish(preserve: Preserve, colour_only: bool) -> Result<Finish> {
     match (preserve, colour_only) {
@@ -78,10 +93,7 @@ impl Settings {
             return Err(Error::Usage("--style: at least one style needs a weight above 0".into()));
         }
         Regions::pairs(args.mask.len(), args.style_mask.len(), styles.len())?;
-        let output = outputs.output.clone().unwrap_or_else(|| {
-            let stem = styles[0].0.file_stem().unwrap_or_default().to_string_lossy();
-            beside(&args.content.with_extension("png"), &stem)
-        });
+        let output = output(args, outputs, &styles[0].0);
         let given = octave_weights("--octave-weights", &args.octave_weights)?;
         let style_octaves = args.octaves.weights(given);
         let mut content_octaves = octave_weights("--content-octaves", &args.content_octaves)?;
@@ -114,7 +126,12 @@ impl Settings {
         Ok(Settings { styles, output, format, loss, descent, finish })
     }
 
-    /// The picture files that are read.
+    /// The files that are read beside the photograph.
+    pub fn companions<'a>(&'a self, args: &'a Look) -> impl Iterator<Item = &'a Path> {
+        self.inputs(args).skip(1)
+    }
+
+    /// The picture files that are read, the photograph first.
     fn inputs<'a>(&'a self, args: &'a Look) -> impl Iterator<Item = &'a Path> {
         let styles = self.styles.iter().map(|(path, _)| path.as_path());
         let network = match &args.network {

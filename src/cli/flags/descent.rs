@@ -9,7 +9,7 @@ use impasto::{Error, Result};
 const MOST_HISTORY: usize = 100;
 
 /// Arguments of every command that descends.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Descent")]
 pub struct DescentArgs {
     /// lbfgs, adam, or auto: lbfgs, but adam in tiles, where the picture does not fit on the GPU with lbfgs

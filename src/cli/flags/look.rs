@@ -14,9 +14,9 @@ use super::size::Size;
 
 /// What shapes the pixels. Every flag here is a setting: it is written into the result, and taken from there by
 /// `--settings-from`. The rest are [`Outputs`](super::outputs::Outputs).
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Look {
-    /// The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF
+    /// The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF. Several are painted one after the other
     pub content: PathBuf,
     /// A painting, and how much it counts beside the others; may be given several times
     #[arg(long, value_name = "FILE[=WEIGHT]", required = true)]

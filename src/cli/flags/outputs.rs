@@ -9,9 +9,13 @@ use super::memory::MemoryArgs;
 /// What is written, and where settings come from: nothing here shapes a pixel.
 #[derive(Args, Clone, Debug)]
 pub struct Outputs {
-    /// The result: .png, .jpg, .webp or .tiff [default: CONTENT-STYLE.png beside the content]
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    /// The result: .png, .jpg, .webp or .tiff; or a folder for it, which several photographs need [default:
+    /// CONTENT-STYLE.png beside the content]
+    #[arg(short, long, value_name = "FILE|DIR", help_heading = "Output")]
     pub output: Option<PathBuf>,
+    /// The result is one of several, and `output` their folder.
+    #[arg(skip)]
+    pub is_folder: bool,
     /// Write the losses of every step, a JSON object a line
     #[arg(long, value_name = "FILE.jsonl", help_heading = "Output")]
     pub trace: Option<PathBuf>,

@@ -21,6 +21,13 @@ const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 pub struct Flags(BTreeMap<String, Value>);
 
 impl Flags {
+    /// With another photograph.
+    #[must_use]
+    pub fn of(mut self, content: &str) -> Self {
+        self.0.insert("content".into(), content.into());
+        self
+    }
+
     /// Of a run that goes on from a finished picture.
     #[must_use]
     pub fn going_on(mut self, from: &str) -> Self {

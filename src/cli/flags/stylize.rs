@@ -1,11 +1,15 @@
 //! The flags of `impasto stylize` together.
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use impasto::{Error, Result};
 
 use super::look::Look;
 use super::outputs::Outputs;
 
-const USAGE: &str = "impasto stylize <CONTENT> --style <FILE[=WEIGHT]> [OPTIONS]
+const USAGE: &str =
+    "impasto stylize <CONTENT>... --style <FILE[=WEIGHT]> [--output <FILE|DIR>] [OPTIONS]
        impasto stylize [CONTENT] --settings-from <PICTURE> [OPTIONS]
        impasto stylize --more <RESULT> [--steps <STEPS>] [OPTIONS]
        impasto stylize --resume <FILE> [--output <FILE>] [--trace <FILE.jsonl>]";
@@ -13,7 +17,28 @@ const USAGE: &str = "impasto stylize <CONTENT> --style <FILE[=WEIGHT]> [OPTIONS]
 /// Arguments of `impasto stylize`, as they were given: those of [`Look`] shape pixels, and [`Outputs`] are the rest.
 pub struct StylizeArgs {
     pub outputs: Outputs,
+    /// The photographs, each of which becomes a picture; none where another file names it.
+    pub contents: Vec<PathBuf>,
     pub given: ArgMatches,
+}
+
+impl StylizeArgs {
+    /// That nothing is asked for that there is once, where there are several photographs.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the flag.
+    pub fn check_several(&self) -> Result<()> {
+        let Outputs { trace, checkpoint, more, .. } = &self.outputs;
+        let once = [("--trace", trace), ("--checkpoint", checkpoint), ("--more", more)];
+        match once.into_iter().find_map(|(flag, path)| Some((flag, path.as_ref()?))) {
+            Some((flag, path)) => Err(Error::Usage(format!(
+                "{flag} {}: it is for one photograph, and {} are given: leave it out, or paint them one by one",
+                path.display(),
+                self.contents.len()
+            ))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Args for StylizeArgs {
@@ -22,7 +47,8 @@ impl Args for StylizeArgs {
         let or_kept = |arg: Arg| {
             arg.required(false).required_unless_present_any(["settings_from", "more", "resume"])
         };
-        let command = command.mut_arg("content", or_kept).mut_arg("style", or_kept);
+        let several = |arg: Arg| or_kept(arg).num_args(1..).action(ArgAction::Append);
+        let command = command.mut_arg("content", several).mut_arg("style", or_kept);
         // It starts from the result, at its size.
         let anew = |arg: Arg| arg.conflicts_with("more");
         let command = command.mut_arg("init", anew).mut_arg("scales", anew);
@@ -38,11 +64,16 @@ impl Args for StylizeArgs {
 }
 
 impl FromArgMatches for StylizeArgs {
-    fn from_arg_matches(given: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(StylizeArgs { outputs: Outputs::from_arg_matches(given)?, given: given.clone() })
+    fn from_arg_matches(given: &ArgMatches) -> std::result::Result<Self, clap::Error> {
+        let contents = given.get_many::<PathBuf>("content").into_iter().flatten();
+        let (outputs, contents) = (Outputs::from_arg_matches(given)?, contents.cloned().collect());
+        Ok(StylizeArgs { outputs, contents, given: given.clone() })
     }
 
-    fn update_from_arg_matches(&mut self, given: &ArgMatches) -> Result<(), clap::Error> {
+    fn update_from_arg_matches(
+        &mut self,
+        given: &ArgMatches,
+    ) -> std::result::Result<(), clap::Error> {
         *self = Self::from_arg_matches(given)?;
         Ok(())
     }
