@@ -123,14 +123,17 @@ impl Read {
         scales: Scales,
         settings: &Settings,
         outputs: &Outputs,
+        margin: u32,
     ) -> Planner {
+        let (width, height) = self.content.size;
+        let size = (width + 2 * margin, height + 2 * margin);
         let styles: Vec<_> = self.styles.iter().map(|(style, _)| style.size).collect();
         Planner {
             masks: self.regions.content.len(),
             least_share: self.regions.least_share(),
             descent: settings.descent,
             tile: outputs.memory.tile.map(|tile| tile as usize),
-            ..Planner::new(network, scales, self.content.size, styles, settings.loss.clone())
+            ..Planner::new(network, scales, size, styles, settings.loss.clone())
         }
     }
 
@@ -146,15 +149,21 @@ impl Read {
         };
         let styles: Vec<_> =
             self.styles.into_iter().map(|(style, weight)| (prepared(style), weight)).collect();
+        let margin = (args.margin, args.margin);
         let start = match (args.init.as_str(), self.init) {
-            (_, Some(picture)) => Start::Picture(Box::new(picture.into_space_of(&content))),
+            (_, Some(picture)) => {
+                let (width, height) = content.size();
+                let picture = picture.into_space_of(&content).resized(width, height);
+                Start::Picture(Box::new(picture.with_border(margin)))
+            }
             ("noise", None) => Start::Noise(args.seed),
             ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
             _ => Start::Content,
         };
         let sizes = styles.iter().map(|(style, _)| style.size());
         let regions = self.regions.resized(content.size(), sizes);
-        (Scene { content, styles, regions, finish }, start)
+        let scene = Scene { regions, finish, ..Scene::new(content, styles) };
+        (scene.with_margin(margin), start)
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Knob, Result};
 use crate::nets::{Chain, Graph};
-use crate::picture::{Picture, resized_plane};
+use crate::picture::{Picture, resized_plane, with_border};
 
 /// How much each pixel belongs to a region, from 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,13 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// The mask of a picture with such a border ([`Picture::with_border`]).
+    #[must_use]
+    pub fn with_border(&self, border: (u32, u32)) -> Mask {
+        let size = (self.size.0 + 2 * border.0, self.size.1 + 2 * border.1);
+        Mask { size, plane: with_border(&self.plane, self.size, border) }
+    }
+
     /// White belongs, black and transparent do not.
     #[must_use]
     pub fn of(picture: &Picture) -> Self {

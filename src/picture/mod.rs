@@ -5,6 +5,7 @@
 //! they are sRGB. Only resizing decodes them, to linear light, and codes them again. Everything here works on bytes;
 //! files are the caller's.
 
+mod border;
 mod carried;
 mod colour;
 mod decode;
@@ -22,6 +23,8 @@ mod resize;
 mod resolution;
 mod tiff;
 mod xmp;
+
+pub(crate) use border::with_border;
 
 pub use crate::shape::fitted_size;
 pub use colour::match_colours;

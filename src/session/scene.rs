@@ -17,6 +17,9 @@ pub struct Scene {
     pub regions: Regions,
     /// What becomes of the painting.
     pub finish: Finish,
+    /// Columns and rows of the content that are painted on every side and are no part of the result
+    /// ([`Scene::with_margin`]).
+    pub margin: (u32, u32),
 }
 
 /// A scene at the size of a scale.
@@ -29,7 +32,23 @@ pub(super) struct Small {
 impl Scene {
     /// The whole of the content painted, and the painting left as it is.
     pub fn new(content: Picture, styles: Vec<(Picture, f32)>) -> Self {
-        Self { content, styles, regions: Regions::default(), finish: Finish::default() }
+        let (regions, finish, margin) = Default::default();
+        Self { content, styles, regions, finish, margin }
+    }
+
+    /// The margin that a painting has where nothing is said, in pixels at the last scale.
+    pub const MARGIN: u32 = 8;
+
+    /// The scene with so many more columns and rows on every side of its content, in which its inside is mirrored. They
+    /// are painted, and cut off in the end: near its edges a network sees its own padding, and what is painted for that
+    /// looks like a thin frame. The planner must have that size.
+    #[must_use]
+    pub fn with_margin(mut self, margin: (u32, u32)) -> Self {
+        let masks = std::mem::take(&mut self.regions.content);
+        self.regions.content = masks.iter().map(|mask| mask.with_border(margin)).collect();
+        self.content = self.content.with_border(margin);
+        self.margin = (self.margin.0 + margin.0, self.margin.1 + margin.1);
+        self
     }
 
     /// The scene for a picture of `size` and styles of theirs.
@@ -51,10 +70,11 @@ impl Scene {
             false => self.enlarged(painting)?,
         };
         let painting = self.finish.of(painting, &self.content);
-        Ok(match self.regions.union(painting.size()) {
+        let painting = match self.regions.union(painting.size()) {
             Some(mask) => painting.over(&self.content, mask.plane()),
             None => painting,
-        })
+        };
+        Ok(painting.without_border(self.margin))
     }
 
     /// A painting of another size, with the content's own alpha.

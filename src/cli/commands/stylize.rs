@@ -93,7 +93,7 @@ fn paint(task: Task, easel: &mut Easel) -> Result<ExitCode> {
     // The initial picture alone is wanted at its full size.
     let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
     let scales = if steps == Some(0) { Scales::Count(1) } else { args.scales };
-    let mut planner = read.planner(&network, scales, &settings, &outputs);
+    let mut planner = read.planner(&network, scales, &settings, &outputs, args.margin);
     let described = describe::network(&network, planner.last());
     let graph = easel.graph(network, &args)?;
     check_octaves(args.octaves, &graph, &planner)?;
@@ -108,7 +108,7 @@ fn paint(task: Task, easel: &mut Easel) -> Result<ExitCode> {
     }
     planner.budget = outputs.memory.budget(&gpu);
     if outputs.memory.plan {
-        return print_plans(&common, &gpu, &graph, &planner);
+        return print_plans(&common, &gpu, &graph, (&planner, args.margin));
     }
     // Before any pixel is resampled: what can't fit is said at once. A run that goes on uses memory as before.
     let last = planner.sizes.len() - 1;
@@ -164,7 +164,12 @@ fn check_octaves(octaves: Octaves, graph: &Graph, planner: &Planner) -> Result<(
 }
 
 /// What `--plan` says, on standard output.
-fn print_plans(common: &Common, gpu: &Gpu, graph: &Graph, planner: &Planner) -> Result<ExitCode> {
+fn print_plans(
+    common: &Common,
+    gpu: &Gpu,
+    graph: &Graph,
+    (planner, margin): (&Planner, u32),
+) -> Result<ExitCode> {
     let plans = block_on(session::plans(
         gpu,
         graph,
@@ -172,8 +177,9 @@ fn print_plans(common: &Common, gpu: &Gpu, graph: &Graph, planner: &Planner) -> 
         !common.no_tune,
         &mut watch::Planning(common),
     ))?;
+    let painted = if margin > 0 { " with the margin" } else { "" };
     for ((width, height), plan) in planner.sizes.iter().zip(plans) {
-        say(&format!("{width}×{height} px: {plan}"))?;
+        say(&format!("{width}×{height} px{painted}: {plan}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

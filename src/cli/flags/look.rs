@@ -6,7 +6,7 @@ use clap::Args;
 use impasto::Result;
 use impasto::loss::{LossSettings, Normalization, Octaves, StyleLoss, Variation};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
-use impasto::session::{Preserve, Preset, Scales};
+use impasto::session::{Preserve, Preset, Scales, Scene};
 use impasto::shape::Precision;
 
 use super::descent::DescentArgs;
@@ -40,6 +40,10 @@ pub struct Look {
     /// from such as 128px, or a number; 1 = only the size asked for
     #[arg(long, value_name = "auto|N|Npx", default_value_t = Scales::Auto)]
     pub scales: Scales,
+    /// Paint so many pixels more on every side, which are cut off in the end: the edge of what a network sees looks like
+    /// a thin frame
+    #[arg(long, value_name = "PX", default_value_t = Scene::MARGIN, value_parser = clap::value_parser!(u32).range(0..=256))]
+    pub margin: u32,
     /// default, random:vgg19[/K] or FILE.safetensors
     #[arg(long, default_value = "default", help_heading = "Look")]
     pub network: NetworkSpec,

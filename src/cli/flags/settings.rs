@@ -155,6 +155,7 @@ pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap
 fn complete(stored: &mut Flags) {
     if !stored.0.is_empty() {
         stored.0.entry("octaves".into()).or_insert(1.into());
+        stored.0.entry("margin".into()).or_insert(0.into());
     }
 }
 
@@ -274,11 +275,12 @@ mod tests {
             assert!(kept.split_whitespace().all(|name| is_on(&name)), "{line}: {flags:?}");
             assert!(!gone.split_whitespace().any(|name| is_on(&name)), "{line}: {flags:?}");
         }
-        // A record of before there were octaves is one of one octave.
+        // A record of before there were octaves and margins is one of one octave and no margin.
         let mut old = stored.clone();
         assert_eq!(old.0.remove("octaves"), Some("auto".into()));
+        assert_eq!(old.0.remove("margin"), Some(8.into()));
         let (_, now) = resolve(&of("--seed 3"), &old).expect("settings");
-        assert_eq!(now.0["octaves"], 1);
+        assert_eq!((&now.0["octaves"], &now.0["margin"]), (&1.into(), &0.into()));
         let (_, now) = resolve(&of("--octaves 2"), &old).expect("settings");
         assert_eq!(now.0["octaves"], 2);
         // A path may begin with a hyphen.
