@@ -28,10 +28,11 @@ fn workgroup_sum(value: f32, lane: u32) -> f32 {
 }
 
 /// Where a row or column `i` of a map with `n` of them is read by a convolution that pads: `padding` 0 zeros,
-/// 1 reflect (n >= 2), 2 replicate. Only for one pixel of padding, and what lies further out is clamped.
+/// 1 reflect (n >= 2), 2 replicate, 3 from the other edge. Only for one pixel of padding, and what lies further out is clamped.
 fn source(i: i32, n: i32, padding: u32) -> i32 {
     let mirrored = min(abs(i), 2 * n - 2 - abs(i));
-    return clamp(select(i, mirrored, padding == 1u), 0, n - 1);
+    let beyond = select(0, n, i < 0) - select(0, n, i >= n);
+    return clamp(select(select(i, mirrored, padding == 1u), i + beyond, padding == 3u), 0, n - 1);
 }
 
 /// Whether that row or column is zero. Without `&&` and `||`: they become branches, and branches on a uniform

@@ -1,18 +1,20 @@
 // y[o, i, j] = b[o] + Σ_{c, r, s} w[o, c, r, s] · x[c, i·stride + r − pad, j·stride + s − pad], then
-// optionally max(·, 0); x beyond its edges is 0, mirrored or repeated (params.mode).
+// optionally max(·, 0); x beyond its edges is 0, mirrored or repeated, or x from its other edge
+// (params.padding_x and _y).
 //
 // x: C×H×W, w: O×C×K×K, b: O, y: O×OH×OW. This is the baseline: any size, stride and padding,
 // anywhere; the fast variants are in conv2d_uniform.wgsl and conv2d_tiled.wgsl.
 // forward: one invocation an element of y, y =.
 // backward_input: one invocation an element of dx, dx = or += (params.accumulate); with
-//   params.outside only the part that reached the pixel through the padding, for variants that
-//   compute the rest themselves.
+//   params.outside only the part that reached the pixel through the padding (1 left and right, 2 above and below, 3 all), for
+//   variants that compute the rest themselves.
 // weight_sums: one invocation a weight and share of `share` pixels, partials[share][o, c, r, s] =; bias_sums: one workgroup a
 //   channel and share, partials[share][o] =. conv2d_shares.wgsl adds the shares up.
 // `group.z` is always 0: in the end of a loop it keeps lavapipe from compiling the kernel again at every dispatch.
 
 const REFLECT = 1u;
 const REPLICATE = 2u;
+const WRAP = 3u;
 
 struct Params {
     in_channels: u32,
@@ -24,7 +26,8 @@ struct Params {
     kernel: u32,
     stride: u32,
     pad: u32,
-    mode: u32,
+    padding_x: u32,
+    padding_y: u32,
     relu: u32,
     outside: u32,
     accumulate: u32,
@@ -41,13 +44,14 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> partials: array<f32>;
 
 /// The row (or column) that a padded picture shows at `at`, or −1 for a zero.
-fn shown(at: i32, extent: u32) -> i32 {
+fn shown(at: i32, extent: u32, padding: u32) -> i32 {
     let last = i32(extent) - 1;
     if at >= 0 && at <= last {
         return at;
     }
-    let repeated = select(-1, clamp(at, 0, last), params.mode == REPLICATE);
-    return select(repeated, select(-at, 2 * last - at, at > last), params.mode == REFLECT);
+    let repeated = select(-1, clamp(at, 0, last), padding == REPLICATE);
+    let mirrored = select(repeated, select(-at, 2 * last - at, at > last), padding == REFLECT);
+    return select(mirrored, at + select(-i32(extent), i32(extent), at < 0), padding == WRAP);
 }
 
 @compute @workgroup_size(LANES)
@@ -67,9 +71,9 @@ fn forward(
     let kernel = params.kernel + group.z;
     var sum = bias[o];
     for (var r = 0u; r < kernel; r++) {
-        let row = shown(i32(i * params.stride + r) - i32(params.pad), params.height);
+        let row = shown(i32(i * params.stride + r) - i32(params.pad), params.height, params.padding_y);
         for (var s = 0u; s < kernel; s++) {
-            let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width);
+            let column = shown(i32(j * params.stride + s) - i32(params.pad), params.width, params.padding_x);
             if row < 0 || column < 0 {
                 continue;
             }
@@ -133,15 +137,17 @@ fn backward_input(
     let column = at % params.width;
     let row = at / params.width % params.height;
     let c = at / params.width / params.height;
-    let places = select(2u * params.pad + 1u, 1u, params.mode == 0u) + group.z;
+    let places = select(2u * params.pad + 1u, 1u, (params.padding_x | params.padding_y) == 0u) + group.z;
     var sum = 0.0;
     var touched = params.outside == 0u;
     for (var m = 0u; m < places; m++) {
         let from_row = place(m, row, params.height);
         for (var n = 0u; n < places; n++) {
             let from_column = place(n, column, params.width);
-            let mine = shown(from_row, params.height) == i32(row) && shown(from_column, params.width) == i32(column);
-            if mine & ((params.outside == 0u) | (m + n > 0u)) {
+            let mine = shown(from_row, params.height, params.padding_y) == i32(row)
+                && shown(from_column, params.width, params.padding_x) == i32(column);
+            let padded = select(0u, 1u, n > 0u) | select(0u, 2u, m > 0u);
+            if mine & ((params.outside == 0u) | ((padded & params.outside) != 0u)) {
                 sum += gathered(c, from_row, from_column, group.z);
                 touched = true;
             }
@@ -174,8 +180,8 @@ fn weight_sums(
     let o = at % weights / taps / params.in_channels;
     var sum = 0.0;
     for (var p = first; p < min(first + params.share, pixels); p++) {
-        let row = shown(i32(p / params.out_width * params.stride + r) - i32(params.pad), params.height);
-        let column = shown(i32(p % params.out_width * params.stride + s) - i32(params.pad), params.width);
+        let row = shown(i32(p / params.out_width * params.stride + r) - i32(params.pad), params.height, params.padding_y);
+        let column = shown(i32(p % params.out_width * params.stride + s) - i32(params.pad), params.width, params.padding_x);
         if row >= 0 && column >= 0 {
             let pixel = (c * params.height + u32(row)) * params.width + u32(column);
             sum += f32(dy[o * pixels + p]) * f32(x[pixel]);

@@ -20,7 +20,8 @@ struct Params {
     height: i32,
     out_channels: u32,  // channels of y
     in_channels: u32,   // of x
-    padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
+    padding_x: u32,     // 0 zeros, 1 reflect (W >= 2), 2 replicate, 3 from the other edge
+    padding_y: u32,
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
@@ -48,8 +49,8 @@ struct Tile { a: Line, b: Line, c: Line, d: Line, e: Line, f: Line, g: Line, h: 
 fn place(corner: vec2i, row: u32, column: u32) -> i32 {
     let r = corner.y - 1 + i32(row);
     let c = corner.x - 1 + i32(column);
-    let at = source(r, params.height, params.padding) * params.width + source(c, params.width, params.padding);
-    return select(at, -1, outside(r, params.height, params.padding) | outside(c, params.width, params.padding));
+    let at = source(r, params.height, params.padding_y) * params.width + source(c, params.width, params.padding_x);
+    return select(at, -1, outside(r, params.height, params.padding_y) | outside(c, params.width, params.padding_x));
 }
 
 fn load(base: i32, at: i32) -> f32 {

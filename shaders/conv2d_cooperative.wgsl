@@ -18,7 +18,8 @@ struct Params {
     height: i32,
     in_channels: u32,
     out_channels: u32,
-    padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
+    padding_x: u32,     // 0 zeros, 1 reflect (W >= 2), 2 replicate, 3 from the other edge
+    padding_y: u32,
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
@@ -48,8 +49,8 @@ fn fetch(lane: u32, first: u32, row0: i32, column0: i32) {
         let row = row0 - 1 + i32(pixel / COLUMNS);
         let column = column0 - 1 + i32(pixel % COLUMNS);
         let plane = i32(min(channel, params.in_channels - 1u)) * params.height;
-        let at = (plane + source(row, params.height, params.padding)) * params.width + source(column, params.width, params.padding);
-        let blank = outside(row, params.height, params.padding) | outside(column, params.width, params.padding) | (channel >= params.in_channels);
+        let at = (plane + source(row, params.height, params.padding_y)) * params.width + source(column, params.width, params.padding_x);
+        let blank = outside(row, params.height, params.padding_y) | outside(column, params.width, params.padding_x) | (channel >= params.in_channels);
         tile[pixel * SIDE + i / PIXELS] = f16(select(f32(x[at]), 0.0, blank));
     }
 }

@@ -2,15 +2,17 @@
 // memory:
 //   forward: y[o, p] = act( bias[o] + Σ over c, r, s of w[o, c, r, s] · x[c, i·stride + r − pad, j·stride + s − pad] ), p = (i, j)
 //   backward_input: dx[c, q] = [dx[c, q]] + Σ over o, r, s of w[o, c, r, s] · dy[o, (i + pad − r)/stride, (j + pad − s)/stride] where
-//     these are whole, q = (i, j); without what came through mirrored or repeated edges (conv2d.wgsl adds it).
+//     these are whole, q = (i, j); without what came through the padding (conv2d.wgsl adds it).
 //
-// x: C×H×W, y: O×OH×OW, w: O×C×K×K as it is. x beyond its edges is 0, mirrored or repeated (params.mode).
+// x: C×H×W, y: O×OH×OW, w: O×C×K×K as it is. x beyond its edges is 0, mirrored or repeated, or x from its other edge (params.padding_x
+// and _y).
 // One workgroup of 256: 64 channels × 64 pixels of the result, 16 of the sum at a time; one invocation, 4 × 4 results.
 // Grid: (tiles of pixels, tiles of channels, rows of tiles where there are more than 32,768).
 // forward writes =, backward_input = or += (params.accumulate). Workgroup memory: 8.5 KiB.
 
 const REFLECT = 1u;
 const REPLICATE = 2u;
+const WRAP = 3u;
 
 struct Params {
     in_channels: u32,
@@ -22,7 +24,8 @@ struct Params {
     kernel: u32,
     stride: u32,
     pad: u32,
-    mode: u32,
+    padding_x: u32,
+    padding_y: u32,
     relu: u32,
     accumulate: u32,
 }
@@ -41,20 +44,21 @@ var<workgroup> weights: array<vec4f, 272>;  // [16][17]: four channels of the re
 var<workgroup> columns: array<vec4f, 272>;  // [16][17]: four pixels
 
 // The row (or column) that a padded map shows at `at`, or −1 for a zero.
-fn shown(at: i32, extent: u32) -> i32 {
+fn shown(at: i32, extent: u32, padding: u32) -> i32 {
     let last = i32(extent) - 1;
     let mirrored = select(abs(at), 2 * last - at, at > last);
-    let within = select(clamp(at, 0, last), mirrored, params.mode == REFLECT);
+    let within = select(clamp(at, 0, last), mirrored, padding == REFLECT);
+    let other = select(0, i32(extent), at < 0) - select(0, i32(extent), at > last);
     let beyond = (at < 0) | (at > last);
-    return select(within, -1, beyond & (params.mode != REFLECT) & (params.mode != REPLICATE));
+    return select(select(within, at + other, padding == WRAP), -1, beyond & (padding == 0u));
 }
 
 // What the k-th column of the sum has at a pixel of y.
 fn input_at(k: u32, pixel: u32) -> f32 {
     let taps = params.kernel * params.kernel;
     let p = min(pixel, params.out_height * params.out_width - 1u);
-    let i = shown(i32(p / params.out_width * params.stride + k / params.kernel % params.kernel) - i32(params.pad), params.height);
-    let j = shown(i32(p % params.out_width * params.stride + k % params.kernel) - i32(params.pad), params.width);
+    let i = shown(i32(p / params.out_width * params.stride + k / params.kernel % params.kernel) - i32(params.pad), params.height, params.padding_y);
+    let j = shown(i32(p % params.out_width * params.stride + k % params.kernel) - i32(params.pad), params.width, params.padding_x);
     let c = min(k / taps, params.in_channels - 1u);
     let v = f32(x[(c * params.height + u32(max(i, 0))) * params.width + u32(max(j, 0))]);
     return select(0.0, v, (i >= 0) & (j >= 0));

@@ -17,7 +17,8 @@ struct Params {
     height: i32,
     in_channels: u32,
     out_channels: u32,
-    padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
+    padding_x: u32,     // 0 zeros, 1 reflect (W >= 2), 2 replicate, 3 from the other edge
+    padding_y: u32,
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
@@ -45,12 +46,12 @@ fn quad(slot: u32, x0: i32, y0: i32) -> Quad {
     let row = y0 - 1 + i32(slot % 50u / ROW);
     let c = x0 - 1 + i32(slot % ROW) * 4;
     let w = params.width;
-    let columns = vec4i(source(c, w, params.padding), source(c + 1, w, params.padding), source(c + 2, w, params.padding), source(c + 3, w, params.padding));
-    let blank = vec4<bool>(outside(c, w, params.padding), outside(c + 1, w, params.padding), outside(c + 2, w, params.padding), outside(c + 3, w, params.padding));
+    let columns = vec4i(source(c, w, params.padding_x), source(c + 1, w, params.padding_x), source(c + 2, w, params.padding_x), source(c + 3, w, params.padding_x));
+    let blank = vec4<bool>(outside(c, w, params.padding_x), outside(c + 1, w, params.padding_x), outside(c + 2, w, params.padding_x), outside(c + 3, w, params.padding_x));
     return Quad(
         slot / 50u,
-        source(row, params.height, params.padding) * w + columns,
-        blank | vec4<bool>(outside(row, params.height, params.padding)),
+        source(row, params.height, params.padding_y) * w + columns,
+        blank | vec4<bool>(outside(row, params.height, params.padding_y)),
     );
 }
 

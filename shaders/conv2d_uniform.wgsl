@@ -26,7 +26,8 @@ struct Params {
     first_out: u32,     // output channel of the window's first block
     first_in: u32,      // input channel where this chunk starts
     chunk: u32,         // input channels in this dispatch
-    padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
+    padding_x: u32,     // 0 zeros, 1 reflect (W >= 2), 2 replicate, 3 from the other edge
+    padding_y: u32,
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
@@ -56,23 +57,23 @@ struct Columns {
 
 fn sources(i: i32, n: i32) -> vec4i {
     return vec4i(
-        source(i, n, params.padding), source(i + 1, n, params.padding), source(i + 2, n, params.padding), source(i + 3, n, params.padding),
+        source(i, n, params.padding_x), source(i + 1, n, params.padding_x), source(i + 2, n, params.padding_x), source(i + 3, n, params.padding_x),
     );
 }
 
 fn outsides(i: i32, n: i32) -> vec4<bool> {
     return vec4<bool>(
-        outside(i, n, params.padding), outside(i + 1, n, params.padding), outside(i + 2, n, params.padding), outside(i + 3, n, params.padding),
+        outside(i, n, params.padding_x), outside(i + 1, n, params.padding_x), outside(i + 2, n, params.padding_x), outside(i + 3, n, params.padding_x),
     );
 }
 
 fn columns(x0: i32) -> Columns {
     let w = params.width;
     let end = min(x0 + 8, w);
-    let blank_left = outside(x0 - 1, w, params.padding);
-    let blank_right = outside(end, w, params.padding);
+    let blank_left = outside(x0 - 1, w, params.padding_x);
+    let blank_right = outside(end, w, params.padding_x);
     return Columns(
-        source(x0 - 1, w, params.padding), sources(x0, w), sources(x0 + 4, w), source(end, w, params.padding),
+        source(x0 - 1, w, params.padding_x), sources(x0, w), sources(x0 + 4, w), source(end, w, params.padding_x),
         blank_left, outsides(x0, w), outsides(x0 + 4, w), blank_right, x0 + 4 >= w,
     );
 }
@@ -82,8 +83,8 @@ fn four(at: i32, c: vec4i) -> vec4f {
 }
 
 fn load(base: i32, row: i32, c: Columns) -> Row {
-    let at = base + source(row, params.height, params.padding) * params.width;
-    let blank = outside(row, params.height, params.padding);
+    let at = base + source(row, params.height, params.padding_y) * params.width;
+    let blank = outside(row, params.height, params.padding_y);
     let left = select(f32(x[at + c.left]), 0.0, blank | c.blank_left);
     let right = select(f32(x[at + c.right]), 0.0, blank | c.blank_right);
     if ALIGNED {

@@ -1,5 +1,6 @@
 // The gradient of a convolution to its weights, dw[o, c, r, s] = Σ over i, j of dy[o, i, j] · x[c, i·stride + r − pad, j·stride + s − pad],
-// as an implicit matrix product through workgroup memory; x beyond its edges is 0, mirrored or repeated (params.mode).
+// as an implicit matrix product through workgroup memory; x beyond its edges is 0, mirrored or repeated, or x from its other edge (params.padding_x
+// and _y).
 //
 // x: C×H×W, dy: O×OH×OW, of any size, stride and padding. partials: [share][o, c, r, s], f32 as all sums are.
 //   conv2d_shares.wgsl adds the shares up.
@@ -9,6 +10,7 @@
 
 const REFLECT = 1u;
 const REPLICATE = 2u;
+const WRAP = 3u;
 
 struct Params {
     in_channels: u32,
@@ -20,7 +22,8 @@ struct Params {
     kernel: u32,
     stride: u32,
     pad: u32,
-    mode: u32,
+    padding_x: u32,
+    padding_y: u32,
     share: u32,     // pixels, a multiple of 16
 }
 
@@ -35,12 +38,13 @@ var<workgroup> upstream: array<vec4f, 272>;
 var<workgroup> columns: array<vec4f, 272>;
 
 // The row (or column) that a padded map shows at `at`, or −1 for a zero. Without `&&` and branches: see common.wgsl.
-fn shown(at: i32, extent: u32) -> i32 {
+fn shown(at: i32, extent: u32, padding: u32) -> i32 {
     let last = i32(extent) - 1;
     let mirrored = select(abs(at), 2 * last - at, at > last);
-    let within = select(clamp(at, 0, last), mirrored, params.mode == REFLECT);
+    let within = select(clamp(at, 0, last), mirrored, padding == REFLECT);
+    let other = select(0, i32(extent), at < 0) - select(0, i32(extent), at > last);
     let beyond = (at < 0) | (at > last);
-    return select(within, -1, beyond & (params.mode != REFLECT) & (params.mode != REPLICATE));
+    return select(select(within, at + other, padding == WRAP), -1, beyond & (padding == 0u));
 }
 
 // A column of the product at an output's pixel.
@@ -49,8 +53,8 @@ fn column_at(column: u32, row: u32, place: u32, live: bool) -> f32 {
     let c = min(column / taps, params.in_channels - 1u);
     let r = column / params.kernel % params.kernel;
     let s = column % params.kernel;
-    let i = shown(i32(row * params.stride + r) - i32(params.pad), params.height);
-    let j = shown(i32(place * params.stride + s) - i32(params.pad), params.width);
+    let i = shown(i32(row * params.stride + r) - i32(params.pad), params.height, params.padding_y);
+    let j = shown(i32(place * params.stride + s) - i32(params.pad), params.width, params.padding_x);
     let there = live & (i >= 0) & (j >= 0);
     return select(0.0, f32(x[(c * params.height + u32(max(i, 0))) * params.width + u32(max(j, 0))]), there);
 }

@@ -17,7 +17,8 @@ struct Params {
     height: i32,
     in_channels: u32,
     out_channels: u32,
-    padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
+    padding_x: u32,     // 0 zeros, 1 reflect (W >= 2), 2 replicate, 3 from the other edge
+    padding_y: u32,
     rows: u32,          // of a unit, at most
     runs: u32,          // units of a strip
     units: u32,
@@ -48,9 +49,9 @@ fn place_of(x0: i32, first_in: u32, lane: u32) -> Place {
     let w = params.width;
     let c = x0 - 1 + i32(lane);
     return Place(
-        source(c, w, params.padding), source(x0 + 7, w, params.padding), source(x0 + 8, w, params.padding),
+        source(c, w, params.padding_x), source(x0 + 7, w, params.padding_x), source(x0 + 8, w, params.padding_x),
         i32(min(first_in + lane, params.in_channels - 1u)),
-        outside(c, w, params.padding), outside(x0 + 7, w, params.padding), outside(x0 + 8, w, params.padding),
+        outside(c, w, params.padding_x), outside(x0 + 7, w, params.padding_x), outside(x0 + 8, w, params.padding_x),
     );
 }
 
@@ -60,8 +61,8 @@ fn load(channel: u32, row: i32, column: i32, blank: bool) -> f32 {
 }
 
 fn hold(p: Place, first_in: u32, r: i32) -> Held {
-    let row = source(r, params.height, params.padding);
-    let above = outside(r, params.height, params.padding);
+    let row = source(r, params.height, params.padding_y);
+    let above = outside(r, params.height, params.padding_y);
     let blank = above | p.blank;
     let own = u32(p.channel);
     return Held(

@@ -7,6 +7,7 @@
 //
 // x: C×H×W, a part of a larger picture, or all of it. Only steps that belong to a pixel inside the window count:
 // those to the right, below and in the square between them. Edges are those of the larger picture.
+// With params.wrap_x or _y, of a whole picture, its edges meet: the pixel after the last is the first.
 //
 // frame: the window's left, top, right and bottom; how far the part lies right of and below the larger picture's
 // corner, and its width and height. partials: one for each workgroup.
@@ -25,9 +26,12 @@ struct Params {
     partials: u32,
     across: f32,
     down: f32,
-    edge: f32,
+    edge_across: f32,
+    edge_down: f32,
     diagonal: f32,
     accumulate: u32,
+    wrap_x: u32,
+    wrap_y: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -61,20 +65,29 @@ fn pull(weight: f32, step: f32) -> f32 {
 }
 
 /// The weight of a step along a line of the larger picture, the first of `count` or not.
-fn along(weight: f32, at: f32, count: f32) -> f32 {
+fn along(weight: f32, edge: f32, at: f32, count: f32) -> f32 {
     if NINE {
-        return weight + params.edge * (f32(at == 0.0) + f32(at + 1.0 == count));
+        return weight + edge * (f32(at == 0.0) + f32(at + 1.0 == count));
     }
     return weight;
 }
 
 /// The weights of steps across along a row, and of steps down along a column.
 fn across(row: u32) -> f32 {
-    return along(params.across, f32(row) + frame[1].y, frame[1].w);
+    return along(params.across, params.edge_across, f32(row) + frame[1].y, frame[1].w);
 }
 
 fn down(column: u32) -> f32 {
-    return along(params.down, f32(column) + frame[1].x, frame[1].z);
+    return along(params.down, params.edge_down, f32(column) + frame[1].x, frame[1].z);
+}
+
+/// From a pixel to the one after it, or before, in a line of `length`; the index grows by `pitch`.
+fn after(at: u32, length: u32, pitch: u32) -> i32 {
+    return select(i32(pitch), -i32((length - 1u) * pitch), at + 1u == length);
+}
+
+fn before(at: u32, length: u32, pitch: u32) -> i32 {
+    return select(-i32(pitch), i32((length - 1u) * pitch), at == 0u);
 }
 
 @compute @workgroup_size(LANES)
@@ -87,17 +100,18 @@ fn partial_sums(
     for (var i = group.x * params.share + lane; i < end; i += LANES) {
         let column = i % params.width;
         let row = i / params.width % params.height;
-        let right = column + 1u < params.width;
+        let is_right = (column + 1u < params.width) | (params.wrap_x != 0u);
+        let right = after(column, params.width, 1u);
+        let below = i32(i) + after(row, params.height, params.width);
         var own = 0.0;
-        if right {
-            own += measured(across(row), x[i + 1u] - x[i]);
+        if is_right {
+            own += measured(across(row), x[i32(i) + right] - x[i]);
         }
-        if row + 1u < params.height {
-            let below = i + params.width;
+        if (row + 1u < params.height) | (params.wrap_y != 0u) {
             own += measured(down(column), x[below] - x[i]);
-            if NINE && right {
-                own += measured(params.diagonal, x[below + 1u] - x[i]);
-                own += measured(params.diagonal, x[below] - x[i + 1u]);
+            if NINE && is_right {
+                own += measured(params.diagonal, x[below + right] - x[i]);
+                own += measured(params.diagonal, x[below] - x[i32(i) + right]);
             }
         }
         sum += counts(column, row) * own;
@@ -132,42 +146,50 @@ fn backward(
     }
     let column = i % params.width;
     let row = i / params.width % params.height;
-    var slope = 0.0;
-    let right = column + 1u < params.width;
-    let below = row + 1u < params.height;
+    // Neighbours, and whether they are there.
+    let left = before(column, params.width, 1u);
+    let right = after(column, params.width, 1u);
+    let above = before(row, params.height, params.width);
+    let below = after(row, params.height, params.width);
+    let is_left = (column > 0u) | (params.wrap_x != 0u);
+    let is_right = (column + 1u < params.width) | (params.wrap_x != 0u);
+    let is_above = (row > 0u) | (params.wrap_y != 0u);
+    let is_below = (row + 1u < params.height) | (params.wrap_y != 0u);
+    let at = i32(i);
     let own = x[i];
+    // Steps belong to the pixel at their left or above them.
+    let left_column = u32(i32(column) + left);
+    let above_row = u32(i32(row) + before(row, params.height, 1u));
     let here = counts(column, row);
-    var left_counts = 0.0;
-    var above_counts = 0.0;
-    if column > 0u {
-        left_counts = counts(column - 1u, row);
-        slope += left_counts * pull(across(row), own - x[i - 1u]);
+    let left_counts = select(0.0, counts(left_column, row), is_left);
+    let above_counts = select(0.0, counts(column, above_row), is_above);
+    var slope = 0.0;
+    if is_left {
+        slope += left_counts * pull(across(row), own - x[at + left]);
     }
-    if right {
-        slope += here * pull(across(row), own - x[i + 1u]);
+    if is_right {
+        slope += here * pull(across(row), own - x[at + right]);
     }
-    if row > 0u {
-        above_counts = counts(column, row - 1u);
-        slope += above_counts * pull(down(column), own - x[i - params.width]);
+    if is_above {
+        slope += above_counts * pull(down(column), own - x[at + above]);
     }
-    if below {
-        slope += here * pull(down(column), own - x[i + params.width]);
+    if is_below {
+        slope += here * pull(down(column), own - x[at + below]);
     }
     if NINE {
-        if row > 0u && column > 0u {
-            let corner = counts(column - 1u, row - 1u);
-            slope += corner * pull(params.diagonal, own - x[i - params.width - 1u]);
+        if is_above && is_left {
+            slope += counts(left_column, above_row) * pull(params.diagonal, own - x[at + above + left]);
         }
-        if row > 0u && right {
-            slope += above_counts * pull(params.diagonal, own - x[i - params.width + 1u]);
+        if is_above && is_right {
+            slope += above_counts * pull(params.diagonal, own - x[at + above + right]);
         }
-        if below && column > 0u {
-            slope += left_counts * pull(params.diagonal, own - x[i + params.width - 1u]);
+        if is_below && is_left {
+            slope += left_counts * pull(params.diagonal, own - x[at + below + left]);
         }
-        if below && right {
-            slope += here * pull(params.diagonal, own - x[i + params.width + 1u]);
+        if is_below && is_right {
+            slope += here * pull(params.diagonal, own - x[at + below + right]);
         }
     }
-    let before = select(0.0, dx[i], params.accumulate != 0u);
-    dx[i] = before + 2.0 * dy[0] * slope;
+    let had = select(0.0, dx[i], params.accumulate != 0u);
+    dx[i] = had + 2.0 * dy[0] * slope;
 }

@@ -33,7 +33,8 @@ struct Params {
     middle: u32,        // channels of x or y; deep: quads of x's channels, or tiles
     plane: u32,         // vec4f of one of the 36
     channels: u32,      // of y
-    padding: u32,       // 0 zeros, 1 reflect (H, W >= 2), 2 replicate
+    padding_x: u32,     // 0 zeros, 1 reflect (W >= 2), 2 replicate, 3 from the other edge
+    padding_y: u32,
     accumulate: u32,    // 1: add to what y holds
     add_bias: u32,
     relu: u32,
@@ -108,38 +109,38 @@ fn pixels(at: vec4i, blank: vec4<bool>) -> vec4f {
 }
 
 // Where four columns (or rows) are read, and whether they are blank: `source` and `outside` of common.wgsl, by fours.
-fn source4(i: vec4i, n: i32) -> vec4i {
-    return vec4i(source(i.x, n, params.padding), source(i.y, n, params.padding), source(i.z, n, params.padding), source(i.w, n, params.padding));
+fn source4(i: vec4i, n: i32, padding: u32) -> vec4i {
+    return vec4i(source(i.x, n, padding), source(i.y, n, padding), source(i.z, n, padding), source(i.w, n, padding));
 }
 
-fn outside4(i: vec4i, n: i32) -> vec4<bool> {
-    return (vec4u(params.padding) == vec4u()) & ((i < vec4i()) | (i >= vec4i(n)));
+fn outside4(i: vec4i, n: i32, padding: u32) -> vec4<bool> {
+    return (vec4u(padding) == vec4u()) & ((i < vec4i()) | (i >= vec4i(n)));
 }
 
 // Columns x0 - 1 … x0 + 4 of the tiles' row number r, transformed.
 fn row(r: i32, plane: vec4i, t: Tiles) -> Six {
     let at = t.y0 + r - 1;
-    let base = plane + source4(at, params.height) * params.width;
-    let blank = outside4(at, params.height);
+    let base = plane + source4(at, params.height, params.padding_y) * params.width;
+    let blank = outside4(at, params.height, params.padding_y);
     let w = params.width;
     let c0 = t.x0 - 1;
     let c4 = t.x0 + 3;
     let c5 = t.x0 + 4;
     return spread(Six(
-        pixels(base + source4(c0, w), blank | outside4(c0, w)),
-        pixels(base + source4(t.x0, w), blank),
-        pixels(base + source4(t.x0 + 1, w), blank | outside4(t.x0 + 1, w)),
-        pixels(base + source4(t.x0 + 2, w), blank | outside4(t.x0 + 2, w)),
-        pixels(base + source4(c4, w), blank | outside4(c4, w)),
-        pixels(base + source4(c5, w), blank | outside4(c5, w)),
+        pixels(base + source4(c0, w, params.padding_x), blank | outside4(c0, w, params.padding_x)),
+        pixels(base + source4(t.x0, w, params.padding_x), blank),
+        pixels(base + source4(t.x0 + 1, w, params.padding_x), blank | outside4(t.x0 + 1, w, params.padding_x)),
+        pixels(base + source4(t.x0 + 2, w, params.padding_x), blank | outside4(t.x0 + 2, w, params.padding_x)),
+        pixels(base + source4(c4, w, params.padding_x), blank | outside4(c4, w, params.padding_x)),
+        pixels(base + source4(c5, w, params.padding_x), blank | outside4(c5, w, params.padding_x)),
     ));
 }
 
 // The same where the middle four columns of a tile are one aligned load.
 fn row_aligned(r: i32, plane: vec4i, t: Tiles) -> Six {
     let at = t.y0 + r - 1;
-    let base = plane + source4(at, params.height) * params.width;
-    let blank = outside4(at, params.height);
+    let base = plane + source4(at, params.height, params.padding_y) * params.width;
+    let blank = outside4(at, params.height, params.padding_y);
     let w = params.width;
     let middle = (base + t.x0) >> vec4u(2u);
     let p = select(vec4f(x4[middle.x]), vec4f(), blank.x);
@@ -147,12 +148,12 @@ fn row_aligned(r: i32, plane: vec4i, t: Tiles) -> Six {
     let u = select(vec4f(x4[middle.z]), vec4f(), blank.z);
     let k = select(vec4f(x4[middle.w]), vec4f(), blank.w);
     return spread(Six(
-        pixels(base + source4(t.x0 - 1, w), blank | outside4(t.x0 - 1, w)),
+        pixels(base + source4(t.x0 - 1, w, params.padding_x), blank | outside4(t.x0 - 1, w, params.padding_x)),
         vec4f(p.x, q.x, u.x, k.x),
         vec4f(p.y, q.y, u.y, k.y),
         vec4f(p.z, q.z, u.z, k.z),
         vec4f(p.w, q.w, u.w, k.w),
-        pixels(base + source4(t.x0 + 4, w), blank | outside4(t.x0 + 4, w)),
+        pixels(base + source4(t.x0 + 4, w, params.padding_x), blank | outside4(t.x0 + 4, w, params.padding_x)),
     ));
 }
 

@@ -30,6 +30,8 @@ pub enum Knob {
     Precision,
     /// What the network takes for a picture.
     Preprocess,
+    /// The edges of the result that meet.
+    Seamless,
     /// The long side of the result.
     Size,
     /// A style picture and its weight.
@@ -48,7 +50,7 @@ pub enum Knob {
 
 impl Knob {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Adapter,
         Self::Backend,
         Self::Checkpoint,
@@ -60,6 +62,7 @@ impl Knob {
         Self::Optimizer,
         Self::Precision,
         Self::Preprocess,
+        Self::Seamless,
         Self::Size,
         Self::Style,
         Self::StyleMask,
@@ -83,6 +86,7 @@ impl Knob {
             Self::Optimizer => "optimizer",
             Self::Precision => "precision",
             Self::Preprocess => "preprocess",
+            Self::Seamless => "seamless",
             Self::Size => "size",
             Self::Style => "style",
             Self::StyleMask => "style-mask",

@@ -18,6 +18,7 @@ use crate::optim::Method;
 use crate::paint::on_gpu::OnGpu;
 use crate::paint::on_host::OnHost;
 use crate::paint::{Descent, Layout, TileLayout};
+use crate::shape::Wrap;
 use crate::tiles::grid::Grid;
 use crate::tiles::measure;
 
@@ -100,13 +101,16 @@ impl MemoryPlan {
         budget: u64,
         tile: Option<usize>,
     ) -> Result<MemoryPlan> {
+        request.settings.check_wrap(request.graph, request.size)?;
         let planning = Planning::new(gpu, request, budget)?;
         let whole = match tile {
             Some(_) => None,
             None => planning.fitting()?,
         };
+        let wraps = request.graph.wrap() != Wrap::None;
         let mut plan = match (whole, request.descent.by_pieces()) {
             (Some(plan), _) => plan,
+            (None, _) if wraps => return Err(planning.no_seams(tile)?),
             (None, Some(descent)) => planning.tiles(&descent, tile)?,
             (None, None) => return Err(planning.only_whole()?),
         };
@@ -141,7 +145,7 @@ impl<'a> Planning<'a> {
     /// Measures the styles, and the content where its own style counts, in the largest tiles that fit.
     fn new(gpu: &Gpu, request: &'a Request<'a>, budget: u64) -> Result<Self> {
         let Request { graph, settings, styles, .. } = request;
-        let dry = gpu.or_dry();
+        let (dry, of_styles) = (gpu.or_dry(), (*graph).clone().with_wrap(Wrap::None));
         let reach = graph.reach(&taps(&settings.style_taps()));
         let masks = vec![Mask::planned(request.size); request.masks];
         let own = settings.keeps_own_style().then_some((request.size, masks));
@@ -156,8 +160,9 @@ impl<'a> Planning<'a> {
             mark = planning.dry.mark();
             let run = if_it_binds(at_once(async {
                 let mut kept = Vec::new();
-                for (size, masks) in &measured {
+                for (at, (size, masks)) in measured.iter().enumerate() {
                     let (dry, seen) = (&planning.dry, (Pixels::planned(*size), masks.as_slice()));
+                    let graph = if at < styles.len() { &of_styles } else { *graph };
                     kept.extend(measure::moments(dry, graph, settings, seen, Some(most)).await?);
                 }
                 Ok(kept)
@@ -313,13 +318,36 @@ impl<'a> Planning<'a> {
         })
     }
 
-    /// Why an optimiser that needs the whole picture can't have it.
-    fn only_whole(&self) -> Result<Error> {
-        let (width, height) = self.request.size;
-        let need = match self.whole(&self.request.descent)? {
+    /// What the whole picture takes on the GPU.
+    fn need(&self) -> Result<String> {
+        Ok(match self.whole(&self.request.descent)? {
             Some(plan) => format!("{} MB", plan.bytes.div_ceil(1_000_000)),
             None => "more than the adapter can bind".into(),
-        };
+        })
+    }
+
+    /// Why a picture whose edges meet can't be painted: in tiles they would not.
+    fn no_seams(&self, tile: Option<usize>) -> Result<Error> {
+        let (seamless, (width, height)) = (Knob::Seamless, self.request.size);
+        if tile.is_some() {
+            return Ok(Error::Usage(format!(
+                "{seamless} needs the whole picture on the GPU, and {} cuts it: leave one of them out",
+                Knob::Tile
+            )));
+        }
+        let need = self.need()?;
+        Ok(Error::Memory(format!(
+            "{seamless} needs the whole picture of {width}×{height} px on the GPU, {need}, and {} allows {} MB: take a \
+             smaller {}, or leave it out for tiles",
+            Knob::Memory,
+            self.budget / 1_000_000,
+            Knob::Size
+        )))
+    }
+
+    /// Why an optimiser that needs the whole picture can't have it.
+    fn only_whole(&self) -> Result<Error> {
+        let ((width, height), need) = (self.request.size, self.need()?);
         Ok(Error::Memory(format!(
             "this optimiser needs the whole picture of {width}×{height} px on the GPU, {need}, and {} allows {} MB: \
              take {} auto or adam, which work in tiles, or a smaller {}",

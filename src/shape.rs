@@ -31,6 +31,43 @@ impl Precision {
     }
 }
 
+/// Which edges of a picture meet: where they do, it goes on beyond one of them at the other, without an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wrap {
+    /// None.
+    #[default]
+    None,
+    /// The left and the right one.
+    X,
+    /// The upper and the lower one.
+    Y,
+    /// All, as on a torus.
+    Both,
+}
+
+names!(Wrap, "edges that meet,", X = "x", Y = "y", Both = "both", None = "none");
+
+impl Wrap {
+    /// Whether the left edge meets the right one.
+    pub fn x(self) -> bool {
+        matches!(self, Wrap::X | Wrap::Both)
+    }
+
+    /// Whether the upper edge meets the lower one.
+    pub fn y(self) -> bool {
+        matches!(self, Wrap::Y | Wrap::Both)
+    }
+
+    /// A picture's width and height with the sides along which edges meet rounded to the nearest multiple of `step` that is
+    /// not 0.
+    #[must_use]
+    pub fn rounded(self, (width, height): (u32, u32), step: u32) -> (u32, u32) {
+        let nearest = |side: u32| ((side.saturating_add(step / 2)) / step).max(1) * step;
+        let side = |wraps, side| if wraps { nearest(side) } else { side };
+        (side(self.x(), width), side(self.y(), height))
+    }
+}
+
 /// The extents of a tensor, outermost first.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Shape(Vec<usize>);

@@ -85,6 +85,22 @@ paint steps-20 --steps 20
 paint steps-300 --steps 300
 paint lr-0.2 --optimizer adam --lr 0.2
 
+# Without a seam: painted once, shown four times
+tiled() {
+    name=$1
+    shift
+    case "$wanted" in
+        "  " | *" $name "*) ;;
+        *) return 0 ;;
+    esac
+    tile=$(mktemp -d)
+    "$impasto" stylize docs/demo-content.jpg --style docs/demo-style.jpg --size 160 --no-tune -o "$tile/tile.png" "$@"
+    cargo run --release --locked --example tile -- "$tile/tile.png" "docs/guide/$name.jpg"
+    rm -r "$tile"
+}
+tiled seamless --seamless
+tiled seamless-texture --seamless --init noise --content-weight 0 --detail 0
+
 # What sees the pictures
 paint network-random --network random:vgg19/4
 paint preprocess --preprocess caffe

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use impasto::loss::{LossSettings, Mask, Regions};
-use impasto::nets::{Graph, Network, NetworkSpec};
+use impasto::nets::{Graph, Layer, Network, NetworkSpec};
 use impasto::paint::Start;
 use impasto::picture::{MAX_PIXELS, MAX_SIDE, Metadata, Picture, probe};
 use impasto::session::{Finish, Planner, Scales, Scene};
+use impasto::shape::Wrap;
 use impasto::{Error, Result};
 
 use super::flags::{Look, Outputs, Settings, Size};
@@ -32,10 +33,20 @@ fn network(args: &Look, loss: &LossSettings, inputs: &Inputs) -> Result<Network>
     })
 }
 
+/// The size that a picture is wanted at, and for what loss.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    size: Size,
+    /// Its edges that meet.
+    wrap: Wrap,
+    loss: &'a LossSettings,
+}
+
 /// A decoded picture, and the size that it is wanted at.
 pub struct Input {
     picture: Picture,
     pub size: (u32, u32),
+    wrap: Wrap,
 }
 
 impl Input {
@@ -44,14 +55,16 @@ impl Input {
     fn read(
         path: &Path,
         bytes: &[u8],
-        wanted: Size,
+        wanted: Wanted<'_>,
         flag: &str,
         most: u32,
         network: &Network,
     ) -> Result<Self> {
         let name = path.display().to_string();
         let own = probe(bytes, &name)?;
-        let size = wanted.of(own);
+        let Wanted { size, wrap, loss } = wanted;
+        let size = size.of(own);
+        let size = wrap.rounded(size, step(network, loss, (size, wrap)));
         let (width, height) = size;
         if width.max(height) > most || u64::from(width) * u64::from(height) > MAX_PIXELS {
             return Err(Error::Usage(format!(
@@ -61,14 +74,30 @@ impl Input {
             )));
         }
         network.check_size(width, height, network.layers.len())?;
-        Ok(Input { picture: Picture::decode(bytes, &name)?, size })
+        Ok(Input { picture: Picture::decode(bytes, &name)?, size, wrap })
     }
 
     /// The picture at that size.
     fn fitted(self) -> Picture {
-        let Input { picture, size } = self;
-        if picture.size() == size { picture } else { picture.resized(size.0, size.1) }
+        let Input { picture, size, wrap } = self;
+        let picture = if wrap == Wrap::None { picture } else { picture.joined(wrap) };
+        if picture.size() == size {
+            return picture;
+        }
+        picture.resized_around(size.0, size.1, wrap)
     }
+}
+
+/// Pixels of a picture that the network halves to one at the coarsest octave, of those that are left once its sides are multiples
+/// of them: as many octaves as see [`LossSettings::LEAST_SIDE`] of such pixels.
+fn step(network: &Network, loss: &LossSettings, (size, wrap): ((u32, u32), Wrap)) -> u32 {
+    let pools = network.layers.iter().filter(|layer| matches!(layer, Layer::Pool { .. })).count();
+    let steps = (0..loss.octaves()).rev().map(|octave| 1 << (pools + octave));
+    let sees = |step: &u32| {
+        let (width, height) = wrap.rounded(size, *step);
+        width.min(height) / step >= LossSettings::LEAST_SIDE as u32
+    };
+    steps.into_iter().find(sees).unwrap_or(1 << pools)
 }
 
 /// All files that are read, decoded and checked; nothing is resampled yet.
@@ -90,12 +119,14 @@ impl Read {
         let input = |path: &Path, size, flag, most| {
             Input::read(path, &inputs.read(path)?, size, flag, most, &network)
         };
-        let content = input(&args.content, args.size, "--size", most)?;
+        let wanted = Wanted { size: args.size, wrap: args.seamless, loss: &settings.loss };
+        let content = input(&args.content, wanted, "--size", most)?;
         let style_size = match args.style_size {
             Some(0) => Size::Own,
             Some(side) => Size::Long(side),
             None => Size::Long(content.size.0.max(content.size.1)),
         };
+        let style_size = Wanted { size: style_size, wrap: Wrap::None, ..wanted };
         let style = |(path, weight): &(PathBuf, f32)| {
             Ok((input(path, style_size, "--style-size", MAX_SIDE)?, *weight))
         };
@@ -123,18 +154,26 @@ impl Read {
         scales: Scales,
         settings: &Settings,
         outputs: &Outputs,
-        margin: u32,
+        margins: (u32, u32),
     ) -> Planner {
         let (width, height) = self.content.size;
-        let size = (width + 2 * margin, height + 2 * margin);
+        let size = (width + 2 * margins.0, height + 2 * margins.1);
         let styles: Vec<_> = self.styles.iter().map(|(style, _)| style.size).collect();
-        Planner {
+        let planner = Planner {
             masks: self.regions.content.len(),
             least_share: self.regions.least_share(),
             descent: settings.descent,
             tile: outputs.memory.tile.map(|tile| tile as usize),
             ..Planner::new(network, scales, size, styles, settings.loss.clone())
-        }
+        };
+        let (size, wrap) = (self.content.size, self.content.wrap);
+        planner.wrapped(wrap, step(network, &settings.loss, (size, wrap)))
+    }
+
+    /// The content's size had its edges met nowhere, where that is another.
+    pub fn rounded_from(&self, args: &Look) -> Option<(u32, u32)> {
+        let plain = args.size.of(self.content.picture.size());
+        (plain != self.content.size).then_some(plain)
     }
 
     /// The pictures at their sizes, in the content's colour space; and where painting starts.
@@ -149,21 +188,22 @@ impl Read {
         };
         let styles: Vec<_> =
             self.styles.into_iter().map(|(style, weight)| (prepared(style), weight)).collect();
-        let margin = (args.margin, args.margin);
+        let (wrap, margins) = (args.seamless, args.margins());
         let start = match (args.init.as_str(), self.init) {
-            (_, Some(picture)) => {
+            (_, Some(own)) => {
                 let (width, height) = content.size();
-                let picture = picture.into_space_of(&content).resized(width, height);
-                Start::Picture(Box::new(picture.with_border(margin)))
+                let own = own.into_space_of(&content).joined(wrap);
+                let own = own.resized_around(width, height, wrap).with_border(margins);
+                Start::Picture(Box::new(own))
             }
             ("noise", None) => Start::Noise(args.seed),
-            ("style", None) => Start::Picture(Box::new(styles[0].0.clone())),
+            ("style", None) => Start::Picture(Box::new(styles[0].0.clone().joined(wrap))),
             _ => Start::Content,
         };
         let sizes = styles.iter().map(|(style, _)| style.size());
-        let regions = self.regions.resized(content.size(), sizes);
+        let regions = self.regions.resized((content.size(), wrap), sizes);
         let scene = Scene { regions, finish, ..Scene::new(content, styles) };
-        (scene.with_margin(margin), start)
+        (scene.with_margin(margins), start)
     }
 }
 
@@ -172,7 +212,8 @@ impl Read {
 /// # Errors
 /// [`Error::File`] with the mask that does not.
 pub fn check_masks(args: &Look, graph: &Graph, read: &Read, planner: &Planner) -> Result<()> {
-    let check = |path: &Path, mask: &Mask, (size, scale)| {
+    let of_styles = graph.clone().with_wrap(Wrap::None);
+    let check = |graph: &Graph, path: &Path, mask: &Mask, (size, scale)| {
         let taps = planner.loss_at(graph, scale).style_taps();
         let taps: Vec<&str> = taps.iter().map(|tap| tap.layer.as_str()).collect();
         mask.check(graph, &taps, size)
@@ -180,11 +221,11 @@ pub fn check_masks(args: &Look, graph: &Graph, read: &Read, planner: &Planner) -
     };
     for (scale, size) in planner.sizes.iter().enumerate() {
         for (path, mask) in args.mask.iter().zip(&read.regions.content) {
-            check(path, mask, (*size, scale))?;
+            check(graph, path, mask, (*size, scale))?;
         }
         let styles = args.style_mask.iter().zip(&read.regions.style).zip(planner.styles_at(scale));
         for ((path, mask), size) in styles {
-            check(path, mask, (size, scale))?;
+            check(&of_styles, path, mask, (size, scale))?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Knob, Result};
 use crate::nets::{Chain, Graph};
 use crate::picture::{Picture, resized_plane, with_border};
+use crate::shape::Wrap;
 
 /// How much each pixel belongs to a region, from 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,13 +47,13 @@ impl Mask {
         Mask { size, plane: Vec::new() }
     }
 
-    /// The same for a picture of another size.
+    /// The same for a picture of another size, some of whose edges may meet.
     #[must_use]
-    pub fn resized(&self, size: (u32, u32)) -> Self {
+    pub fn resized(&self, size: (u32, u32), wrap: Wrap) -> Self {
         if size == self.size {
             return self.clone();
         }
-        let mut plane = resized_plane(&self.plane, self.size, size);
+        let mut plane = resized_plane(&self.plane, self.size, size, wrap);
         plane.iter_mut().for_each(|value| *value = value.clamp(0.0, 1.0));
         Mask { size, plane }
     }
@@ -62,7 +63,7 @@ impl Mask {
     /// # Errors
     /// [`Error::Picture`] with the first tap at which there is not, and the way out.
     pub fn check(&self, graph: &Graph, taps: &[&str], size: (u32, u32)) -> Result<()> {
-        Guides::new(graph, taps, &[self.resized(size)]).map(drop)
+        Guides::new(graph, taps, &[self.resized(size, graph.wrap())]).map(drop)
     }
 
     /// Width and height in pixels.
@@ -84,20 +85,26 @@ impl Mask {
     }
 
     /// The mask's mean over `radius` pixels around what each pixel of a map stands for.
-    fn seen(&self, chain: &Chain, radius: usize) -> Vec<f32> {
+    fn seen(&self, chain: &Chain, radius: usize, wrap: Wrap) -> Vec<f32> {
         let (map, picture) = chain.ratio();
         let (width, height) = (self.size.0 as usize, self.size.1 as usize);
-        let means = |plane: &[f32], length| {
-            means(plane, (length, chain.output(length)), (picture / map).max(1), radius)
+        let means = |plane: &[f32], length, wraps| {
+            means(plane, (length, chain.output(length)), (picture / map).max(1), (radius, wraps))
         };
-        let columns = means(&transposed(&means(&self.plane, width), chain.output(width)), height);
+        let rows = means(&self.plane, width, wrap.x());
+        let columns = means(&transposed(&rows, chain.output(width)), height, wrap.y());
         transposed(&columns, chain.output(height))
     }
 }
 
 /// For every line of `length` numbers `count` means, of one `cell` after the other and `radius` numbers on each side of
-/// it, as far as the line goes.
-fn means(plane: &[f32], (length, count): (usize, usize), cell: usize, radius: usize) -> Vec<f32> {
+/// it, as far as the line goes, or around where its ends meet.
+fn means(
+    plane: &[f32],
+    (length, count): (usize, usize),
+    cell: usize,
+    (radius, wraps): (usize, bool),
+) -> Vec<f32> {
     let mut means = Vec::with_capacity(plane.len() / cell);
     for line in plane.chunks_exact(length) {
         let mut sums = Vec::with_capacity(length + 1);
@@ -107,6 +114,13 @@ fn means(plane: &[f32], (length, count): (usize, usize), cell: usize, radius: us
             sum + f64::from(*value)
         });
         means.extend((0..count).map(|at| {
+            if wraps {
+                // From so many lines before, so that no place lies below 0.
+                let before = radius.div_ceil(length) * length;
+                let (from, to) = (before + at * cell - radius, before + (at + 1) * cell + radius);
+                let up_to = |end: usize| (end / length) as f64 * sums[length] + sums[end % length];
+                return ((up_to(to) - up_to(from)) / (to - from) as f64) as f32;
+            }
             let (from, to) =
                 ((at * cell).saturating_sub(radius), length.min((at + 1) * cell + radius));
             ((sums[to] - sums[from]) / (to - from) as f64) as f32
@@ -162,10 +176,11 @@ impl Regions {
         }
     }
 
-    /// All masks of the content together, for a picture of `size`; `None` where everything is painted.
+    /// All masks of the content together, for a picture of `size`, some of whose edges may meet; `None` where everything is
+    /// painted.
     #[must_use]
-    pub fn union(&self, size: (u32, u32)) -> Option<Mask> {
-        let mut masks = self.content.iter().map(|mask| mask.resized(size));
+    pub fn union(&self, size: (u32, u32), wrap: Wrap) -> Option<Mask> {
+        let mut masks = self.content.iter().map(|mask| mask.resized(size, wrap));
         let mut union = masks.next()?;
         for mask in masks {
             let sum = union.plane.iter_mut().zip(&mask.plane);
@@ -185,11 +200,16 @@ impl Regions {
         self.content.iter().chain(&self.style).map(Mask::share).fold(1.0, f32::min)
     }
 
-    /// The same for a picture of `size` and styles of theirs.
+    /// The same for a picture of `size`, some of whose edges may meet, and styles of theirs.
     #[must_use]
-    pub fn resized(&self, size: (u32, u32), styles: impl Iterator<Item = (u32, u32)>) -> Self {
-        let content = self.content.iter().map(|mask| mask.resized(size)).collect();
-        let style = self.style.iter().zip(styles).map(|(mask, size)| mask.resized(size)).collect();
+    pub fn resized(
+        &self,
+        (size, wrap): ((u32, u32), Wrap),
+        styles: impl Iterator<Item = (u32, u32)>,
+    ) -> Self {
+        let content = self.content.iter().map(|mask| mask.resized(size, wrap)).collect();
+        let style = self.style.iter().zip(styles);
+        let style = style.map(|(mask, size)| mask.resized(size, Wrap::None)).collect();
         Regions { content, style }
     }
 }
@@ -228,7 +248,7 @@ impl Guides {
         for tap in taps {
             let map = graph.at(tap)?;
             for (region, mask) in masks.iter().enumerate() {
-                let weights = mask.seen(&map.chain, graph.reach(&[tap]).halo / 2);
+                let weights = mask.seen(&map.chain, graph.reach(&[tap]).halo / 2, graph.wrap());
                 let sum: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
                 if sum < 1.0 && !mask.plane.is_empty() {
                     let (width, height) = mask.size();
@@ -282,9 +302,9 @@ mod tests {
     #[test]
     fn deep_layers_see_soft_edges() {
         let half = mask((32, 20), |x, _| f32::from(u8::from(x < 16)));
-        let sharp = half.seen(&pools(0), 0);
+        let sharp = half.seen(&pools(0), 0, Wrap::None);
         assert_eq!(sharp, half.plane());
-        let soft = half.seen(&pools(2), 8);
+        let soft = half.seen(&pools(2), 8, Wrap::None);
         assert_eq!(soft.len(), 8 * 5);
         let row = &soft[8..16];
         assert!(row.windows(2).all(|pair| pair[0] >= pair[1]), "{row:?}");
@@ -296,7 +316,7 @@ mod tests {
     #[test]
     fn sides_that_do_not_divide_keep_their_rows_apart() {
         let ramp = mask((13, 7), |x, y| (x + 13 * y) as f32 / 91.0);
-        let seen = ramp.seen(&pools(1), 0);
+        let seen = ramp.seen(&pools(1), 0, Wrap::None);
         assert_eq!(seen.len(), 6 * 3);
         let mean = |x: usize, y: usize| {
             [(0, 0), (1, 0), (0, 1), (1, 1)]

@@ -51,9 +51,6 @@ impl LayerWeight {
     }
 }
 
-/// Pixels of a map across and down that are enough for its statistics; 32 px of the picture at `relu4_1`.
-const LEAST_SIDE: usize = 4;
-
 /// Layers that count at octaves that do.
 fn at_octaves(layers: &[LayerWeight], octaves: &[f32]) -> Vec<LayerWeight> {
     let counted = octaves.iter().enumerate().flat_map(|(octave, factor)| {
@@ -115,6 +112,9 @@ impl LossSettings {
     /// How much the style counts at each octave by default (docs/OPTIMISERS.md, "Octaves").
     pub const STYLE_OCTAVES: [f32; 3] = [2.0, 1.0, 1.0];
 
+    /// Pixels of a map across and down that are enough for its statistics at an octave; 32 px of the picture at `relu4_1`.
+    pub const LEAST_SIDE: usize = 4;
+
     /// As Gatys et al. have it: the picture's full size alone, and no detail; with this program's layers and weights.
     #[must_use]
     pub fn plain() -> Self {
@@ -135,6 +135,24 @@ impl LossSettings {
     pub fn reach(&self, graph: &Graph) -> Reach {
         let (content, style) = (self.content_taps(), self.style_taps());
         graph.reach(&taps(&content)).and(graph.reach(&taps(&style)))
+    }
+
+    /// That a picture of `size` whose edges meet where those of `graph` do has no seam there: its sides must be multiples of the
+    /// loss' stride.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the sides that would.
+    pub fn check_wrap(&self, graph: &Graph, size: (u32, u32)) -> Result<()> {
+        let stride = self.reach(graph).stride as u32;
+        let rounded = graph.wrap().rounded(size, stride);
+        if rounded == size {
+            return Ok(());
+        }
+        let ((width, height), (near_width, near_height)) = (size, rounded);
+        Err(Error::Usage(format!(
+            "{}: the network takes steps of {stride} px, so a picture of {width}×{height} px would have a seam: take              {near_width}×{near_height} px",
+            Knob::Seamless
+        )))
     }
 
     /// The same with at most so many octaves, one or more. Where only those counted that are left out, the coarsest that
@@ -166,7 +184,8 @@ impl LossSettings {
                 sizes.iter().all(|(width, height)| {
                     let (width, height) = map.size((*width as usize, *height as usize));
                     let pixels = (width * height) as f32 * share;
-                    width.min(height) >= LEAST_SIDE && pixels >= (LEAST_SIDE * LEAST_SIDE) as f32
+                    width.min(height) >= Self::LEAST_SIDE
+                        && pixels >= Self::LEAST_SIDE.pow(2) as f32
                 })
             })
         };

@@ -59,7 +59,7 @@ impl Targets {
             // The painter's picture takes the place of the content.
             true => {
                 let pixels = aim.content.upload(gpu)?;
-                Some(((&pixels).into(), detail::weight(settings, aim.content)))
+                Some(((&pixels).into(), detail::weight(settings, aim.content, graph.wrap())))
             }
             false => None,
         };
@@ -79,7 +79,7 @@ impl Targets {
     ) -> Result<()> {
         self.guides = guides(gpu, graph, aim)?;
         if let Some((_, weight)) = &mut self.detail {
-            *weight = detail::weight(aim.loss, aim.content);
+            *weight = detail::weight(aim.loss, aim.content, graph.wrap());
         }
         self.style = style;
         Ok(())
@@ -102,12 +102,12 @@ impl Targets {
         let content = weighted_mean(tape, content)?;
         let [content_weight, style_weight, tv_weight] = settings.weights();
         let smoothed = if tv_weight > 0.0 { picture } else { tape.detached(picture) };
-        let variation = ops::total_variation(tape, smoothed, settings.variation)?;
+        let variation = ops::total_variation(tape, smoothed, settings.variation, graph.wrap())?;
         let mut terms =
             vec![(content_weight, content), (style_weight, style), (tv_weight, variation)];
         if let Some((pixels, weight)) = &self.detail {
             let pixels = tape.given(pixels);
-            terms.push((*weight, detail::whole(tape, picture, pixels)?));
+            terms.push((*weight, detail::whole(tape, picture, pixels, graph.wrap())?));
         }
         let total = ops::weighted_sum(tape, &terms)?;
         Ok(Losses { total, content, style, variation })

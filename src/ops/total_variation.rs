@@ -5,7 +5,7 @@ use super::{Bench, Case, Entry, Site, awkward_maps, shares};
 use crate::error::{Error, Result, names};
 use crate::gpu::shader;
 use crate::gpu::{Call, Frozen, KernelId, Recorder, Shader, Value};
-use crate::shape::Shape;
+use crate::shape::{Shape, Wrap};
 use crate::tape::{Backward, Op, Saved, Tape, Var};
 
 static SHADER: Shader = shader!("total_variation");
@@ -53,14 +53,15 @@ impl Variation {
     }
 }
 
-/// The total variation of a map. C×H×W → scalar.
+/// The total variation of a map. C×H×W → scalar. Where edges meet, there is a step from one to the other, and no pixel is
+/// repeated.
 ///
 /// # Errors
 /// As [`Tape::record`].
-pub fn total_variation(tape: &mut Tape, x: Var, kind: Variation) -> Result<Var> {
+pub fn total_variation(tape: &mut Tape, x: Var, kind: Variation, wrap: Wrap) -> Result<Var> {
     let [_, h, w] = tape.shape(x).chw("total_variation")?;
     let frame = tape.frozen(&Frozen::new([8], whole(h, w).to_vec())?);
-    tape.record(TotalVariation { kind, of: None }, &[x, frame])
+    tape.record(TotalVariation { kind, wrap, of: None }, &[x, frame])
 }
 
 /// What a part of a picture contributes to its [`total_variation`]: the steps that belong to the pixels inside a
@@ -76,7 +77,7 @@ pub fn partial_variation(
     frame: Var,
     of: (usize, usize),
 ) -> Result<Var> {
-    tape.record(TotalVariation { kind, of: Some(of) }, &[x, frame])
+    tape.record(TotalVariation { kind, wrap: Wrap::None, of: Some(of) }, &[x, frame])
 }
 
 /// The frame of a whole picture.
@@ -88,15 +89,17 @@ fn whole(h: usize, w: usize) -> [f32; 8] {
 #[derive(Clone)]
 struct TotalVariation {
     kind: Variation,
+    wrap: Wrap,
     /// Width and height of the picture of which the map is a part.
     of: Option<(usize, usize)>,
 }
 
-/// Factors of the steps across, down, along an edge and diagonally.
+/// Factors of the steps across, down and diagonally, and what those along an edge have besides.
 struct Weights {
     across: f64,
     down: f64,
-    edge: f64,
+    edge_across: f64,
+    edge_down: f64,
     diagonal: f64,
 }
 
@@ -104,16 +107,21 @@ impl TotalVariation {
     fn weights(&self, [c, h, w]: [usize; 3]) -> Weights {
         let (w, h) = self.of.unwrap_or((w, h));
         let over = |count: usize| if count == 0 { 0.0 } else { 1.0 / count as f64 };
-        let plain = |across, down| Weights { across, down, edge: 0.0, diagonal: 0.0 };
+        let plain = |across, down| {
+            let (edge_across, edge_down, diagonal) = (0.0, 0.0, 0.0);
+            Weights { across, down, edge_across, edge_down, diagonal }
+        };
+        let [x, y] = [self.wrap.x(), self.wrap.y()].map(usize::from);
         match self.kind {
-            Variation::Squares => plain(over(c * h * (w - 1)), over(c * (h - 1) * w)),
+            Variation::Squares => plain(over(c * h * (w + x - 1)), over(c * (h + y - 1) * w)),
             Variation::Absolute => plain(1.0, 1.0),
             Variation::Nine => {
-                let (inside, around) = (over(c * h * w), over(c * (h + 1) * (w + 1)));
+                let (inside, around) = (over(c * h * w), over(c * (h + 1 - y) * (w + 1 - x)));
                 let straight = 2.0 / 3.0 * inside;
-                // Beyond an edge both diagonals become steps along it.
-                let (edge, diagonal) = (around / 3.0, around / 6.0);
-                Weights { across: straight, down: straight, edge, diagonal }
+                // Beyond an edge that meets no other both diagonals become steps along it.
+                let edge = |meets: usize| if meets == 0 { around / 3.0 } else { 0.0 };
+                let (edge_across, edge_down, diagonal) = (edge(y), edge(x), around / 6.0);
+                Weights { across: straight, down: straight, edge_across, edge_down, diagonal }
             }
         }
     }
@@ -125,7 +133,10 @@ impl TotalVariation {
         let call = call.set("count", c * h * w).set("height", h).set("width", w);
         let call = call.set("share", share).set("partials", shares).set("accumulate", accumulate);
         let call = call.set("across", weights.across as f32).set("down", weights.down as f32);
-        Ok(call.set("edge", weights.edge as f32).set("diagonal", weights.diagonal as f32))
+        let call = call.set("edge_across", weights.edge_across as f32);
+        let call = call.set("edge_down", weights.edge_down as f32);
+        let call = call.set("diagonal", weights.diagonal as f32);
+        Ok(call.set("wrap_x", self.wrap.x()).set("wrap_y", self.wrap.y()))
     }
 }
 
@@ -168,7 +179,7 @@ impl TotalVariation {
     /// Visits every step that counts: index, index of the next pixel, weight.
     fn steps(&self, x: &[Array], mut visit: impl FnMut(usize, usize, f64)) {
         let [c, h, w] = x[0].chw();
-        let Weights { across, down, edge, diagonal } = self.weights([c, h, w]);
+        let Weights { across, down, edge_across, edge_down, diagonal } = self.weights([c, h, w]);
         let frame = &x[1].data;
         let at_edge =
             |at: f64, count: f64| f64::from(u8::from(at == 0.0) + u8::from(at + 1.0 == count));
@@ -178,16 +189,22 @@ impl TotalVariation {
             if !((frame[0]..frame[2]).contains(&at_x) && (frame[1]..frame[3]).contains(&at_y)) {
                 continue;
             }
-            let (right, below) = (column + 1 < w, row + 1 < h);
-            if right {
-                visit(i, i + 1, across + edge * at_edge(at_y + frame[5], frame[7]));
+            let plane = i - row * w - column;
+            let (right, below) = ((column + 1) % w, (row + 1) % h);
+            let at = |row: usize, column: usize| plane + row * w + column;
+            let is_right = right > 0 || self.wrap.x();
+            let is_below = below > 0 || self.wrap.y();
+            if is_right {
+                let weight = across + edge_across * at_edge(at_y + frame[5], frame[7]);
+                visit(i, at(row, right), weight);
             }
-            if below {
-                visit(i, i + w, down + edge * at_edge(at_x + frame[4], frame[6]));
+            if is_below {
+                let weight = down + edge_down * at_edge(at_x + frame[4], frame[6]);
+                visit(i, at(below, column), weight);
             }
-            if right && below {
-                visit(i, i + w + 1, diagonal);
-                visit(i + 1, i + w, diagonal);
+            if is_right && is_below {
+                visit(i, at(below, right), diagonal);
+                visit(at(row, right), at(below, column), diagonal);
             }
         }
     }
@@ -222,19 +239,21 @@ impl Reference for TotalVariation {
 fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
     let picture = site.picture()?;
     let frame = whole(site.size[0], site.size[1]).to_vec();
-    let variation = TotalVariation { kind: Variation::Squares, of: None };
+    let variation = TotalVariation { kind: Variation::Squares, wrap: Wrap::None, of: None };
     Some(Case::new(variation, vec![picture, [8].into()], "").with(1, frame))
 }
 
 fn cases() -> Vec<Case> {
     let shapes = || awkward_maps().into_iter().chain([[3, 61, 127].into()]);
-    let of = |kind: Variation| {
+    let of = |(kind, wrap): (Variation, Wrap)| {
         shapes().map(move |s| {
             let dims = s.dims();
             let frame = whole(dims[1], dims[2]).to_vec();
-            Case::new(TotalVariation { kind, of: None }, vec![s, [8].into()], kind.name())
-                .with(1, frame)
+            let note = format!("{kind}, wrap {wrap}");
+            let variation = TotalVariation { kind, wrap, of: None };
+            Case::new(variation, vec![s, [8].into()], note).with(1, frame)
         })
     };
-    Variation::ALL.into_iter().flat_map(of).collect()
+    let kinds = Variation::ALL.into_iter();
+    kinds.flat_map(|kind| Wrap::ALL.map(|wrap| (kind, wrap))).flat_map(of).collect()
 }

@@ -7,14 +7,19 @@ use crate::error::{Error, Result};
 use crate::optim::{Adam, Method, State};
 use crate::paint::start::Carried;
 use crate::picture::resized_plane;
+use crate::shape::Wrap;
 
 /// What an optimiser of that method can go on from, for a picture of `size`. At the size of the picture that it comes
 /// with that is the state itself. At another, Adam's means are resized, and of L-BFGS, whose pairs mean nothing there,
-/// only the steps are left; so they are where another optimiser left the state.
+/// only the steps are left; so they are where another optimiser left the state. `wrap`: edges of the picture that meet.
 ///
 /// # Errors
 /// [`Error::Shape`] when the state does not fit the picture that it comes with.
-pub(crate) fn state(carried: &Carried, size: (u32, u32), method: Method) -> Result<Cow<'_, State>> {
+pub(crate) fn state(
+    carried: &Carried,
+    (size, wrap): ((u32, u32), Wrap),
+    method: Method,
+) -> Result<Cow<'_, State>> {
     let Carried { picture, state, .. } = carried;
     let (steps, from) = (state.steps, picture.size());
     let tensors = match method {
@@ -23,8 +28,8 @@ pub(crate) fn state(carried: &Carried, size: (u32, u32), method: Method) -> Resu
             // A loss that is a mean over pixels has gradients in proportion to a pixel's share, so the means follow it.
             let area = |(w, h): (u32, u32)| f64::from(w) * f64::from(h);
             let share = (area(from) / area(size)) as f32;
-            let mean = planes(state, Adam::MEAN, (from, size), share)?;
-            let square = planes(state, Adam::SQUARE, (from, size), share * share)?;
+            let mean = planes(state, Adam::MEAN, (from, size, wrap), share)?;
+            let square = planes(state, Adam::SQUARE, (from, size, wrap), share * share)?;
             let clock = state.tensor(Adam::CLOCK)?.to_vec();
             BTreeMap::from([(Adam::CLOCK, clock), (Adam::MEAN, mean), (Adam::SQUARE, square)])
         }
@@ -38,7 +43,7 @@ pub(crate) fn state(carried: &Carried, size: (u32, u32), method: Method) -> Resu
 fn planes(
     state: &State,
     name: &str,
-    (from, to): ((u32, u32), (u32, u32)),
+    (from, to, wrap): ((u32, u32), (u32, u32), Wrap),
     factor: f32,
 ) -> Result<Vec<f32>> {
     let numbers = state.tensor(name)?;
@@ -47,6 +52,7 @@ fn planes(
         let what = format!("{} numbers of `{name}` for {}×{} px", numbers.len(), from.0, from.1);
         return Err(Error::Shape { op: "optimiser", what });
     }
-    let resized = numbers.chunks_exact(count / 3).flat_map(|plane| resized_plane(plane, from, to));
+    let planes = numbers.chunks_exact(count / 3);
+    let resized = planes.flat_map(|plane| resized_plane(plane, from, to, wrap));
     Ok(resized.map(|number| factor * number).collect())
 }

@@ -2,7 +2,7 @@
 
 use web_time::Instant;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Knob, Result};
 use crate::gpu::{Gpu, Plan, Timing};
 use crate::loss::settings::taps;
 use crate::loss::{Aim, LossSettings, StyleMoments, StyleTargets};
@@ -16,6 +16,7 @@ use crate::paint::on_gpu::OnGpu;
 use crate::paint::on_host::OnHost;
 use crate::paint::start::Carried;
 use crate::picture::Picture;
+use crate::shape::Wrap;
 use crate::tiles::grid::Grid;
 use crate::tiles::measure;
 
@@ -48,6 +49,7 @@ impl Painter {
     /// gives up.
     pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
         let (aim, descent, carried) = (job.aim(), job.descent(), job.carried());
+        job.loss.check_wrap(graph, job.content.size())?;
         if job.layout.tiles.is_none() {
             graph.check_fits(gpu, job.content.size())?;
         }
@@ -55,13 +57,13 @@ impl Painter {
         let own = measure::own_moments(gpu, graph, &aim).await?;
         let style = StyleTargets::new(gpu, &aim, own.as_deref()).await?;
         let own_seconds = lap.elapsed().as_secs_f64();
-        let start = job.start.rgb(job.content, job.loss.strength);
+        let start = job.start.rgb(job.content, job.loss.strength, graph.wrap());
         // In tiles another optimiser may take over.
         let method = match job.layout.tiles {
             None => descent.method,
             Some(_) => descent.by_pieces().unwrap_or(descent).method,
         };
-        let before = |carried| handover::state(carried, job.content.size(), method);
+        let before = |carried| handover::state(carried, (job.content.size(), graph.wrap()), method);
         let before = carried.map(before).transpose()?;
         let (canvas, seconds) = match job.layout.tiles {
             None => {
@@ -69,6 +71,10 @@ impl Painter {
                 let (canvas, seconds) =
                     OnGpu::new(gpu, graph, (&aim, style), &descent, begin).await?;
                 (Canvas::Gpu(Box::new(canvas)), seconds)
+            }
+            Some(_) if graph.wrap() != Wrap::None => {
+                let what = format!("{}: tiles would leave seams: paint it whole", Knob::Seamless);
+                return Err(Error::Usage(what));
             }
             Some(tiles) => {
                 let reach = job.loss.reach(graph);

@@ -3,6 +3,7 @@
 use crate::optim::State;
 use crate::picture::Picture;
 use crate::random::Random;
+use crate::shape::Wrap;
 
 /// Where the optimisation starts.
 #[derive(Clone, Debug)]
@@ -30,13 +31,13 @@ pub struct Carried {
 
 impl Start {
     /// Planar RGB for a picture of the content's size: as far from the content as the strength says, unless it is what
-    /// another painter left.
-    pub fn rgb(&self, content: &Picture, strength: f32) -> Vec<f32> {
+    /// another painter left. `wrap`: edges of the picture that meet.
+    pub fn rgb(&self, content: &Picture, strength: f32, wrap: Wrap) -> Vec<f32> {
         let mut rgb = match self {
             Start::Content => return content.rgb().to_vec(),
-            Start::Carried(carried) => return at_size_of(&carried.picture, content),
+            Start::Carried(carried) => return at_size_of(&carried.picture, content, wrap),
             Start::Noise(seed) => noise(content.rgb().len(), *seed),
-            Start::Picture(picture) => at_size_of(picture, content),
+            Start::Picture(picture) => at_size_of(picture, content, wrap),
         };
         if strength < 1.0 {
             let blend = |(to, own): (&mut f32, &f32)| *to = own + strength * (*to - own);
@@ -46,8 +47,8 @@ impl Start {
     }
 }
 
-fn at_size_of(picture: &Picture, content: &Picture) -> Vec<f32> {
-    picture.resized(content.width(), content.height()).into_planes().0
+fn at_size_of(picture: &Picture, content: &Picture, wrap: Wrap) -> Vec<f32> {
+    picture.resized_around(content.width(), content.height(), wrap).into_planes().0
 }
 
 /// Uniform around mid-grey: the features of full-range noise are far from any picture's.

@@ -11,6 +11,7 @@ mod colour;
 mod decode;
 mod encode;
 mod exif;
+mod join;
 mod jpeg;
 mod kind;
 mod light;

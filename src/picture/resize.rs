@@ -11,7 +11,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Picture;
 use super::light::{to_code, to_linear, unit};
-use crate::shape::fitted_size;
+use crate::shape::{Wrap, fitted_size};
 
 /// Below half an 8-bit step of alpha a pixel is invisible, and dividing by it only amplifies noise.
 const INVISIBLE: f32 = 0.5 / 255.0;
@@ -24,11 +24,18 @@ impl Picture {
     /// pixels does not bleed out. Where the result is transparent, its colour is the plain average.
     #[must_use]
     pub fn resized(&self, width: u32, height: u32) -> Picture {
+        self.resized_around(width, height, Wrap::None)
+    }
+
+    /// The same for a picture some of whose edges meet: beyond them, the resampling sees the other side, and the result's meet,
+    /// too.
+    #[must_use]
+    pub fn resized_around(&self, width: u32, height: u32, wrap: Wrap) -> Picture {
         let to = (width.max(1), height.max(1));
         if to == self.size() {
             return self.clone();
         }
-        let mut lanczos = Resampling::new(self.size(), to, FilterType::Lanczos3);
+        let mut lanczos = Resampling::new(self.size(), to, FilterType::Lanczos3, wrap);
         let alpha = self.alpha.as_ref().map(|alpha| lanczos.plane(alpha.iter().copied()));
         let mut rgb = Vec::with_capacity(3 * to.0 as usize * to.1 as usize);
         for plane in self.planes() {
@@ -68,8 +75,13 @@ impl Picture {
 }
 
 /// An H×W plane at another size, interpolated linearly, so that nothing leaves the range of its numbers.
-pub(crate) fn resized_plane(plane: &[f32], from: (u32, u32), to: (u32, u32)) -> Vec<f32> {
-    Resampling::new(from, to, FilterType::Bilinear).plane(plane.iter().copied())
+pub(crate) fn resized_plane(
+    plane: &[f32],
+    from: (u32, u32),
+    to: (u32, u32),
+    wrap: Wrap,
+) -> Vec<f32> {
+    Resampling::new(from, to, FilterType::Bilinear, wrap).plane(plane.iter().copied())
 }
 
 struct Resampling {
@@ -77,22 +89,47 @@ struct Resampling {
     resizer: Resizer,
     from: (u32, u32),
     to: (u32, u32),
+    /// Pixels of the other side that are put before and behind each row and each column, where edges meet.
+    margins: (u32, u32),
 }
 
 impl Resampling {
-    fn new(from: (u32, u32), to: (u32, u32), filter: FilterType) -> Self {
-        Self { filter, resizer: Resizer::new(), from, to }
+    fn new(from: (u32, u32), to: (u32, u32), filter: FilterType, wrap: Wrap) -> Self {
+        // A window reaches three pixels of the smaller picture at most, and starts within one.
+        let margin =
+            |wraps, from: u32, to: u32| if wraps { 4 * from.div_ceil(to).max(1) } else { 0 };
+        let margins = (margin(wrap.x(), from.0, to.0), margin(wrap.y(), from.1, to.1));
+        Self { filter, resizer: Resizer::new(), from, to, margins }
     }
 
     /// One H×W plane, resampled; not clamped.
     fn plane(&mut self, plane: impl Iterator<Item = f32>) -> Vec<f32> {
         let samples: Vec<F32> = plane.map(F32::new).collect();
+        let ((width, height), (before, above)) = (self.from, self.margins);
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(self.filter));
+        let (options, size, samples) = match self.margins {
+            (0, 0) => (options, self.from, samples),
+            _ => (
+                options.crop(before.into(), above.into(), width.into(), height.into()),
+                (width + 2 * before, height + 2 * above),
+                surrounded(&samples, self.from, self.margins),
+            ),
+        };
         let mut resampled = TypedImage::<F32>::new(self.to.0, self.to.1);
-        TypedImageRef::new(self.from.0, self.from.1, &samples)
+        TypedImageRef::new(size.0, size.1, &samples)
             .ok()
             .and_then(|source| self.resizer.resize_typed(&source, &mut resampled, &options).ok())
             .expect("a picture's planes fit its size, and it has no side of 0");
         resampled.pixels().iter().map(|sample| sample.0).collect()
     }
+}
+
+/// A plane with so many columns and rows of its other side before and behind it.
+fn surrounded(plane: &[F32], (width, height): (u32, u32), (before, above): (u32, u32)) -> Vec<F32> {
+    let around = |length: u32, margin: u32| {
+        let first = (length - margin % length) % length;
+        (first..).map(move |at| (at % length) as usize).take((length + 2 * margin) as usize)
+    };
+    let rows = around(height, above).map(|row| &plane[row * width as usize..]);
+    rows.flat_map(|row| around(width, before).map(|column| row[column])).collect()
 }

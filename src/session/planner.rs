@@ -9,6 +9,7 @@ use crate::nets::{Graph, Network};
 use crate::paint::Descent;
 use crate::paint::Layout;
 use crate::plan::{self, MemoryPlan};
+use crate::shape::Wrap;
 
 /// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).
 const LBFGS_STEPS: u64 = 60;
@@ -68,6 +69,15 @@ impl Planner {
             budget: u64::MAX,
             tile: None,
         }
+    }
+
+    /// For a picture some of whose edges meet: at every scale, its sides along which they do become multiples of `step`, which the
+    /// loss' stride divides ([`LossSettings::reach`]). The content must then have the size that this makes the last.
+    #[must_use]
+    pub fn wrapped(mut self, wrap: Wrap, step: u32) -> Self {
+        self.sizes.iter_mut().for_each(|size| *size = wrap.rounded(*size, step));
+        self.sizes.dedup();
+        self
     }
 
     /// The size that is wanted.

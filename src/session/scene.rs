@@ -4,6 +4,7 @@ use super::finish::Finish;
 use crate::error::Result;
 use crate::loss::Regions;
 use crate::picture::Picture;
+use crate::shape::Wrap;
 
 /// The pictures of a session, in the content's colour space ([`Picture::into_space_of`]) and at their sizes at the last
 /// scale.
@@ -51,26 +52,32 @@ impl Scene {
         self
     }
 
-    /// The scene for a picture of `size` and styles of theirs.
-    pub(super) fn at(&self, size: (u32, u32), styles: impl Iterator<Item = (u32, u32)>) -> Small {
-        let style =
-            |((picture, weight), size): (&(Picture, f32), _)| (at_size(picture, size), *weight);
+    /// The scene for a picture of `size`, some of whose edges may meet, and styles of theirs.
+    pub(super) fn at(
+        &self,
+        (size, wrap): ((u32, u32), Wrap),
+        styles: impl Iterator<Item = (u32, u32)>,
+    ) -> Small {
+        let style = |((picture, weight), size): (&(Picture, f32), _)| {
+            (at_size(picture, size, Wrap::None), *weight)
+        };
         let styles: Vec<_> = self.styles.iter().zip(styles).map(style).collect();
-        let regions = self.regions.resized(size, styles.iter().map(|(style, _)| style.size()));
-        Small { content: at_size(&self.content, size), styles, regions }
+        let sizes = styles.iter().map(|(style, _)| style.size());
+        let regions = self.regions.resized((size, wrap), sizes);
+        Small { content: at_size(&self.content, size, wrap), styles, regions }
     }
 
     /// A painting as it is written: at the size of the result, whatever size is being painted.
     ///
     /// # Errors
     /// As [`Picture::from_planes`].
-    pub(super) fn finished(&self, painting: Picture) -> Result<Picture> {
+    pub(super) fn finished(&self, painting: Picture, wrap: Wrap) -> Result<Picture> {
         let painting = match painting.size() == self.content.size() {
             true => painting,
-            false => self.enlarged(painting)?,
+            false => self.enlarged(painting, wrap)?,
         };
         let painting = self.finish.of(painting, &self.content);
-        let painting = match self.regions.union(painting.size()) {
+        let painting = match self.regions.union(painting.size(), wrap) {
             Some(mask) => painting.over(&self.content, mask.plane()),
             None => painting,
         };
@@ -78,16 +85,16 @@ impl Scene {
     }
 
     /// A painting of another size, with the content's own alpha.
-    fn enlarged(&self, painting: Picture) -> Result<Picture> {
+    fn enlarged(&self, painting: Picture, wrap: Wrap) -> Result<Picture> {
         let (size, depth, metadata) =
             (painting.size(), painting.depth(), painting.metadata().clone());
         let colours = Picture::from_planes(size, painting.into_planes().0, None, depth)?;
         let (size, alpha) = (self.content.size(), self.content.alpha().map(<[f32]>::to_vec));
-        let rgb = at_size(&colours, size).into_planes().0;
+        let rgb = at_size(&colours, size, wrap).into_planes().0;
         Ok(Picture::from_planes(size, rgb, alpha, depth)?.with_metadata(metadata))
     }
 }
 
-fn at_size(picture: &Picture, (width, height): (u32, u32)) -> Picture {
-    picture.resized(width, height)
+fn at_size(picture: &Picture, (width, height): (u32, u32), wrap: Wrap) -> Picture {
+    picture.resized_around(width, height, wrap)
 }

@@ -61,7 +61,7 @@ impl OnGpu {
 
     /// The painting at the size that is wanted, as it is written.
     pub async fn result(&self, painter: &Painter) -> Result<Picture> {
-        self.scene.finished(painter.picture().await?)
+        self.scene.finished(painter.picture().await?, self.graph.wrap())
     }
 }
 
@@ -97,7 +97,7 @@ impl Studio for OnGpu {
     ) -> Result<Painter> {
         let (gpu, graph, planner) = (&self.gpu, &self.graph, &self.planner);
         let size = planner.sizes[scale];
-        let small = self.scene.at(size, planner.styles_at(scale));
+        let small = self.scene.at((size, graph.wrap()), planner.styles_at(scale));
         let (mut budget, mut start) = (planner.budget, start);
         let (painter, target_seconds) = loop {
             let layout = layouts[scale];
@@ -133,7 +133,7 @@ impl Studio for OnGpu {
     }
 
     fn finish(&self, painting: Picture) -> Result<Picture> {
-        self.scene.finished(painting)
+        self.scene.finished(painting, self.graph.wrap())
     }
 
     fn kernels(&self) -> Kernels {

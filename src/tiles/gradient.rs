@@ -13,7 +13,7 @@ use crate::loss::regions::Guides;
 use crate::loss::settings::{LossSettings, nothing_to_move, taps};
 use crate::nets::Graph;
 use crate::ops;
-use crate::shape::Shape;
+use crate::shape::{Shape, Wrap};
 use crate::tape::Tape;
 use crate::tape::loss_scale::LossScale;
 use crate::tiles::grid::Grid;
@@ -171,7 +171,8 @@ impl TiledStep {
         let scalar = || gpu.zeros(Shape::scalar());
         let sums = TileSums { content: scalar()?, variation: scalar()?, detail: scalar()? };
         let [of_content, of_style, of_variation] = settings.weights();
-        let weights = [of_content, of_style, of_variation, detail::weight(settings, aim.content)];
+        let weights =
+            [of_content, of_style, of_variation, detail::weight(settings, aim.content, Wrap::None)];
         let totals = sums.totals(&head);
         let own = if kept.is_some() { Phase::Every } else { Phase::Last };
         let (variances, regions) = (content.variances.as_slice(), style.regions());

@@ -15,7 +15,7 @@ use crate::loss::targets::Targets;
 use crate::nets::Graph;
 use crate::ops::{guide, statistics};
 use crate::picture::Picture;
-use crate::shape::{Precision, Shape};
+use crate::shape::{Precision, Shape, Wrap};
 use crate::tape::Tape;
 use crate::tiles::grid::Grid;
 use crate::tiles::part::{Taps, TileInputs, add_to, moments_of_part, pixels_of, share_factor};
@@ -49,6 +49,7 @@ pub async fn styles(
     settings: &LossSettings,
     styles: &Styles<'_>,
 ) -> Result<Vec<(StyleMoments, f32)>> {
+    let graph = &graph.clone().with_wrap(Wrap::None);
     // Before any work.
     styles.regions.styles(styles.pictures.len())?;
     let masks = &styles.regions.style;
@@ -104,7 +105,8 @@ pub async fn targets(
     Targets::measure(gpu, graph, &aim, (content, style)).await
 }
 
-/// The moments of a picture in each of its regions, which `masks` show; without masks there is one region, all of it.
+/// The moments of a picture in each of its regions, which `masks` show; without masks there is one region, all of it. It is
+/// looked at in tiles of at most `most` pixels, or whole where edges meet.
 pub(crate) async fn moments(
     gpu: &Gpu,
     graph: &Graph,
@@ -115,7 +117,8 @@ pub(crate) async fn moments(
     let layers = settings.style_taps();
     let (taps, loss, regions) = (taps(&layers), settings.style_loss, masks.len().max(1));
     let guides = Guides::new(graph, &taps, masks)?;
-    let grid = Grid::new(pixels.size, most.unwrap_or(usize::MAX), graph.reach(&taps))?;
+    let most = most.filter(|_| graph.wrap() == Wrap::None).unwrap_or(usize::MAX);
+    let grid = Grid::new(pixels.size, most, graph.reach(&taps))?;
     let inputs = TileInputs::new(gpu, graph, &grid, Taps { content: &[], style: &taps, regions })?;
     let mut tape = Tape::new(gpu);
     let vars = inputs.vars(&mut tape);

@@ -60,7 +60,7 @@ impl Easel {
         }
         let padding = args.first_padding.unwrap_or(network.padding);
         let graph = Graph::new(network)?.with_first_padding(padding);
-        Ok(Arc::new(graph.with_precision(args.precision)))
+        Ok(Arc::new(graph.with_precision(args.precision).with_wrap(args.seamless)))
     }
 }
 
@@ -93,11 +93,17 @@ fn paint(task: Task, easel: &mut Easel) -> Result<ExitCode> {
     // The initial picture alone is wanted at its full size.
     let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
     let scales = if steps == Some(0) { Scales::Count(1) } else { args.scales };
-    let mut planner = read.planner(&network, scales, &settings, &outputs, args.margin);
+    let mut planner = read.planner(&network, scales, &settings, &outputs, args.margins());
     let described = describe::network(&network, planner.last());
     let graph = easel.graph(network, &args)?;
     check_octaves(args.octaves, &graph, &planner)?;
     check_masks(&args, &graph, &read, &planner)?;
+    if let Some((width, height)) = read.rounded_from(&args).filter(|_| !common.quiet) {
+        let ((w, h), seamless) = (read.content.size, args.seamless);
+        note!(
+            "--seamless {seamless}: {width}×{height} px become {w}×{h}, which the network halves without a rest"
+        );
+    }
     if args.strength == 0.0 && !common.quiet {
         note!("--strength 0: nothing is painted, the result is the resized photograph");
     }
@@ -108,7 +114,7 @@ fn paint(task: Task, easel: &mut Easel) -> Result<ExitCode> {
     }
     planner.budget = outputs.memory.budget(&gpu);
     if outputs.memory.plan {
-        return print_plans(&common, &gpu, &graph, (&planner, args.margin));
+        return print_plans(&common, &gpu, &graph, (&planner, args.margins()));
     }
     // Before any pixel is resampled: what can't fit is said at once. A run that goes on uses memory as before.
     let last = planner.sizes.len() - 1;
@@ -168,7 +174,7 @@ fn print_plans(
     common: &Common,
     gpu: &Gpu,
     graph: &Graph,
-    (planner, margin): (&Planner, u32),
+    (planner, margins): (&Planner, (u32, u32)),
 ) -> Result<ExitCode> {
     let plans = block_on(session::plans(
         gpu,
@@ -177,7 +183,7 @@ fn print_plans(
         !common.no_tune,
         &mut watch::Planning(common),
     ))?;
-    let painted = if margin > 0 { " with the margin" } else { "" };
+    let painted = if margins != (0, 0) { " with the margin" } else { "" };
     for ((width, height), plan) in planner.sizes.iter().zip(plans) {
         say(&format!("{width}×{height} px{painted}: {plan}"))?;
     }

@@ -7,6 +7,7 @@ use impasto::nets::NetworkSpec;
 use impasto::paint::Descent;
 use impasto::picture::Format;
 use impasto::session::{Finish, Preserve};
+use impasto::shape::Wrap;
 use impasto::{Error, Result};
 
 use super::look::Look;
@@ -121,6 +122,10 @@ impl Settings {
         if outputs.memory.tile.is_some() && descent.by_pieces().is_none() {
             let what =
                 "--tile: --optimizer lbfgs moves all pixels at once; add --optimizer auto or adam";
+            return Err(Error::Usage(what.into()));
+        }
+        if outputs.memory.tile.is_some() && args.seamless != Wrap::None {
+            let what = "--seamless needs the whole picture on the GPU, and --tile cuts it: leave one of them out";
             return Err(Error::Usage(what.into()));
         }
         Ok(Settings { styles, output, format, loss, descent, finish })

@@ -7,7 +7,7 @@ use impasto::Result;
 use impasto::loss::{LossSettings, Normalization, Octaves, StyleLoss, Variation};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
 use impasto::session::{Preserve, Preset, Scales, Scene};
-use impasto::shape::Precision;
+use impasto::shape::{Precision, Wrap};
 
 use super::descent::DescentArgs;
 use super::size::Size;
@@ -44,6 +44,11 @@ pub struct Look {
     /// a thin frame
     #[arg(long, value_name = "PX", default_value_t = Scene::MARGIN, value_parser = clap::value_parser!(u32).range(0..=256))]
     pub margin: u32,
+    /// The result tiles without a seam: x from left to right, y from top to bottom, both if nothing is said. Such sides are
+    /// rounded to what the network halves
+    #[arg(long, value_name = "x|y|both", num_args = 0..=1, default_missing_value = Wrap::Both.name())]
+    #[arg(default_value_t = Wrap::None)]
+    pub seamless: Wrap,
     /// default, random:vgg19[/K] or FILE.safetensors
     #[arg(long, default_value = "default", help_heading = "Look")]
     pub network: NetworkSpec,
@@ -144,6 +149,12 @@ pub struct Look {
 }
 
 impl Look {
+    /// The margin on the left and the right, and above and below: edges that meet have none.
+    pub fn margins(&self) -> (u32, u32) {
+        let of = |meets| if meets { 0 } else { self.margin };
+        (of(self.seamless.x()), of(self.seamless.y()))
+    }
+
     /// The picture to start from, where it is a file.
     pub fn init_file(&self) -> Option<&Path> {
         match self.init.as_str() {

@@ -283,6 +283,12 @@ mod tests {
         assert_eq!((&now.0["octaves"], &now.0["margin"]), (&1.into(), &0.into()));
         let (_, now) = resolve(&of("--octaves 2"), &old).expect("settings");
         assert_eq!(now.0["octaves"], 2);
+        // Before edges could meet, none did.
+        assert_eq!(old.0.remove("seamless"), Some("none".into()));
+        let (_, now) = resolve(&of("--seed 3"), &old).expect("settings");
+        assert_eq!(now.0["seamless"], "none");
+        let (_, now) = resolve(&of("--seamless"), &old).expect("settings");
+        assert_eq!(now.0["seamless"], "both");
         // A path may begin with a hyphen.
         let other = look.get_matches_from(["stylize", "--style=d.jpg", "--", "-a.png"]);
         let (_, changed) = resolve(&other, &stored).expect("settings");

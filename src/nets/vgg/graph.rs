@@ -9,15 +9,17 @@ use crate::nets::weights::{Parameter, Parameters, Vars};
 use crate::ops::conv2d::{Class, Direction};
 use crate::ops::normalize::Channel;
 use crate::ops::{self, Conv2d, Padding};
-use crate::shape::{Precision, fitted_size};
+use crate::shape::{Precision, Wrap, fitted_size};
 use crate::tape::{Tape, Var};
 use std::collections::BTreeMap;
 
-/// A network whose weights are ready to be recorded, any number of times.
+/// A network whose weights are ready to be recorded, any number of times. Cloning shares them.
+#[derive(Clone)]
 pub struct Graph {
     channels: [Channel; 3],
     /// Of the first layer, and of the others.
     paddings: [Padding; 2],
+    wrap: Wrap,
     pool: Pool,
     side: Side,
     precision: Precision,
@@ -27,6 +29,7 @@ pub struct Graph {
 }
 
 /// A layer; convolutions with their output and input channels, and the output channels of their side map.
+#[derive(Clone)]
 enum Row {
     Conv { name: String, tap: String, channels: [usize; 2], side: Option<usize> },
     Pool { name: String },
@@ -121,7 +124,8 @@ impl Graph {
         }
         let Network { padding, pool, side, .. } = network;
         let (paddings, precision) = ([padding; 2], Precision::F32);
-        Ok(Graph { channels, paddings, pool, side, precision, colour, rows, parameters })
+        let wrap = Wrap::None;
+        Ok(Graph { channels, paddings, wrap, pool, side, precision, colour, rows, parameters })
     }
 
     /// Its weights by the names that a file has for them.
@@ -149,6 +153,20 @@ impl Graph {
     pub fn with_first_padding(mut self, padding: Padding) -> Self {
         self.paddings[0] = padding;
         self
+    }
+
+    /// For pictures whose edges meet: there, convolutions and octaves see the other side, and no padding. Where the sides are
+    /// multiples of the loss' stride ([`LossSettings::reach`](crate::loss::LossSettings::reach)), it does not matter where such a
+    /// picture begins. Style pictures are looked at without.
+    #[must_use]
+    pub fn with_wrap(mut self, wrap: Wrap) -> Self {
+        self.wrap = wrap;
+        self
+    }
+
+    /// Which edges of the picture meet.
+    pub fn wrap(&self) -> Wrap {
+        self.wrap
     }
 
     /// With its maps and their gradients stored otherwise; the picture's gradient of a loss then needs
@@ -304,7 +322,7 @@ impl Graph {
         for octave in 0..=coarsest {
             if octave > 0 {
                 tape.scope(octave::tap("picture", octave));
-                picture = ops::downsample(tape, picture)?;
+                picture = ops::downsample(tape, picture, self.wrap)?;
             }
             let here: Vec<&str> =
                 taps.iter().filter(|(_, at)| *at == octave).map(|(layer, _)| *layer).collect();
@@ -342,7 +360,8 @@ impl Graph {
             tape.scope(at_octave(name));
             let mode = self.paddings[at.min(1)];
             let plain = missing.contains(&name.as_str());
-            let settings = Conv2d { mode, relu: !plain, ..Conv2d::default() };
+            let (relu, wrap) = (!plain, self.wrap);
+            let settings = Conv2d { mode, wrap, relu, ..Conv2d::default() };
             x = convolve(tape, x, (name, vars), settings)?;
             if plain {
                 missing.retain(|m| m != name);

@@ -19,12 +19,12 @@ pub(super) fn extents<'r>(conv: &Conv2d, e: &Extents, call: Call<'r>) -> Call<'r
     let call = call.set("in_channels", c).set("height", h).set("width", w);
     let call = call.set("out_channels", o).set("out_height", oh).set("out_width", ow);
     let call = call.set("kernel", e.kernel).set("stride", conv.stride).set("pad", conv.padding);
-    call.set("mode", conv.mode.code())
+    conv.edges().set(call)
 }
 
 /// All parameters; those that not every entry point reads are off.
 fn sizes<'r>(conv: &Conv2d, e: &Extents, call: Call<'r>) -> Call<'r> {
-    let call = extents(conv, e, call).set("relu", conv.relu).set("outside", false);
+    let call = extents(conv, e, call).set("relu", conv.relu).set("outside", 0usize);
     call.set("accumulate", false).set("share", 0usize).flops(e.flops())
 }
 
@@ -40,18 +40,18 @@ pub(super) fn forward(
     sizes(conv, e, call).over(y.shape().elements())
 }
 
-/// `outside`: only what reached a pixel through the padding.
+/// `outside`: only what reached a pixel through the padding on these sides ([`Edges::shows`](super::settings::Edges)).
 pub(super) fn backward_input(
     conv: &Conv2d,
     e: &Extents,
     recorder: &mut Recorder,
     pass: &Backward<'_>,
     dx: &Gradient,
-    outside: bool,
+    outside: usize,
 ) -> Result<()> {
     let call = recorder.kernel(&BACKWARD_INPUT).bind("weight", &pass.x[1]).bind("dy", pass.dy);
     let call = sizes(conv, e, call.bind("dx", &dx.value)).set("outside", outside);
-    call.set("accumulate", dx.accumulate || outside).over(dx.value.shape().elements())
+    call.set("accumulate", dx.accumulate || outside != 0).over(dx.value.shape().elements())
 }
 
 /// The weights' gradient, summed over shares of so many pixels.

@@ -41,7 +41,7 @@ pub(super) fn record(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<
     let call =
         call.bind("x", pass.x).bind("weight", &weight).bind_optional("bias", pass.bias, &weight);
     let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
-    let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
+    let call = pass.edges.set(call).set("accumulate", pass.accumulate);
     let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
     let call = call.set("mask", pass.mask.is_some());
     let grid = [w.div_ceil(TILE), h.div_ceil(TILE), o.div_ceil(BLOCK)];

@@ -1,6 +1,6 @@
 //! One convolution as data: forward, or the gradient to the input, which is one with flipped, transposed weights.
 
-use super::settings::{Conv2d, Extents, Padding};
+use super::settings::{Conv2d, Edges, Extents};
 use crate::gpu::Value;
 
 /// y = or += x ∗ weight + bias, then optionally max(·, 0): at stride 1, of a map's own size.
@@ -12,7 +12,7 @@ pub(super) struct Convolution<'a> {
     /// Convolve with the flipped, transposed weights: from O channels to C.
     pub transposed: bool,
     pub bias: Option<&'a Value>,
-    pub mode: Padding,
+    pub edges: Edges,
     pub relu: bool,
     pub accumulate: bool,
     /// Where this is not above 0, y becomes 0 in the end.

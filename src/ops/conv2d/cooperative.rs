@@ -31,7 +31,7 @@ pub(super) fn record(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<
     let call = recorder.kernel(&convolve).bind("x", pass.x).bind("weight", &weight);
     let call = call.bind_optional("bias", pass.bias, &weight).bind("y", pass.y);
     let call = call.set("width", w).set("height", h).set("in_channels", c).set("out_channels", o);
-    let call = call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate);
+    let call = pass.edges.set(call).set("accumulate", pass.accumulate);
     let call = call.set("add_bias", pass.bias.is_some()).set("relu", pass.relu);
     let grid = [w.div_ceil(side), h.div_ceil(ROWS), o.div_ceil(BLOCKS * side)];
     call.flops(pass.flops(o, c)).groups(grid.map(|n| n as u32))

@@ -105,34 +105,33 @@ impl Conv2d {
         let mask = Some(&pass.x[0]).filter(|_| dx.mask);
         if self.is_fast(extents) {
             // What mirrored and repeated pixels pass on is left, and little.
-            let complete = self.mode == Padding::Zero;
+            let left = self.edges().repeats();
             let fast = Convolution {
                 x: pass.dy,
                 y: &dx.value,
                 weight: &pass.x[1],
                 transposed: true,
                 bias: None,
-                mode: Padding::Zero,
+                edges: self.edges().flipped(),
                 relu: false,
                 accumulate: dx.accumulate,
-                mask: mask.filter(|_| complete),
+                mask: mask.filter(|_| left == 0),
             };
             if fast.record(recorder, self.variant)? {
-                if complete {
+                if left == 0 {
                     return Ok(());
                 }
-                baseline::backward_input(self, extents, recorder, pass, dx, true)?;
+                baseline::backward_input(self, extents, recorder, pass, dx, left)?;
                 return inplace::masked(recorder, mask, &dx.value);
             }
         }
         match self.choose(recorder.gpu(), extents, Direction::Input, pass.dy.precision()) {
-            Variant::Baseline => {
-                baseline::backward_input(self, extents, recorder, pass, dx, false)?
-            }
+            Variant::Baseline => baseline::backward_input(self, extents, recorder, pass, dx, 0)?,
             _ => {
                 implicit::backward_input(self, extents, recorder, pass, dx)?;
-                if self.mode != Padding::Zero && self.padding > 0 {
-                    baseline::backward_input(self, extents, recorder, pass, dx, true)?;
+                let left = self.edges().shows();
+                if left != 0 && self.padding > 0 {
+                    baseline::backward_input(self, extents, recorder, pass, dx, left)?;
                 }
             }
         }
@@ -179,7 +178,7 @@ impl Op for Conv2d {
                 weight: &x[1],
                 transposed: false,
                 bias: Some(&x[2]),
-                mode: self.mode,
+                edges: self.edges(),
                 relu: self.relu,
                 accumulate: false,
                 mask: None,

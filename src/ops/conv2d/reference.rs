@@ -3,15 +3,18 @@
 use super::settings::{Conv2d, Extents, Padding, Variant};
 use super::{Case, Site};
 use crate::ops::reference::{Array, Reference};
-use crate::shape::Shape;
+use crate::shape::{Shape, Wrap};
 use crate::tape::Op;
 
 impl Conv2d {
-    /// The row or column that the padded picture shows at `at`.
-    fn shown(&self, at: isize, extent: usize) -> Option<usize> {
+    /// The row or column that the padded picture shows at `at`; along that axis edges meet or not.
+    fn shown(&self, at: isize, extent: usize, wraps: bool) -> Option<usize> {
         let last = extent as isize - 1;
         if (0..=last).contains(&at) {
             return Some(at as usize);
+        }
+        if wraps {
+            return Some(at.rem_euclid(extent as isize) as usize);
         }
         match self.mode {
             Padding::Zero => None,
@@ -33,8 +36,8 @@ impl Conv2d {
             let (out, i, j) = (at / ow / oh, at / ow % oh, at % ow);
             for tap in 0..c * k * k {
                 let (channel, r, s) = (tap / k / k, tap / k % k, tap % k);
-                let row = self.shown(self.place(i, r), h);
-                let column = self.shown(self.place(j, s), width);
+                let row = self.shown(self.place(i, r), h, self.wrap.y());
+                let column = self.shown(self.place(j, s), width, self.wrap.x());
                 if let (Some(row), Some(column)) = (row, column) {
                     visit(at, out * c * k * k + tap, (channel * h + row) * width + column);
                 }
@@ -52,16 +55,23 @@ struct Samples<'a> {
 
 impl Samples<'_> {
     /// Which windows show a row (or column) of the map, and in which of theirs: pairs of both.
-    fn shown_in(&self, at: usize, extent: usize, windows: usize) -> Vec<(usize, usize)> {
+    fn shown_in(
+        &self,
+        at: usize,
+        (extent, wraps): (usize, bool),
+        windows: usize,
+    ) -> Vec<(usize, usize)> {
         let all = (0..windows).flat_map(|i| (0..self.extents.kernel).map(move |r| (i, r)));
-        all.filter(|(i, r)| self.conv.shown(self.conv.place(*i, *r), extent) == Some(at)).collect()
+        let shown = |i, r| self.conv.shown(self.conv.place(i, r), extent, wraps);
+        all.filter(|(i, r)| shown(*i, *r) == Some(at)).collect()
     }
 
     /// What a window's row and column show of a channel.
     fn pixel(&self, channel: usize, [i, j]: [usize; 2], [r, s]: [usize; 2]) -> f64 {
         let [_, h, w] = self.extents.input;
-        let row = self.conv.shown(self.conv.place(i, r), h);
-        let column = self.conv.shown(self.conv.place(j, s), w);
+        let wrap = self.conv.wrap;
+        let row = self.conv.shown(self.conv.place(i, r), h, wrap.y());
+        let column = self.conv.shown(self.conv.place(j, s), w, wrap.x());
         row.zip(column)
             .map_or(0.0, |(row, column)| self.x[0].data[(channel * h + row) * w + column])
     }
@@ -86,8 +96,9 @@ impl Samples<'_> {
     /// An element of the input's gradient.
     fn input_gradient(&self, dy: &Array, at: usize) -> f64 {
         let ([_, h, w], [o, oh, ow]) = (self.extents.input, self.extents.output);
-        let rows = self.shown_in(at / w % h, h, oh);
-        let columns = self.shown_in(at % w, w, ow);
+        let wrap = self.conv.wrap;
+        let rows = self.shown_in(at / w % h, (h, wrap.y()), oh);
+        let columns = self.shown_in(at % w, (w, wrap.x()), ow);
         let mut sum = 0.0;
         for out in 0..o {
             for (i, r) in &rows {
@@ -187,8 +198,8 @@ pub(super) fn bench(site: &Site<'_>, variant: Option<&str>) -> Option<Case> {
 
 fn case(conv: Conv2d, input: [usize; 3], out: usize, kernel: usize, note: &str) -> Case {
     let shapes = vec![input.into(), Shape::from([out, input[0], kernel, kernel]), [out].into()];
-    let Conv2d { stride, padding, mode, relu, .. } = conv;
-    let k = format!("{kernel}×{kernel}/{stride} pad {padding} {mode:?}");
+    let Conv2d { stride, padding, mode, wrap, relu, .. } = conv;
+    let k = format!("{kernel}×{kernel}/{stride} pad {padding} {mode:?} wrap {wrap:?}");
     Case::new(conv, shapes, format!("{k}{} {note}", if relu { " relu" } else { "" }))
 }
 
@@ -201,7 +212,8 @@ pub(super) fn cases() -> Vec<Case> {
         {
             for variant in [Variant::Baseline, Variant::Tiled] {
                 let (relu, variant) = (kernel == 3, Some(variant));
-                let conv = Conv2d { stride, padding, mode, relu, variant };
+                let wrap = Wrap::None;
+                let conv = Conv2d { stride, padding, mode, wrap, relu, variant };
                 cases.push(case(conv, [3, 7, 10], 4, kernel, ""));
             }
         }
@@ -222,18 +234,22 @@ pub(super) fn cases() -> Vec<Case> {
     for variant in [Uniform, Broadcast, Tiled, Cooperative, Winograd] {
         cases.extend(fast_cases(variant));
     }
+    cases.extend(wrapped_cases());
     cases
 }
+
+const SIZES: [[usize; 2]; 9] =
+    [[1, 1], [1, 2], [2, 3], [13, 13], [127, 5], [5, 127], [1, 8], [13, 12], [33, 40]];
+const CHANNELS: [(usize, usize); 7] =
+    [(1, 1), (3, 5), (13, 64), (64, 3), (180, 9), (13, 130), (36, 140)];
 
 /// A fast variant over awkward sizes: widths that vec4 divide and not, windows and tiles that are
 /// full, cut and several.
 fn fast_cases(variant: Variant) -> Vec<Case> {
     use Padding::{Reflect, Replicate, Zero};
-    let sizes = [[1, 1], [1, 2], [2, 3], [13, 13], [127, 5], [5, 127], [1, 8], [13, 12], [33, 40]];
-    let channels = [(1, 1), (3, 5), (13, 64), (64, 3), (180, 9), (13, 130), (36, 140)];
     let mut cases = Vec::new();
-    for (i, [h, w]) in sizes.into_iter().enumerate() {
-        for (j, (c, o)) in channels.into_iter().enumerate() {
+    for (i, [h, w]) in SIZES.into_iter().enumerate() {
+        for (j, (c, o)) in CHANNELS.into_iter().enumerate() {
             // A single number's relative error would say how its own products cancel.
             if variant == Variant::Winograd && h * w * o.min(c) == 1 {
                 continue;
@@ -245,12 +261,49 @@ fn fast_cases(variant: Variant) -> Vec<Case> {
             let note = format!("{variant:?}");
             cases.push(case(conv, [c, h, w], o, 3, &note).frozen(&[1, 2]));
             // Every size and every pair of channels once.
-            if i % channels.len() == j {
+            if i % CHANNELS.len() == j {
                 cases.push(case(conv, [c, h, w], o, 3, &format!("{note}, variable weights")));
             }
             if matches!(variant, Variant::Uniform | Variant::Tiled) {
                 let pointwise = Conv2d { padding: 0, ..conv };
                 cases.push(case(pointwise, [c, h, w], o, 1, &note).frozen(&[1, 2]));
+            }
+        }
+    }
+    cases
+}
+
+/// Edges that meet, along each axis and both, beside those that don't.
+fn wrapped_cases() -> Vec<Case> {
+    use Padding::{Reflect, Replicate, Zero};
+    use Variant::{Baseline, Broadcast, Cooperative, Tiled, Uniform, Winograd};
+    let mut cases = Vec::new();
+    let edges = [(Zero, Wrap::Both), (Zero, Wrap::X), (Reflect, Wrap::Y), (Replicate, Wrap::X)];
+    for (mode, wrap) in edges {
+        for (kernel, stride, padding) in
+            [(1, 1, 0), (3, 1, 1), (3, 2, 1), (5, 1, 2), (4, 3, 1), (9, 1, 4)]
+        {
+            for variant in [Baseline, Tiled] {
+                let (relu, variant) = (kernel == 3, Some(variant));
+                let conv = Conv2d { stride, padding, mode, wrap, relu, variant };
+                cases.push(case(conv, [3, 7, 10], 4, kernel, ""));
+            }
+        }
+    }
+    for variant in [Uniform, Broadcast, Tiled, Cooperative, Winograd] {
+        for (i, [h, w]) in SIZES.into_iter().enumerate() {
+            for (j, wrap) in [Wrap::X, Wrap::Y, Wrap::Both].into_iter().enumerate() {
+                let (c, o) = CHANNELS[i % CHANNELS.len()];
+                let mode = [Zero, Reflect, Replicate][(i + j) % 3];
+                let mode = if mode == Reflect && h.min(w) < 2 { Zero } else { mode };
+                let conv = Conv2d { mode, wrap, variant: Some(variant), ..Conv2d::default() };
+                let case = case(conv, [c, h, w], o, 3, &format!("{variant:?}"));
+                // The nine products of a single number cancel.
+                match h * w * o.min(c) {
+                    1 => {}
+                    _ if i < CHANNELS.len() => cases.push(case.frozen(&[1, 2])),
+                    _ => cases.push(case),
+                }
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::error::{Error, Result, names};
-use crate::shape::{Precision, Shape};
+use crate::gpu::Call;
+use crate::shape::{Precision, Shape, Wrap};
 
 /// What a convolution reads beyond the map's edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,10 +21,43 @@ pub enum Padding {
 
 names!(Padding, "padding", Zero = "zero", Reflect = "reflect", Replicate = "replicate");
 
-impl Padding {
-    /// What the shaders call it: its place among [`Padding::ALL`].
-    pub(crate) fn code(self) -> usize {
-        self as usize
+/// What is read beyond the edges of a map.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edges {
+    /// Where they do not meet.
+    pub mode: Padding,
+    pub wrap: Wrap,
+}
+
+impl Edges {
+    /// What the shaders call it, along x and y: a padding's place among [`Padding::ALL`], and after them that of edges that
+    /// meet.
+    fn codes(self) -> [usize; 2] {
+        let code = |wraps| if wraps { Padding::ALL.len() } else { self.mode as usize };
+        [code(self.wrap.x()), code(self.wrap.y())]
+    }
+
+    /// The shaders' parameters.
+    pub fn set(self, call: Call<'_>) -> Call<'_> {
+        let [x, y] = self.codes();
+        call.set("padding_x", x).set("padding_y", y)
+    }
+
+    /// What passes on the gradient of a map with such edges, but for what mirrored and repeated pixels do.
+    pub fn flipped(self) -> Edges {
+        Edges { mode: Padding::Zero, ..self }
+    }
+
+    /// Where pixels are mirrored or repeated, as the baseline counts it: 1 left and right, 2 above and below.
+    pub fn repeats(self) -> usize {
+        let axis = |wraps, bit| if wraps || self.mode == Padding::Zero { 0 } else { bit };
+        axis(self.wrap.x(), 1) + axis(self.wrap.y(), 2)
+    }
+
+    /// Where pixels are not zero, in the same way.
+    pub fn shows(self) -> usize {
+        let [x, y] = self.codes();
+        usize::from(x > 0) + 2 * usize::from(y > 0)
     }
 }
 
@@ -34,8 +68,10 @@ pub struct Conv2d {
     pub stride: usize,
     /// Pixels added on each side.
     pub padding: usize,
-    /// What is added.
+    /// What is added where edges do not meet.
     pub mode: Padding,
+    /// Edges that meet: there, what is added is the map's other side.
+    pub wrap: Wrap,
     /// Ends in max(·, 0).
     pub relu: bool,
     /// Set to force a variant; by default the device and the shape decide.
@@ -44,7 +80,14 @@ pub struct Conv2d {
 
 impl Default for Conv2d {
     fn default() -> Self {
-        Conv2d { stride: 1, padding: 1, mode: Padding::Zero, relu: false, variant: None }
+        Conv2d {
+            stride: 1,
+            padding: 1,
+            mode: Padding::Zero,
+            wrap: Wrap::None,
+            relu: false,
+            variant: None,
+        }
     }
 }
 
@@ -155,6 +198,10 @@ impl Extents {
 }
 
 impl Conv2d {
+    pub(super) fn edges(&self) -> Edges {
+        Edges { mode: self.mode, wrap: self.wrap }
+    }
+
     pub(super) fn extents(&self, x: &Shape, weight: &Shape) -> Result<Extents> {
         let wrong = |what| Error::Shape { op: "conv2d", what };
         let [c, h, w] = x.chw("conv2d")?;
@@ -174,10 +221,16 @@ impl Conv2d {
                 "a {k}×{k} kernel does not fit {x} with {pad} pixels of padding"
             )));
         }
-        if self.mode == Padding::Reflect && self.padding >= h.min(w) {
+        // Beyond its edges a map is mirrored without the pixels at them, and starts anew with all.
+        let most = |side: usize, wraps: bool| match self.mode {
+            _ if wraps => side,
+            Padding::Reflect => side.saturating_sub(1),
+            Padding::Zero | Padding::Replicate => usize::MAX,
+        };
+        if self.padding > most(w, self.wrap.x()).min(most(h, self.wrap.y())) {
             let pad = self.padding;
             return Err(wrong(format!(
-                "{x} is too small to be mirrored {pad} pixels past its edges"
+                "{x} is too small to be mirrored or to start anew {pad} pixels past its edges"
             )));
         }
         let out = |extent: usize| (extent + 2 * self.padding - k) / self.stride + 1;

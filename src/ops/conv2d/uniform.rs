@@ -99,8 +99,7 @@ pub(super) fn record(pass: &Convolution<'_>, recorder: &mut Recorder) -> Result<
             call.set("width", w).set("height", h).set("tiles_x", tiles_x).set("tiles", tiles);
         let call = call.set("out_channels", o).set("first_out", piece.first_out);
         let call = call.set("first_in", piece.first_in).set("chunk", piece.chunk);
-        let call =
-            call.set("padding", pass.mode.code()).set("accumulate", pass.accumulate || !first);
+        let call = pass.edges.set(call).set("accumulate", pass.accumulate || !first);
         let call = call.set("add_bias", pass.bias.is_some() && first);
         let call = call.set("relu", pass.relu && last);
         let outputs = (piece.blocks * BLOCK).min(o - piece.first_out);

@@ -120,7 +120,7 @@ impl Gradients<'_> {
         };
         let call = call.bind("x", self.x).bind("partials", &partials);
         let call = call.set("width", w).set("height", h).set("in_channels", c);
-        let call = call.set("out_channels", o).set("padding", self.conv.mode.code());
+        let call = self.conv.edges().set(call.set("out_channels", o));
         let call = call.set("rows", h.div_ceil(runs)).set("runs", runs).set("units", units);
         let call = call.set("share", cut.share).flops(self.extents.flops());
         let grid = [cut.shares, o.div_ceil(LANE_CHANNELS), c.div_ceil(INPUTS)];

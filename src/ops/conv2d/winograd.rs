@@ -171,7 +171,7 @@ impl Grid {
         let call = call.set("tiles", tiles).set("first_tile", self.first);
         let call = call.set("columns", self.columns).set("middle", self.middle);
         let call = call.set("plane", self.plane).set("channels", pass.out_channels());
-        let call = call.set("padding", pass.mode.code());
+        let call = pass.edges.set(call);
         let rows = self.columns.div_ceil(COLUMNS);
         call.groups([(COLUMNS / LANES * self.middle) as u32, rows as u32, 1])
     }
