@@ -24,10 +24,12 @@ def folder(path, longest):
 
 
 class Data:
-    def __init__(self, photos, paintings, rng):
-        self.rng = rng
+    """`rng` draws all that a run sees, so its state is where a run is. The textures are those of the seed."""
+
+    def __init__(self, photos, paintings, seed):
+        self.seed, self.rng = seed, np.random.default_rng(seed)
         self.photos, self.paintings = folder(photos, 400), folder(paintings, 800)
-        self.textures = textures.paint(rng, 400)
+        self.textures = textures.paint(np.random.default_rng([seed, 1]), 400)
 
     def crop(self, picture, size, zoom, turn):
         """A size×size crop at a random place of a picture scaled by about `zoom`, mirrored half the time."""
@@ -86,6 +88,13 @@ class Data:
             share = self.rng.uniform(0.2, 0.8)
             x = share * x + (1 - share) * self.photo(size)
         return self.spoiled(x) if self.rng.random() < 0.35 else x
+
+    def plain(self, count, size):
+        """Photographs, always the same ones; draws nothing from `rng`."""
+        rng, self.rng = self.rng, np.random.default_rng([self.seed, 2])
+        pictures = torch.stack([self.photo(size) for _ in range(count)])
+        self.rng = rng
+        return pictures.contiguous(memory_format=torch.channels_last)
 
     def batch(self, count, size):
         return torch.stack([self.any(size) for _ in range(count)]).contiguous(memory_format=torch.channels_last)

@@ -2,12 +2,17 @@
 """Compares networks by the pictures that they make, with VGG-19's eyes.
 
   python evaluate.py --teacher vgg19-to-conv4_1.safetensors --contents PHOTO… --styles PAINTING… \\
-      --networks ../default.safetensors vgg19-to-conv4_1.safetensors [--output DIR] [--sheet sheet.jpg]
+      --networks ../default.safetensors vgg19-to-conv4_1.safetensors [--program impasto] [--output DIR] [--sheet sheet.jpg]
 
-Photograph i is painted like paintings i and i + 1 (so take as many of both), with impasto's loss and Adam in PyTorch.
-The sheet shows a row for each pair: photograph, painting, each network's result. Scores
-of each result, by the teacher's features: `content` is the mean over relu3_3 and relu4_1 of mean((F − P)²)/var(P);
-`style_left` the mean over relu1_1 … relu4_1 of ‖G − A‖²/‖A‖², over the same of the untouched photograph. Lower is better.
+Photograph i is painted like paintings i and i + 1 (so take as many of both): with impasto's loss and Adam in PyTorch, at
+one octave; or with --program by that program, with its defaults at --size. The sheet shows a row for each pair:
+photograph, painting, each network's result.
+
+Scores of each result, by the teacher's features: `content` is the mean over relu3_3 and relu4_1 of mean((F − P)²)/var(P);
+`style_left` the mean over relu1_1 … relu4_1 of ‖G − A‖²/‖A‖², over the same of the untouched photograph. With --program
+also `mean_left`, the geometric mean of `style_left` at the full size, a half and a quarter (means of 2×2 pixels in linear
+light). Lower is better. At the end: each network's scores over the last one's, and the worst pair's.
+
 Needs torch, numpy, pillow and safetensors.
 """
 
@@ -15,6 +20,8 @@ import argparse
 import json
 import math
 import pathlib
+import subprocess
+import tempfile
 
 import numpy as np
 import torch
@@ -106,6 +113,15 @@ def transfer(net, content, style, a):
     return (x.detach() * 255).round() / 255
 
 
+def painted(network, content, style, a):
+    """The picture that the program makes with its defaults."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = pathlib.Path(folder) / "result.png"
+        command = [a.program, "stylize", content, "--style", style, "--network", network, "--size", str(a.size), "--output", result]
+        subprocess.run([str(word) for word in command + ["--quiet"]], check=True)
+        return read(result)
+
+
 def image(x):
     return Image.fromarray((x[0].permute(1, 2, 0) * 255).round().byte().numpy())
 
@@ -125,13 +141,30 @@ def sheet(rows, size, gap=8):
     return out
 
 
+def smaller(x):
+    """Half the size, halved in linear light, so that these sizes are no friends of the program's own."""
+    x = torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    x = F.avg_pool2d(x, 2)
+    return torch.where(x <= 0.0031308, x * 12.92, 1.055 * x.clamp(min=1e-9) ** (1 / 2.4) - 0.055)
+
+
 @torch.no_grad()
-def judge(teacher, result, content, style):
-    taps = {"3_3", *STYLE}
-    r, c, s = (teacher(x, taps) for x in (result, content, style))
-    far = lambda m: sum((gram(m[t]) - gram(s[t])).square().sum() / gram(s[t]).square().sum() for t in STYLE) / len(STYLE)
-    kept = sum((r[t] - c[t]).square().mean() / c[t].var() for t in ("3_3", "4_1")) / 2
-    return kept.item(), (far(r) / far(c)).item()
+def judge(teacher, result, content, style, octaves):
+    """Content, and style left at each octave."""
+    taps, scores = {"3_3", *STYLE}, []
+    for octave in range(octaves):
+        if octave:
+            result, content, style = map(smaller, (result, content, style))
+        r, c, s = (teacher(x, taps) for x in (result, content, style))
+        far = lambda m: sum((gram(m[t]) - gram(s[t])).square().sum() / gram(s[t]).square().sum() for t in STYLE) / len(STYLE)
+        if not octave:
+            scores.append(sum((r[t] - c[t]).square().mean() / c[t].var() for t in ("3_3", "4_1")).item() / 2)
+        scores.append((far(r) / far(c)).item())
+    return scores
+
+
+def geometric(values):
+    return math.exp(sum(math.log(v) for v in values) / len(values))
 
 
 def main():
@@ -144,6 +177,7 @@ def main():
     p.add_argument("--steps", type=int, default=300)
     p.add_argument("--style-weight", type=float, default=20.0)
     p.add_argument("--tv-weight", type=float, default=0.5)
+    p.add_argument("--program", help="the impasto that paints; --steps and the weights are its own then")
     p.add_argument("--pairs", type=int, default=0, help="only so many")
     p.add_argument("--output", type=pathlib.Path, help="folder for the pictures")
     p.add_argument("--sheet", help="picture of all results side by side")
@@ -152,21 +186,29 @@ def main():
     pairs = [(c, a.styles[(i + j) % n]) for i, c in enumerate(a.contents) for j in (0, 1)]
     pairs = pairs[: a.pairs or len(pairs)]
     rows = [[read(content, a.size), read(style, a.size)] for content, style in pairs]
+    octaves, table = 3 if a.program else 1, {}
+    name = "mean_left" if a.program else "style_left"
     for path in a.networks:
         net, scores = Net(path), []
-        for row, (content_path, style_path) in zip(rows, pairs):
+        for row, files in zip(rows, pairs):
             content, style = row[:2]
-            result = transfer(net, content, style, a)
-            scores.append(judge(teacher, result, content, style))
-            names = [pathlib.Path(f).stem for f in (path, content_path, style_path)]
-            print(f"{names[0]}  {names[1]} × {names[2]}: content {scores[-1][0]:.4f}, style_left {scores[-1][1]:.5f}", flush=True)
+            result = painted(path, *files, a) if a.program else transfer(net, content, style, a)
+            kept, *left = judge(teacher, result, content, style, octaves)
+            scores.append((kept, geometric(left)))
+            names = [pathlib.Path(f).stem for f in (path, *files)]
+            each = " (" + ", ".join(f"{v:.4f}" for v in left) + ")" if a.program else ""
+            print(f"{names[0]}  {names[1]} × {names[2]}: content {kept:.4f}, {name} {scores[-1][1]:.5f}{each}", flush=True)
             row.append(result)
             if a.output:
                 a.output.mkdir(parents=True, exist_ok=True)
                 image(result).save(a.output / ("_".join(names) + ".png"))
-        content = sum(s[0] for s in scores) / len(scores)
-        left = math.exp(sum(math.log(s[1]) for s in scores) / len(scores))
-        print(f"{path}: mean content {content:.4f}, geometric mean style_left {left:.5f} over {len(scores)} pairs", flush=True)
+        content, left = sum(s[0] for s in scores) / len(scores), geometric([s[1] for s in scores])
+        print(f"{path}: mean content {content:.4f}, geometric mean {name} {left:.5f} over {len(scores)} pairs", flush=True)
+        table[path] = scores, content, left
+    measure, content, left = table.popitem()[1]
+    for path, (scores, own_content, own_left) in table.items():
+        worst = max(own[1] / other[1] for own, other in zip(scores, measure))
+        print(f"{path}: content {own_content / content:.2f}×, {name} {own_left / left:.2f}×, worst pair {worst:.2f}×", flush=True)
     if a.sheet:
         sheet(rows, a.size).save(a.sheet, quality=90)
 

@@ -11,7 +11,8 @@ PLAN = "1_1 1_2 P 2_1 2_2 P 3_1 3_2 3_3 3_4 P 4_1".split()
 STYLE = ["1_1", "2_1", "3_1", "4_1"]
 CONTENT = ["2_2", "3_3", "4_1"]
 TAPS = ["1_1", "2_1", "2_2", "3_1", "3_3", "4_1"]
-TEACHER_WIDTHS = {"1": 64, "2": 128, "3": 256, "4": 512}
+LAYERS = [name for name in PLAN if name != "P"]
+TEACHER_WIDTHS = dict(zip(LAYERS, [64, 64, 128, 128, 256, 256, 256, 256, 512]))
 # VGG's mean colour, RGB in 0..1: it becomes 0, like the padding.
 MEAN = [123.68 / 255, 116.779 / 255, 103.939 / 255]
 SCALE = 1 / 0.226
@@ -37,7 +38,7 @@ def run(x, weights, biases, dtype):
 
 
 class Teacher:
-    """VGG-19 (Oxford's weights), seen through its principal components: as many at each tap as the student has channels.
+    """VGG-19 (Oxford's weights), seen through its principal components: at each tap so many as the student has outputs there.
 
     BGR, 0–255 minus the mean, as trained with Caffe. Distances in a space of orthonormal components are VGG's own, but for
     what the components leave out; and Gram matrices and content losses cost the less, the fewer they are.
@@ -46,12 +47,11 @@ class Teacher:
     def __init__(self, path, dtype):
         file = load_file(path)
         self.dtype, self.bases, self.weights, self.biases = dtype, {}, {}, {}
-        for name in PLAN:
-            if name != "P":
-                keep = torch.float32 if name == "1_1" else dtype
-                weight = file[f"conv{name}.weight"].to(keep)
-                self.weights[name] = weight.contiguous(memory_format=torch.channels_last)
-                self.biases[name] = file[f"conv{name}.bias"].to(keep)
+        for name in LAYERS:
+            keep = torch.float32 if name == "1_1" else dtype
+            weight = file[f"conv{name}.weight"].to(keep)
+            self.weights[name] = weight.contiguous(memory_format=torch.channels_last)
+            self.biases[name] = file[f"conv{name}.bias"].to(keep)
 
     def maps(self, x):
         """VGG's maps at the taps for B×3×H×W pictures, RGB in 0..1."""
@@ -63,7 +63,7 @@ class Teacher:
         return {t: F.conv2d(m, self.bases[t].to(m.dtype)) for t, m in self.maps(x).items()}
 
     @torch.no_grad()
-    def calibrate(self, batches, widths):
+    def calibrate(self, batches, components):
         """Finds the components: eigenvectors of the second moments, scaled so that a map's root mean square is 1.
 
         Content and Gram losses are relative, so the scale of a tap is free."""
@@ -74,7 +74,7 @@ class Teacher:
                 moments[t] = moments[t] + flat @ flat.T / flat.shape[1]
         for t, moment in moments.items():
             values, vectors = torch.linalg.eigh(moment.double())
-            values, vectors = values.flip(0)[: widths[t[0]]], vectors.flip(1)[:, : widths[t[0]]]
+            values, vectors = values.flip(0)[: components[t]], vectors.flip(1)[:, : components[t]]
             scale = (len(batches) / values.mean()).sqrt()
             self.bases[t] = (vectors.T * scale)[:, :, None, None].float().contiguous()
 
@@ -82,23 +82,22 @@ class Teacher:
 class Student(torch.nn.Module):
     """VGG-19's layers to relu4_1 with fewer channels, and a linear 1×1 map from each tap to VGG's components."""
 
-    def __init__(self, widths, dtype):
+    def __init__(self, widths, components, dtype):
         super().__init__()
-        self.dtype, self.widths = dtype, widths
+        self.dtype = dtype
         self.weights, self.biases = torch.nn.ParameterDict(), torch.nn.ParameterDict()
         self.side_weights, self.side_biases = torch.nn.ParameterDict(), torch.nn.ParameterDict()
         fan_in = 3
-        for name in PLAN:
-            if name == "P":
-                continue
-            width = widths[name[0]]
+        for name in LAYERS:
+            width = widths[name]
             init = torch.randn(width, fan_in, 3, 3) * math.sqrt(2 / (9 * fan_in))
             self.weights[name] = torch.nn.Parameter(init.contiguous(memory_format=torch.channels_last))
             self.biases[name] = torch.nn.Parameter(torch.zeros(width))
             fan_in = width
             if name in TAPS:
-                self.side_weights[name] = torch.nn.Parameter(torch.randn(width, width, 1, 1) * math.sqrt(1 / width))
-                self.side_biases[name] = torch.nn.Parameter(torch.zeros(width))
+                outputs = components[name]
+                self.side_weights[name] = torch.nn.Parameter(torch.randn(outputs, width, 1, 1) * math.sqrt(1 / width))
+                self.side_biases[name] = torch.nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x, taps=TAPS):
         x = (x - x.new_tensor(MEAN).view(1, 3, 1, 1)) * SCALE
@@ -126,16 +125,13 @@ def gram(maps):
     return torch.bmm(flat.transpose(1, 2), flat).float() / flat.shape[1]
 
 
-def multiply_adds(widths, sides):
-    """Of one forward pass, per pixel of the picture."""
-    total, fan_in, share = 0, 3, 1.0
+def multiply_adds(widths, components):
+    """Of one forward pass, per pixel of the picture; components: outputs of the side maps, by tap."""
+    total, width, share = 0, 3, 1.0
     for name in PLAN:
         if name == "P":
             share /= 4
             continue
-        width = widths[name[0]]
-        total += share * 9 * fan_in * width
-        fan_in = width
-        if sides and name in TAPS:
-            total += share * width * width
+        fan_in, width = width, widths[name]
+        total += share * width * (9 * fan_in + components.get(name, 0))
     return total
