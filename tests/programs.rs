@@ -6,11 +6,11 @@
 
 mod common;
 
-use common::gpu;
+use common::{gpu, pattern};
 use impasto::Result;
 use impasto::loss::{LayerWeight, LossSettings, StyleLoss};
 use impasto::nets::{Graph, Network, Padding, Preprocess};
-use impasto::picture::{Depth, Format, Picture};
+use impasto::picture::{Format, Picture};
 use impasto::session::{PRESETS, Preset};
 use impasto::tape::Tape;
 use impasto::tiles::measure::{self, Styles};
@@ -34,19 +34,6 @@ struct Run {
     network: Network,
     loss: LossSettings,
     padding: Padding,
-}
-
-/// A picture with structure at all scales, from integers so that it is the same everywhere.
-fn pattern(seed: u32) -> Picture {
-    let (width, height) = (37, 33);
-    let value = |i: u32| {
-        let (x, y, c) = (i % width, i / width % height, i / width / height);
-        let wave = (x * (3 + c) + y * (5 + seed)) % 97 + (x * y / (7 + seed)) % 61;
-        let block = 40 * ((x / 8 + y / (5 + seed)) % 3);
-        ((wave + block + 20 * c) % 256) as f32 / 255.0
-    };
-    let rgb = (0..3 * width * height).map(value).collect();
-    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
 }
 
 /// Content, style and the picture whose loss is computed.

@@ -9,16 +9,21 @@ pub mod avg_pool;
 mod case;
 pub mod channel_mean;
 pub mod conv2d;
+pub mod cosine_distance;
 pub mod covariance;
 pub mod deviation;
 pub mod downsample;
+pub mod gather;
 pub mod gram;
 pub mod guide;
+pub mod hypercolumn;
 pub mod matmul;
 pub mod max_pool;
+pub mod nearest;
 pub mod normalize;
 mod pool;
 mod product;
+pub mod pyramid;
 pub mod reference;
 pub mod relu;
 pub mod root_trace;
@@ -35,13 +40,17 @@ use case::awkward_maps;
 pub use case::{Bench, Case, Entry, Site};
 pub use channel_mean::channel_mean;
 pub use conv2d::{Conv2d, Padding, conv2d};
+pub use cosine_distance::cosine_distance;
 pub use covariance::covariance;
 pub use deviation::deviation;
 pub use downsample::downsample;
+pub use gather::gather;
 pub use gram::gram;
 pub use guide::{guided_error, guided_gram, guided_mean};
+pub use hypercolumn::{Grid, hypercolumn};
 pub use matmul::matmul;
 pub use max_pool::max_pool;
+pub use nearest::{Vectors, nearest};
 pub use normalize::normalize;
 pub use relu::relu;
 pub use root_trace::root_trace;
@@ -56,13 +65,17 @@ pub const CATALOGUE: &[Entry] = &[
     avg_pool::ENTRY,
     channel_mean::ENTRY,
     conv2d::ENTRY,
+    cosine_distance::ENTRY,
     covariance::ENTRY,
     deviation::ENTRY,
     downsample::ENTRY,
+    gather::ENTRY,
     gram::ENTRY,
     guide::ENTRY,
+    hypercolumn::ENTRY,
     matmul::ENTRY,
     max_pool::ENTRY,
+    nearest::ENTRY,
     normalize::ENTRY,
     relu::ENTRY,
     root_trace::ENTRY,

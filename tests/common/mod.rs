@@ -8,7 +8,7 @@ use impasto::gpu::{Choice, Gpu};
 use impasto::loss::{LossSettings, StyleMoments};
 use impasto::nets::Graph;
 use impasto::ops::conv2d::Variant;
-use impasto::picture::Picture;
+use impasto::picture::{Depth, Picture};
 use impasto::shape::Precision;
 use impasto::tiles::measure::{self, Styles};
 use rand::{RngExt, SeedableRng};
@@ -56,6 +56,19 @@ pub fn rng(seed: u64) -> ChaCha8Rng {
 /// `count` numbers between −1 and 1.
 pub fn random(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// A picture with structure at all scales, from integers so that it is the same everywhere.
+pub fn pattern(seed: u32) -> Picture {
+    let (width, height) = (37, 33);
+    let value = |i: u32| {
+        let (x, y, c) = (i % width, i / width % height, i / width / height);
+        let wave = (x * (3 + c) + y * (5 + seed)) % 97 + (x * y / (7 + seed)) % 61;
+        let block = 40 * ((x / 8 + y / (5 + seed)) % 3);
+        ((wave + block + 20 * c) % 256) as f32 / 255.0
+    };
+    let rgb = (0..3 * width * height).map(value).collect();
+    Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
 }
 
 /// ‖a − b‖ / ‖b‖, or ‖a‖ where b is 0. NaN when anything is NaN.

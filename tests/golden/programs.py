@@ -203,4 +203,5 @@ def main():
             write(out, f"vgg19-{name}", vgg19, source, programs(deep=False)[name])
 
 
-main()
+if __name__ == "__main__":
+    main()

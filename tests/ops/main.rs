@@ -3,9 +3,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod conv2d;
+mod cosine_distance;
 mod gram;
 mod large;
 mod max_pool;
+mod nearest;
+mod pyramid;
 mod root_trace;
 mod squared_error;
 mod statistics;

@@ -173,7 +173,7 @@ fn maps_can_be_stored_as_f16() {
     for entry in CATALOGUE {
         seen += usize::from((entry.cases)().iter().any(|case| case.op.maps() > 0));
     }
-    assert_eq!(seen, 10, "operations that take maps");
+    assert_eq!(seen, 11, "operations that take maps");
     each_case(|case, numbers| {
         if case.op.maps() == 0 {
             return Ok(());
