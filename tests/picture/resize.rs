@@ -1,6 +1,7 @@
 //! Resampling against sums by hand.
 
 use impasto::picture::{Depth, Picture, fitted_size};
+use impasto::shape::Wrap;
 
 use super::make;
 
@@ -155,4 +156,60 @@ fn fitted_sizes() {
     ] {
         assert_eq!(fitted_size(size, long), expected, "{size:?} to {long}");
     }
+}
+
+/// The planes of a picture of that size, beginning elsewhere.
+fn rolled(picture: &Picture, (right, down): (usize, usize)) -> Picture {
+    let (w, h) = (picture.width() as usize, picture.height() as usize);
+    let from = |i: usize| {
+        let (x, y) = ((i % w + right) % w, (i / w % h + down) % h);
+        picture.rgb()[i / w / h * w * h + y * w + x]
+    };
+    let rgb = (0..3 * w * h).map(from).collect();
+    Picture::from_planes(picture.size(), rgb, None, Depth::Eight).unwrap()
+}
+
+#[test]
+fn where_edges_meet_it_does_not_matter_where_a_picture_begins() {
+    let picture = rolled(&make::picture((24, 32), false, Depth::Eight), (0, 0));
+    let apart = |a: &Picture, b: &Picture| {
+        a.rgb().iter().zip(b.rgb()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    // From 24×32 px: 6 and 8 of them are so many of the other size. Some are so small that a window goes around.
+    for (size, step) in [((12, 16), (3, 4)), ((36, 40), (9, 10)), ((4, 4), (1, 1))] {
+        let resized = |picture: &Picture, wrap| picture.resized_around(size.0, size.1, wrap);
+        for (wrap, by) in [(Wrap::X, (1, 0)), (Wrap::Y, (0, 1)), (Wrap::Both, (1, 1))] {
+            let first = resized(&rolled(&picture, (6 * by.0, 8 * by.1)), wrap);
+            let then = rolled(&resized(&picture, wrap), (step.0 * by.0, step.1 * by.1));
+            assert!(apart(&first, &then) < 1e-5, "{size:?} {wrap}: {}", apart(&first, &then));
+            assert!(apart(&resized(&picture, wrap), &resized(&picture, Wrap::None)) > 1e-3);
+        }
+    }
+}
+
+#[test]
+fn edges_that_do_not_meet_are_joined() {
+    let ramp = |x: usize, y: usize| 0.1 + 0.8 * (x as f32 / 40.0 + y as f32 / 30.0) / 2.0;
+    let rgb = (0..3 * 40 * 30).map(|i| ramp(i % 40, i / 40 % 30)).collect();
+    let ramp = Picture::from_planes((40, 30), rgb, None, Depth::Eight).unwrap();
+    let at = |picture: &Picture, x: usize, y: usize| picture.rgb()[40 * y + x];
+    let steps = |picture: &Picture| {
+        [at(picture, 0, 15) - at(picture, 39, 15), at(picture, 20, 0) - at(picture, 20, 29)]
+            .map(f32::abs)
+    };
+    let [across, down] = steps(&ramp);
+    assert!(across > 0.3 && down > 0.3);
+    let joined = ramp.joined(Wrap::Both);
+    assert!(steps(&joined).iter().all(|step| *step < 0.02), "{:?}", steps(&joined));
+    // Beyond an eighth of the side nothing changes.
+    assert_eq!(at(&joined, 20, 15), at(&ramp, 20, 15));
+    assert_eq!(at(&joined, 5, 15), at(&ramp, 5, 15));
+    let [across_x, down_x] = steps(&ramp.joined(Wrap::X));
+    assert!(across_x < 0.02 && down_x == down);
+    assert_eq!(ramp.joined(Wrap::None), ramp);
+    // What tiles already stays as it is.
+    let wave = |i: usize| 0.5 + 0.3 * (i as f32 % 40.0 * std::f32::consts::TAU / 40.0).sin();
+    let rgb = (0..3 * 40 * 30).map(wave).collect();
+    let wave = Picture::from_planes((40, 30), rgb, None, Depth::Eight).unwrap();
+    assert_eq!(wave.joined(Wrap::Both), wave);
 }
