@@ -16,7 +16,7 @@ use studio::{Studio, decode, fails, impasto, picture, stderr, works};
 #[test]
 fn a_picture_its_trace_and_steps_between() {
     let studio = Studio::new();
-    let args = "-o out.png --steps 5 --lr 0.02 --size 0 --margin 0 --trace t.jsonl --save-every 2";
+    let args = "-o out.png --steps 5 --lr 0.02 --size 0 --trace t.jsonl --save-every 2";
     works(&studio.stylize(&args.split(' ').collect::<Vec<_>>()));
     assert_eq!(decode(&studio.path("out.png")).size(), (40, 30));
     assert_ne!(decode(&studio.path("out.png")), decode(&studio.path("content.png")));
@@ -44,8 +44,7 @@ fn a_picture_its_trace_and_steps_between() {
 #[test]
 fn coarse_pictures_come_first() {
     let studio = Studio::new();
-    let args =
-        "-o out.png --size 160 --margin 0 --scales 3 --steps 5 --trace t.jsonl --save-every 3 -v";
+    let args = "-o out.png --size 160 --scales 3 --steps 5 --trace t.jsonl --save-every 3 -v";
     let output = studio.stylize(&args.split(' ').collect::<Vec<_>>());
     works(&output);
     for size in ["80×64", "112×88", "160×120"] {
@@ -120,7 +119,7 @@ fn a_flat_loss_ends_a_scale_at_the_same_step_twice() {
     let studio = Studio::new();
     let run = |name: &str| {
         let args = format!(
-            "-o {name}.png --trace {name}.jsonl --size 32 --margin 0 --scales 2 --steps 500 --stop-when-flat=0.05"
+            "-o {name}.png --trace {name}.jsonl --size 32 --scales 2 --steps 500 --stop-when-flat=0.05"
         );
         let output = studio.stylize(&args.split_whitespace().collect::<Vec<_>>());
         works(&output);
@@ -527,7 +526,7 @@ fn a_huge_picture_is_planned_before_work() {
     let stylize = |more: &[&str]| {
         let mut command = impasto();
         command.current_dir(studio.0.path()).args(["stylize", "huge.png", "--style", "style.jpg"]);
-        command.args(["--size", "0", "--margin", "0", "--scales", "1", "--no-tune"]).args(more);
+        command.args(["--size", "0", "--scales", "1", "--no-tune"]).args(more);
         command.output().expect("impasto runs")
     };
     let planned = stylize(&["--memory", "2GB", "--plan"]);
@@ -575,7 +574,8 @@ fn f16_is_a_setting_of_adapters_that_have_it() {
 #[test]
 fn a_finished_picture_is_painted_on() {
     let studio = Studio::new();
-    let first = "--size 2in@32dpi --margin 0 --scales 1 --steps 6 --optimizer adam -o out.png --trace first.jsonl";
+    let first =
+        "--size 2in@32dpi --scales 1 --steps 6 --optimizer adam -o out.png --trace first.jsonl";
     works(&studio.stylize(&first.split(' ').collect::<Vec<_>>()));
     let again = |more: &str| {
         let mut command = impasto();
@@ -613,8 +613,8 @@ fn a_margin_is_painted_and_cut_off() {
         works(&command.args(rest.split(' ')).output().expect("impasto runs"));
     };
     run("content.png", "--margin 5 -o with.png");
-    run("content.png", "--margin 0 -o without.png");
-    run("larger.png", "--margin 0 -o whole.png");
+    run("content.png", "-o without.png");
+    run("larger.png", "-o whole.png");
     let [with, without, whole] =
         ["with.png", "without.png", "whole.png"].map(|name| decode(&studio.path(name)));
     assert_eq!(with, whole.without_border((5, 5)));
@@ -696,7 +696,7 @@ fn tiles_and_masks_paint() {
     fails(&studio.stylize(&["--tile", "8", "--octaves", "1"]), 1, &["tiles of 8 px", "--tile 80"]);
     let large = ["tiles of 8 px", "--tile 320"];
     fails(&studio.stylize(&["--tile", "8"]), 1, &large);
-    let many = studio.stylize(&["--size", "96", "--octaves", "5", "--margin", "0"]);
+    let many = studio.stylize(&["--size", "96", "--octaves", "5"]);
     fails(&many, 2, &["--octaves 5", "96×72 px", "give 2 or less"]);
 }
 
@@ -780,7 +780,6 @@ fn style_losses_and_presets_are_flags() {
         ["--lr", "0.01"],
         ["--octaves", "1"],
         ["--detail", "0"],
-        ["--margin", "0"],
         ["-o", "b.png"],
     ];
     assert!(studio.stylize(&tutorial).status.success());

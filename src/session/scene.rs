@@ -37,9 +37,6 @@ impl Scene {
         Self { content, styles, regions, finish, margin }
     }
 
-    /// The margin that a painting has where nothing is said, in pixels at the last scale.
-    pub const MARGIN: u32 = 8;
-
     /// The scene with so many more columns and rows on every side of its content, in which its inside is mirrored. They
     /// are painted, and cut off in the end: near its edges a network sees its own padding, and what is painted for that
     /// looks like a thin frame. The planner must have that size.

@@ -51,12 +51,11 @@ pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     write(common, &folder.join("style.png"), &style)?;
     let loss = LossSettings::default();
     let network = nets::default_network(None)?.truncated(&loss.taps())?;
-    let painted = (SIZE.0 + 2 * Scene::MARGIN, SIZE.1 + 2 * Scene::MARGIN);
     let planner = Planner {
         budget: MemoryArgs::default().budget(&gpu),
-        ..Planner::new(&network, Scales::Auto, painted, vec![SIZE], loss)
+        ..Planner::new(&network, Scales::Auto, SIZE, vec![SIZE], loss)
     };
-    let scene = Scene::new(content, vec![(style, 1.0)]).with_margin((Scene::MARGIN, Scene::MARGIN));
+    let scene = Scene::new(content, vec![(style, 1.0)]);
     let order = Order { output: &output, format: Format::Png, trace: None, settings: None };
     common.say(|| describe::network(&network, SIZE));
     let (tunes, choice) = (!common.no_tune, common.choice());

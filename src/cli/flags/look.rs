@@ -6,7 +6,7 @@ use clap::Args;
 use impasto::Result;
 use impasto::loss::{LossSettings, Normalization, Octaves, StyleLoss, Variation};
 use impasto::nets::{NetworkSpec, Padding, Pool, Preprocess};
-use impasto::session::{Preserve, Preset, Scales, Scene};
+use impasto::session::{Preserve, Preset, Scales};
 use impasto::shape::{Precision, Wrap};
 
 use super::descent::DescentArgs;
@@ -40,9 +40,9 @@ pub struct Look {
     /// from such as 128px, or a number; 1 = only the size asked for
     #[arg(long, value_name = "auto|N|Npx", default_value_t = Scales::Auto)]
     pub scales: Scales,
-    /// Paint so many pixels more on every side, which are cut off in the end: the edge of what a network sees looks like
-    /// a thin frame
-    #[arg(long, value_name = "PX", default_value_t = Scene::MARGIN, value_parser = clap::value_parser!(u32).range(0..=256))]
+    /// Paint so many pixels more on every side, such as 8, and cut them off in the end: what a network sees at its edges
+    /// looks like a thin frame
+    #[arg(long, value_name = "PX", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=256))]
     pub margin: u32,
     /// The result tiles without a seam: x from left to right, y from top to bottom, both if nothing is said. Such sides are
     /// rounded to what the network halves
@@ -60,7 +60,7 @@ pub struct Look {
     #[arg(long, value_name = "W", default_value_t = LossSettings::STYLE_WEIGHT)]
     #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     pub style_weight: f32,
-    /// How much it avoids differences between neighbouring pixels
+    /// Smoother paint: 200 is clearly smoother, 20 hardly. Edges blur with it
     #[arg(long, value_name = "W", default_value_t = LossSettings::TV_WEIGHT)]
     #[arg(value_parser = weight, allow_negative_numbers = true, help_heading = "Look")]
     pub tv_weight: f32,

@@ -26,7 +26,6 @@ fn flags(of: &Preset, optimizer: &str) -> Vec<(&'static str, String)> {
         ("scales", of.scales.to_string()),
         ("octaves", "1".to_string()),
         ("detail", "0".to_string()),
-        ("margin", "0".to_string()),
     ];
     let lr = of.lr.filter(|_| optimizer == "adam");
     flags.extend(lr.map(|lr| ("lr", lr.to_string())));

@@ -155,7 +155,6 @@ pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap
 fn complete(stored: &mut Flags) {
     if !stored.0.is_empty() {
         stored.0.entry("octaves".into()).or_insert(1.into());
-        stored.0.entry("margin".into()).or_insert(0.into());
     }
 }
 
@@ -275,12 +274,11 @@ mod tests {
             assert!(kept.split_whitespace().all(|name| is_on(&name)), "{line}: {flags:?}");
             assert!(!gone.split_whitespace().any(|name| is_on(&name)), "{line}: {flags:?}");
         }
-        // A record of before there were octaves and margins is one of one octave and no margin.
+        // A record of before there were octaves is one of one octave.
         let mut old = stored.clone();
         assert_eq!(old.0.remove("octaves"), Some("auto".into()));
-        assert_eq!(old.0.remove("margin"), Some(8.into()));
         let (_, now) = resolve(&of("--seed 3"), &old).expect("settings");
-        assert_eq!((&now.0["octaves"], &now.0["margin"]), (&1.into(), &0.into()));
+        assert_eq!(now.0["octaves"], 1);
         let (_, now) = resolve(&of("--octaves 2"), &old).expect("settings");
         assert_eq!(now.0["octaves"], 2);
         // Before edges could meet, none did.
