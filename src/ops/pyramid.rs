@@ -3,7 +3,7 @@
 //!
 //! A picture that is optimised by these coefficients moves large areas as fast as single pixels (Kolkin et al., "Neural
 //! Neighbor Style Transfer", arXiv 2203.13215, section 3.3). All of it is linear and made of other operations: sizes are
-//! halved by [`downsample`], and doubled by sampling bilinearly, which for even sides is four times its adjoint.
+//! halved by [`downsample()`], and doubled by sampling bilinearly, which for even sides is four times its adjoint.
 
 use super::{Grid, add, downsample, hypercolumn, weighted_sum};
 use crate::error::{Error, Result};
