@@ -82,6 +82,7 @@ fn what_clashes_is_refused_before_anything_is_painted() {
         refused(&format!("a.png b.png --style style.jpg -o out {flag} {value}"), &[flag, value]);
     }
     refused("a.png b.png --style style.jpg -o out --strength 2", &["strength"]);
+    works(&stylize(&studio, "a.png b.png --style style.jpg --size 32 -o out --plan"));
     // What all of them need is looked for once.
     let missing = stylize(&studio, "a.png b.png --style no.jpg -o out");
     fails(&missing, 1, &["no.jpg"]);

@@ -79,7 +79,10 @@ fn paint_all(mut task: Task, contents: &[PathBuf]) -> Result<ExitCode> {
     // What all of them need is no reason to begin with any.
     let settings = Settings::check(&task.look, &task.outputs)?;
     settings.companions(&task.look).try_for_each(|path| file::read(path).map(drop))?;
-    folder.iter().try_for_each(|folder| several::make_folder(folder))?;
+    // A plan leaves no trace.
+    if let Some(folder) = folder.filter(|_| !task.outputs.memory.plan) {
+        several::make_folder(&folder)?;
+    }
     let mut easel = Easel { several: true, ..Easel::default() };
     several::each(&task.common, &pairs, |pair| paint(task.of(&pair.input), &mut easel))
 }
@@ -88,7 +91,9 @@ fn paint_all(mut task: Task, contents: &[PathBuf]) -> Result<ExitCode> {
 fn paint(task: Task, easel: &mut Easel) -> Result<ExitCode> {
     let Task { common, look: args, flags, outputs, inputs, kept } = task;
     let settings = Settings::check(&args, &outputs)?;
-    settings.check_outputs(&args, &outputs)?;
+    if !(outputs.is_folder && outputs.memory.plan) {
+        settings.check_outputs(&args, &outputs)?;
+    }
     let (network, read) = Read::all(&args, &settings, &inputs)?;
     // The initial picture alone is wanted at its full size.
     let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
