@@ -80,7 +80,7 @@ impl Input {
     /// The picture at that size.
     fn fitted(self) -> Picture {
         let Input { picture, size, wrap } = self;
-        let picture = if wrap == Wrap::None { picture } else { picture.joined(wrap) };
+        let picture = picture.joined(wrap);
         if picture.size() == size {
             return picture;
         }
@@ -191,10 +191,12 @@ impl Read {
         let (wrap, margins) = (args.seamless, args.margins());
         let start = match (args.init.as_str(), self.init) {
             (_, Some(own)) => {
-                let (width, height) = content.size();
+                // In its own size, so that it is resampled once: at the first scale.
                 let own = own.into_space_of(&content).joined(wrap);
-                let own = own.resized_around(width, height, wrap).with_border(margins);
-                Start::Picture(Box::new(own))
+                let share = |margin, own, of| (margin * own + of / 2) / of;
+                let [(w, h), (width, height)] = [own.size(), content.size()];
+                let border = (share(margins.0, w, width), share(margins.1, h, height));
+                Start::Picture(Box::new(own.with_border(border)))
             }
             ("noise", None) => Start::Noise(args.seed),
             ("style", None) => Start::Picture(Box::new(styles[0].0.clone().joined(wrap))),

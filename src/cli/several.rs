@@ -30,17 +30,6 @@ pub fn check_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the folder for several results.
-///
-/// # Errors
-/// [`Error::File`] when it can't be made.
-pub fn make_folder(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::File {
-        path: folder.display().to_string(),
-        what: format!("the folder can't be made ({e}): choose another with -o"),
-    })
-}
-
 /// That no file becomes what another one becomes or is.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Knob, Result};
 use crate::nets::{Chain, Graph};
-use crate::picture::{Picture, resized_plane, with_border};
+use crate::picture::{Picture, mirrored, resized_plane, with_border};
 use crate::shape::Wrap;
 
 /// How much each pixel belongs to a region, from 0 to 1.
@@ -24,7 +24,7 @@ impl Mask {
     #[must_use]
     pub fn with_border(&self, border: (u32, u32)) -> Mask {
         let size = (self.size.0 + 2 * border.0, self.size.1 + 2 * border.1);
-        Mask { size, plane: with_border(&self.plane, self.size, border) }
+        Mask { size, plane: with_border(&self.plane, self.size, border, mirrored) }
     }
 
     /// White belongs, black and transparent do not.

@@ -150,7 +150,8 @@ impl LossSettings {
         }
         let ((width, height), (near_width, near_height)) = (size, rounded);
         Err(Error::Usage(format!(
-            "{}: the network takes steps of {stride} px, so a picture of {width}×{height} px would have a seam: take              {near_width}×{near_height} px",
+            "{}: the network takes steps of {stride} px, so a picture of {width}×{height} px would have a seam: take \
+             {near_width}×{near_height} px",
             Knob::Seamless
         )))
     }

@@ -63,8 +63,7 @@ impl Picture {
     /// The picture with edges that meet where `wrap` says so: towards them it is blended with its mirror image, over an eighth of
     /// the side. What meets already stays as it is, such as a texture that tiles.
     #[must_use]
-    pub fn joined(&self, wrap: Wrap) -> Picture {
-        let mut joined = self.clone();
+    pub fn joined(mut self, wrap: Wrap) -> Picture {
         let (width, height) = (self.width as usize, self.height as usize);
         let rows = Lines { length: width, pitch: 1, count: height, apart: width };
         let columns = Lines { length: height, pitch: width, count: width, apart: 1 };
@@ -74,10 +73,10 @@ impl Picture {
         {
             let [inside, ends] = lines.differences(&self.rgb, width * height);
             if ends > ALIKE * inside {
-                let planes = joined.rgb.chunks_exact_mut(width * height);
-                planes.chain(joined.alpha.as_deref_mut()).for_each(|plane| lines.blend(plane));
+                let planes = self.rgb.chunks_exact_mut(width * height);
+                planes.chain(self.alpha.as_deref_mut()).for_each(|plane| lines.blend(plane));
             }
         }
-        joined
+        self
     }
 }

@@ -25,7 +25,7 @@ mod resolution;
 mod tiff;
 mod xmp;
 
-pub(crate) use border::with_border;
+pub(crate) use border::{mirrored, with_border};
 
 pub use crate::shape::fitted_size;
 pub use colour::match_colours;

@@ -10,6 +10,7 @@ use fast_image_resize::pixels::F32;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Picture;
+use super::border::{around, with_border};
 use super::light::{to_code, to_linear, unit};
 use crate::shape::{Wrap, fitted_size};
 
@@ -112,7 +113,7 @@ impl Resampling {
             _ => (
                 options.crop(before.into(), above.into(), width.into(), height.into()),
                 (width + 2 * before, height + 2 * above),
-                surrounded(&samples, self.from, self.margins),
+                with_border(&samples, self.from, self.margins, around),
             ),
         };
         let mut resampled = TypedImage::<F32>::new(self.to.0, self.to.1);
@@ -122,14 +123,4 @@ impl Resampling {
             .expect("a picture's planes fit its size, and it has no side of 0");
         resampled.pixels().iter().map(|sample| sample.0).collect()
     }
-}
-
-/// A plane with so many columns and rows of its other side before and behind it.
-fn surrounded(plane: &[F32], (width, height): (u32, u32), (before, above): (u32, u32)) -> Vec<F32> {
-    let around = |length: u32, margin: u32| {
-        let first = (length - margin % length) % length;
-        (first..).map(move |at| (at % length) as usize).take((length + 2 * margin) as usize)
-    };
-    let rows = around(height, above).map(|row| &plane[row * width as usize..]);
-    rows.flat_map(|row| around(width, before).map(|column| row[column])).collect()
 }

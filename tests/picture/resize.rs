@@ -199,17 +199,17 @@ fn edges_that_do_not_meet_are_joined() {
     };
     let [across, down] = steps(&ramp);
     assert!(across > 0.3 && down > 0.3);
-    let joined = ramp.joined(Wrap::Both);
+    let joined = ramp.clone().joined(Wrap::Both);
     assert!(steps(&joined).iter().all(|step| *step < 0.02), "{:?}", steps(&joined));
     // Beyond an eighth of the side nothing changes.
     assert_eq!(at(&joined, 20, 15), at(&ramp, 20, 15));
     assert_eq!(at(&joined, 5, 15), at(&ramp, 5, 15));
-    let [across_x, down_x] = steps(&ramp.joined(Wrap::X));
+    let [across_x, down_x] = steps(&ramp.clone().joined(Wrap::X));
     assert!(across_x < 0.02 && down_x == down);
-    assert_eq!(ramp.joined(Wrap::None), ramp);
+    assert_eq!(ramp.clone().joined(Wrap::None), ramp);
     // What tiles already stays as it is.
     let wave = |i: usize| 0.5 + 0.3 * (i as f32 % 40.0 * std::f32::consts::TAU / 40.0).sin();
     let rgb = (0..3 * 40 * 30).map(wave).collect();
     let wave = Picture::from_planes((40, 30), rgb, None, Depth::Eight).unwrap();
-    assert_eq!(wave.joined(Wrap::Both), wave);
+    assert_eq!(wave.clone().joined(Wrap::Both), wave);
 }

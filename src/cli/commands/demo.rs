@@ -35,10 +35,7 @@ const STEPS: u64 = 45;
 /// When the folder can't be written to, and what the GPU reports.
 pub fn run(common: &Common, args: &DemoArgs) -> Result<ExitCode> {
     let folder = &args.output;
-    std::fs::create_dir_all(folder).map_err(|e| Error::File {
-        path: folder.display().to_string(),
-        what: format!("the folder can't be made ({e}); choose another with -o"),
-    })?;
+    file::make_folder(folder)?;
     let output = folder.join("result.png");
     file::check_writable(&output)?;
     let gpu = common.open_gpu()?;

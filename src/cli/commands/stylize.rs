@@ -81,7 +81,7 @@ fn paint_all(mut task: Task, contents: &[PathBuf]) -> Result<ExitCode> {
     settings.companions(&task.look).try_for_each(|path| file::read(path).map(drop))?;
     // A plan leaves no trace.
     if let Some(folder) = folder.filter(|_| !task.outputs.memory.plan) {
-        several::make_folder(&folder)?;
+        file::make_folder(&folder)?;
     }
     let mut easel = Easel { several: true, ..Easel::default() };
     several::each(&task.common, &pairs, |pair| paint(task.of(&pair.input), &mut easel))

@@ -46,6 +46,16 @@ pub fn check_writable(path: &Path) -> Result<()> {
     }
 }
 
+/// Makes a folder for results, and those that it lies in.
+///
+/// # Errors
+/// [`Error::File`] when it can't be made.
+pub fn make_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|e| {
+        refuse(folder, format!("the folder can't be made ({e}): choose another with -o"))
+    })
+}
+
 /// Writes `bytes` to `path` all at once: into a temporary file in the same folder, which then
 /// takes the name. Whatever goes wrong, an existing file stays as it was.
 ///

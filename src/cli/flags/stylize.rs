@@ -10,7 +10,7 @@ use super::outputs::Outputs;
 
 const USAGE: &str =
     "impasto stylize <CONTENT>... --style <FILE[=WEIGHT]> [--output <FILE|DIR>] [OPTIONS]
-       impasto stylize [CONTENT] --settings-from <PICTURE> [OPTIONS]
+       impasto stylize [CONTENT]... --settings-from <PICTURE> [OPTIONS]
        impasto stylize --more <RESULT> [--steps <STEPS>] [OPTIONS]
        impasto stylize --resume <FILE> [--output <FILE>] [--trace <FILE.jsonl>]";
 
