@@ -1,10 +1,11 @@
-// y = factor · Σ over n of (1 − x[·, n]·goal[·, n] / (‖x[·, n]‖·‖goal[·, n]‖)), a single number. Where one of both is
-// shorter than `floor`, which has no direction, the distance is 1 and has no gradient.
+// y = factor · Σ over n of weight[n] · (1 − x[·, n]·goal[·, n] / (‖x[·, n]‖·‖goal[·, n]‖)), a single number. Where one of both
+// is shorter than `floor`, which has no direction, the distance is 1 and has no gradient.
 //
-// x, goal: C×N. about: 2×N, for every place 1/(‖x‖·‖goal‖) and cosine/‖x‖², or zeros. partials: one for each workgroup.
+// x, goal: C×N. weight: N. about: 2×N, for every place 1/(‖x‖·‖goal‖) and cosine/‖x‖², or zeros. partials: one for each workgroup.
 // measure: one invocation a place, about =, partials =.
 // finish: one workgroup sums the partials, y =.
-// backward: one invocation an element, dx = or += (params.accumulate) dy · factor · (about[1] · x − about[0] · goal).
+// backward: one invocation an element, dx = or += (params.accumulate) dy · factor · weight ·
+//   (about[1] · x − about[0] · goal).
 
 struct Params {
     count: u32,
@@ -23,7 +24,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 @group(0) @binding(5) var<storage, read> dy: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(7) var<uniform> params: Params;
+@group(0) @binding(7) var<storage, read> weight: array<f32>;
+@group(0) @binding(8) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
 fn measure(
@@ -51,7 +53,7 @@ fn measure(
         about[n] = inverse;
         about[params.places + n] = select(0.0, cosine / max(own, 1e-30), live);
     }
-    let total = workgroup_sum(select(0.0, 1.0 - cosine, n < params.places), lane);
+    let total = workgroup_sum(select(0.0, weight[place] * (1.0 - cosine), n < params.places), lane);
     let at = group.y * groups.x + group.x;
     if (lane == 0u) & (at < params.partials) {
         partials[at] = total;
@@ -81,6 +83,6 @@ fn backward(
         let n = i % params.places;
         let slope = about[params.places + n] * x[i] - about[n] * goal[i];
         let before = select(0.0, dx[i], params.accumulate != 0u);
-        dx[i] = before + dy[0] * params.factor * slope;
+        dx[i] = before + dy[0] * params.factor * weight[n] * slope;
     }
 }

@@ -1,23 +1,22 @@
-// y[offset + c, i, j] = x[c, ·, ·] sampled bilinearly at the middle of cell (i, j) of a grid over the whole map. A pixel's
-// middle is at half a pixel, so row i of a grid of G rows lies at row t = (i + ½)·H/G − ½ of H, held within the map. t is
-// a quotient of whole numbers, which is taken exactly.
+// y[offset + c, i, j] = x[c, ·, ·] sampled bilinearly at the middle of cell (i, j) of a grid over the picture, of whose pixels a
+// pixel of the map covers params.stride along each side. A pixel's middle is at half a pixel, so row i of a grid of cells of
+// K px lies at row t = (i + ½)·K/stride − ½ of the map, held within it. t is a quotient of whole numbers, taken exactly.
 //
-// x: C×H×W, `Stored`. y: D×R×grid_width, R rows of the grid from `first` on, in f32; C of its D channels from `offset` on.
+// x: C×H×W, `Stored`. y: D×rows×columns, in f32; C of its D channels from `offset` on.
 // forward: one invocation computes one element of y, y =.
-// backward: one invocation computes one element of dx, in `some` rows of x from `top` on; dx = or += (params.accumulate).
-// The grid's sides times the map's must stay below 2³⁰.
+// backward: one invocation computes one element of dx; dx = or += (params.accumulate).
+// The grid's sides in pixels must stay below 2³⁰.
 
 struct Params {
     count: u32,
     height: u32,
     width: u32,
-    grid_height: u32,
-    grid_width: u32,
-    first: u32,
     rows: u32,
+    columns: u32,
+    cell_height: u32,
+    cell_width: u32,
+    stride: u32,
     offset: u32,
-    top: u32,
-    some: u32,
     accumulate: u32,
 }
 
@@ -34,27 +33,27 @@ struct Place {
     share: f32,
 }
 
-/// Of cell `i` of `cells`, in a line of `pixels`.
-fn place(i: u32, pixels: u32, cells: u32) -> Place {
-    let at = (2u * i + 1u) * pixels;
-    let twice = at - min(at, cells);
-    let low = min(twice / (2u * cells), pixels - 1u);
-    let share = f32(twice % (2u * cells)) / f32(2u * cells);
+/// Of cell `i`, which is `cell` px long, in a line of `pixels`.
+fn place(i: u32, cell: u32, pixels: u32) -> Place {
+    let at = (2u * i + 1u) * cell;
+    let twice = at - min(at, params.stride);
+    let low = min(twice / (2u * params.stride), pixels - 1u);
+    let share = f32(twice % (2u * params.stride)) / f32(2u * params.stride);
     return Place(low, min(low + 1u, pixels - 1u), select(share, 0.0, low == pixels - 1u));
 }
 
-/// The cells that may see pixel `r`: the first, and the one after the last.
-fn seen(r: u32, pixels: u32, cells: u32) -> vec2u {
-    let start = cells * (2u * max(r, 1u) - 1u);
-    let end = cells * (2u * r + 3u);
-    let both = (vec2u(start, end) - min(vec2u(start, end), vec2u(pixels)) + 2u * pixels - 1u) / (2u * pixels);
+/// The cells, of so many, that may see pixel `r`: the first, and the one after the last.
+fn seen(r: u32, cell: u32, cells: u32, pixels: u32) -> vec2u {
+    let start = params.stride * (2u * max(r, 1u) - 1u);
+    let end = params.stride * (2u * r + 3u);
+    let both = (vec2u(start, end) - min(vec2u(start, end), vec2u(cell)) + 2u * cell - 1u) / (2u * cell);
     let first = select(both.x, 0u, r == 0u);
     return min(vec2u(first, select(both.y, cells, r == pixels - 1u)), vec2u(cells));
 }
 
 /// How much cell `i` takes of pixel `r`.
-fn weight(i: u32, r: u32, pixels: u32, cells: u32) -> f32 {
-    let p = place(i, pixels, cells);
+fn weight(i: u32, cell: u32, r: u32, pixels: u32) -> f32 {
+    let p = place(i, cell, pixels);
     return select(0.0, 1.0 - p.share, p.low == r) + select(0.0, p.share, p.high == r);
 }
 
@@ -68,14 +67,14 @@ fn forward(
     if i >= params.count {
         return;
     }
-    let column = place(i % params.grid_width, params.width, params.grid_width);
-    let row = place(params.first + i / params.grid_width % params.rows, params.height, params.grid_height);
-    let plane = i / params.grid_width / params.rows * params.height;
+    let column = place(i % params.columns, params.cell_width, params.width);
+    let row = place(i / params.columns % params.rows, params.cell_height, params.height);
+    let plane = i / params.columns / params.rows * params.height;
     let upper = (plane + row.low) * params.width;
     let lower = (plane + row.high) * params.width;
     let above = mix(f32(x[upper + column.low]), f32(x[upper + column.high]), column.share);
     let below = mix(f32(x[lower + column.low]), f32(x[lower + column.high]), column.share);
-    y[params.offset * params.rows * params.grid_width + i] = mix(above, below, row.share);
+    y[params.offset * params.rows * params.columns + i] = mix(above, below, row.share);
 }
 
 @compute @workgroup_size(LANES)
@@ -89,21 +88,19 @@ fn backward(
         return;
     }
     let column = i % params.width;
-    let row = params.top + i / params.width % params.some;
-    let channel = i / params.width / params.some;
-    let columns = seen(column, params.width, params.grid_width);
-    let all = seen(row, params.height, params.grid_height);
-    let rows = clamp(all, vec2u(params.first), vec2u(params.first + params.rows));
+    let row = i / params.width % params.height;
+    let channel = i / params.width / params.height;
+    let columns = seen(column, params.cell_width, params.columns, params.width);
+    let rows = seen(row, params.cell_height, params.rows, params.height);
     let plane = (params.offset + channel) * params.rows;
     var sum = 0.0;
     for (var r = rows.x; r < rows.y; r++) {
-        let down = weight(r, row, params.height, params.grid_height);
-        let line = (plane + r - params.first) * params.grid_width;
+        let down = weight(r, params.cell_height, row, params.height);
+        let line = (plane + r) * params.columns;
         for (var c = columns.x; c < columns.y; c++) {
-            sum += down * weight(c, column, params.width, params.grid_width) * dy[line + c];
+            sum += down * weight(c, params.cell_width, column, params.width) * dy[line + c];
         }
     }
-    let at = (channel * params.height + row) * params.width + column;
-    let before = select(0.0, f32(dx[at]), params.accumulate != 0u);
-    dx[at] = Stored(before + sum);
+    let before = select(0.0, f32(dx[i]), params.accumulate != 0u);
+    dx[i] = Stored(before + sum);
 }

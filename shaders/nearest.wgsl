@@ -7,7 +7,7 @@
 //   -> vec4f of four channels, zeros where there is nothing. shift: for each of its vectors −mean·vector.
 // scores: chunk×N. y: 2×N, number and score of the best. label, pool_label: one number a vector; only equals match.
 // invert: one invocation a vector, inverse =.   pack: one an element, packed =.   offset: one workgroup a vector, shift =.
-// start: one invocation a place, y = before or nothing (−1, −2).   fold: one invocation a place, y = the better one.
+// start: one invocation an element, y = nothing (−1, −2).   fold: one invocation a place, y = the better one.
 
 struct Params {
     count: u32,
@@ -15,8 +15,6 @@ struct Params {
     vectors: u32,       // of x: N
     first: u32,         // the chunk's first vector in its pool, and how many there are
     rows: u32,
-    number: u32,        // the number of the pool's first vector
-    some: u32,          // 1: there is a best one before
     floor: f32,
 }
 
@@ -28,9 +26,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read> scores: array<f32>;
 @group(0) @binding(6) var<storage, read> label: array<f32>;
 @group(0) @binding(7) var<storage, read> pool_label: array<f32>;
-@group(0) @binding(8) var<storage, read> before: array<f32>;
-@group(0) @binding(9) var<storage, read_write> y: array<f32>;
-@group(0) @binding(10) var<uniform> params: Params;
+@group(0) @binding(8) var<storage, read_write> y: array<f32>;
+@group(0) @binding(9) var<uniform> params: Params;
 
 @compute @workgroup_size(LANES)
 fn invert(
@@ -92,7 +89,7 @@ fn start(
 ) {
     let i = folded(group, groups, lane);
     if i < 2u * params.vectors {
-        y[i] = select(select(-2.0, -1.0, i < params.vectors), before[i], params.some != 0u);
+        y[i] = select(-2.0, -1.0, i < params.vectors);
     }
 }
 
@@ -115,7 +112,7 @@ fn fold(
         // The first of equals stays.
         let better = (score > best) & (pool_label[params.first + i] == own);
         best = select(best, score, better);
-        number = select(number, f32(params.number + params.first + i), better);
+        number = select(number, f32(params.first + i), better);
     }
     y[n] = number;
     y[params.vectors + n] = best;

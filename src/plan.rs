@@ -11,8 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Knob, Result};
 use crate::gpu::{Gpu, Plan};
-use crate::loss::settings::taps;
-use crate::loss::{Aim, LossSettings, Mask, Pixels, Regions, StyleMoments, StyleTargets};
+use crate::loss::{Aim, LossSettings, Mask, Pixels, Regions, StyleTargets, StyleTraits};
 use crate::nets::Graph;
 use crate::optim::Method;
 use crate::paint::on_gpu::OnGpu;
@@ -85,7 +84,7 @@ struct Planning<'a> {
     /// The longest side of tiles in which all styles were measured, the bytes that took at most, and what is left.
     style_tile: usize,
     style_bytes: u64,
-    styles: Vec<(StyleMoments, f32)>,
+    styles: Vec<(StyleTraits, f32)>,
 }
 
 impl MemoryPlan {
@@ -146,7 +145,7 @@ impl<'a> Planning<'a> {
     fn new(gpu: &Gpu, request: &'a Request<'a>, budget: u64) -> Result<Self> {
         let Request { graph, settings, styles, .. } = request;
         let (dry, of_styles) = (gpu.or_dry(), (*graph).clone().with_wrap(Wrap::None));
-        let reach = graph.reach(&taps(&settings.style_taps()));
+        let reach = settings.style_reach(graph, styles);
         let masks = vec![Mask::planned(request.size); request.masks];
         let own = settings.keeps_own_style().then_some((request.size, masks));
         let measured: Vec<_> = styles.iter().map(|size| (*size, Vec::new())).chain(own).collect();
@@ -163,7 +162,7 @@ impl<'a> Planning<'a> {
                 for (at, (size, masks)) in measured.iter().enumerate() {
                     let (dry, seen) = (&planning.dry, (Pixels::planned(*size), masks.as_slice()));
                     let graph = if at < styles.len() { &of_styles } else { *graph };
-                    kept.extend(measure::moments(dry, graph, settings, seen, Some(most)).await?);
+                    kept.extend(measure::traits(dry, graph, settings, seen, Some(most)).await?);
                 }
                 Ok(kept)
             }))?;
@@ -175,6 +174,13 @@ impl<'a> Planning<'a> {
             if fits {
                 break;
             }
+        }
+        if planning.styles.len() < styles.len() {
+            let (most, style_size) = (planning.style_tile, Knob::StyleSize);
+            let what = format!(
+                "not even tiles of {most} px of the paintings have maps that the adapter can bind: take a smaller {style_size}"
+            );
+            return Err(Error::Memory(what));
         }
         Ok(planning)
     }
@@ -231,7 +237,7 @@ impl<'a> Planning<'a> {
             return Ok(None);
         }
         let step = self.run(async |aim, style| {
-            let nothing = (&[] as &[f32], None);
+            let nothing = (Vec::new(), None);
             let (canvas, _) = OnGpu::new(&self.dry, graph, (aim, style), descent, nothing).await?;
             canvas.plan_reading();
             Ok(canvas.plan().clone())
@@ -250,15 +256,14 @@ impl<'a> Planning<'a> {
         descent: &Descent,
         (grid, most, kept): (&Grid, usize, Option<usize>),
     ) -> Result<Option<Tiled>> {
-        let (graph, (width, height)) = (self.request.graph, self.request.size);
-        let (dry, numbers) = (&self.dry, 3 * u64::from(width) * u64::from(height));
+        let (graph, dry) = (self.request.graph, &self.dry);
         let mark = dry.mark();
         let run = self.run(async |aim, style| {
             let (cut, nothing) = ((grid.clone(), most, kept), (Vec::new(), None));
             let (canvas, _) = OnHost::new(dry, graph, (aim, &style), descent, cut, nothing).await?;
             let live = dry.allocated_bytes();
             canvas.plan_reading();
-            Ok((live, canvas.pieces.host_bytes(numbers), canvas.gradient.plan().clone()))
+            Ok((live, canvas.host_bytes(), canvas.gradient.plan().clone()))
         })?;
         let bytes = self.bytes();
         if run.is_none() || bytes > self.budget {
@@ -270,7 +275,7 @@ impl<'a> Planning<'a> {
     /// The plan with the largest tiles that fit.
     fn tiles(&self, descent: &Descent, tile: Option<usize>) -> Result<MemoryPlan> {
         let Request { graph, settings, size, .. } = self.request;
-        let reach = settings.reach(graph);
+        let reach = settings.tile_reach(graph, *size);
         let least = Grid::least(reach);
         let sides: Vec<usize> = match tile {
             Some(side) => vec![side],
@@ -297,6 +302,8 @@ impl<'a> Planning<'a> {
     ) -> Result<MemoryPlan> {
         // As many tiles as there are would take long to record; each takes what a second one does.
         let others = match grid.count() as u64 {
+            // Places are compared in one pass, for which nothing is kept.
+            _ if self.request.settings.style_loss.is_by_place() => None,
             1 => Some(0),
             count => {
                 let two = self.tiled(descent, (grid, most, Some(2)))?;

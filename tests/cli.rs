@@ -742,7 +742,7 @@ fn style_losses_and_presets_are_flags() {
     fails(
         &studio.stylize(&["--style-loss", "kl"]),
         2,
-        &["--style-loss", "gram, mean-std, wasserstein"],
+        &["--style-loss", "gram, mean-std, wasserstein, neighbours"],
     );
     fails(&studio.stylize(&["--preset", "monet"]), 2, &["monet", "gatys, neural-style", "crowson"]);
     for preset in ["gatys", "neural-style", "tutorial", "crowson", "gatys-hr"] {

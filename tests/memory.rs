@@ -4,7 +4,8 @@ mod common;
 
 use common::choice;
 use impasto::gpu::Gpu;
-use impasto::loss::{LossSettings, Mask, Regions, StyleLoss};
+use impasto::loss::neighbours::LAYERS;
+use impasto::loss::{LayerWeight, LossSettings, Mask, Regions, StyleLoss};
 use impasto::nets::{Graph, default_network};
 use impasto::optim::Method;
 use impasto::paint::{Carried, Descent, Event, Job, LossRow, Painter, Start, Verdict};
@@ -144,6 +145,21 @@ fn plans_are_what_is_taken() {
     large().check("octaves", HUGE, None);
     let tiled = large().check("octaves in tiles", HUGE, Some(336));
     assert!(tiled.layout.tiles.is_some());
+
+    for splits in [false, true] {
+        let settings = LossSettings {
+            style_loss: StyleLoss::Neighbours,
+            style_layers: LayerWeight::list(LAYERS).expect("layers"),
+            splits,
+            ..LossSettings::plain()
+        };
+        let network = default_network(None).expect("a network");
+        let graph = || Graph::new(network.clone()).expect("a graph");
+        let of = || Run { settings: settings.clone(), graph: graph(), ..small() };
+        of().check(&format!("neighbours, split {splits}"), HUGE, None);
+        let tiled = of().check(&format!("neighbours in tiles, split {splits}"), HUGE, Some(160));
+        assert!(tiled.layout.tiles.is_some_and(|tiles| !tiles.keep));
+    }
 
     if small().gpu.report().f16 {
         let of = small();

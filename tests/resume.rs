@@ -192,6 +192,20 @@ fn a_resumed_trace_has_every_row_once() {
     assert!(studio.trace("sub/here.jsonl") == studio.trace("whole.jsonl"));
 }
 
+/// What was found is kept: a search from another picture would find other neighbours.
+#[test]
+fn a_painting_by_neighbours_ends_in_the_same_bytes() {
+    let studio = Studio::new();
+    let run = RUN.replace("--steps 80", "--steps 6 --style-loss neighbours");
+    studio.works(&format!("{run} -o whole.png"));
+    for every in [5, 7, 11] {
+        let args = format!("-o part.png --checkpoint kept --checkpoint-every {every}");
+        studio.works(&format!("{run} {args}"));
+        studio.works("--resume kept -o again.png");
+        assert!(studio.read("whole.png") == studio.read("again.png"), "--checkpoint-every {every}");
+    }
+}
+
 #[test]
 fn an_interrupt_leaves_a_checkpoint_and_says_how_to_go_on() {
     let studio = Studio::new();

@@ -58,8 +58,8 @@ impl Scene {
             let mut tape = Tape::new(gpu);
             let x = tape.variable(&picture);
             let losses = targets.record(&mut tape, graph, settings, x)?;
-            let gradient = loss_scale::gradient(&mut tape, losses.total, x, graph.precision())?;
-            let gradient = tape.keep(gradient.expect("the loss depends on x"))?;
+            let gradient = loss_scale::gradients(&mut tape, losses.total, &[x], graph.precision())?;
+            let gradient = tape.keep(gradient.expect("the loss depends on x")[0])?;
             let mut kept = Vec::new();
             for loss in [losses.total, losses.content, losses.style, losses.variation] {
                 kept.push(tape.keep(loss)?);
@@ -186,7 +186,7 @@ fn tiles_add_up_to_the_whole() {
             scene(graph, settings, (77, 70)).check(style_loss.name(), 56);
         }
     }
-    for style_loss in StyleLoss::ALL {
+    for style_loss in StyleLoss::OF_MOMENTS {
         let graph = small("relu3_1", Pool::Max, Padding::Zero);
         let three = settings("relu2_2", "relu1_1,relu2_1,relu3_1");
         let settings = LossSettings { style_loss, strength: 0.3, ..three };
@@ -204,7 +204,7 @@ fn tiles_of_f16_maps_add_up() {
         common::skipped(&format!("tiles of f16 maps: {} has no f16", gpu().report().name));
         return;
     }
-    let ways = StyleLoss::ALL.map(|loss| (loss, Normalization::Relative, 20.0, 1.0));
+    let ways = StyleLoss::OF_MOMENTS.map(|loss| (loss, Normalization::Relative, 20.0, 1.0));
     // Large features alone: what their loss is in absolute terms decides about the scale of its gradient.
     let large = (StyleLoss::Gram, Normalization::Absolute, 0.0, 20.0);
     for (style_loss, normalization, style_weight, size) in ways.into_iter().chain([large]) {

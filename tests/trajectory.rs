@@ -232,8 +232,8 @@ async fn first_gradient(gpu: &Gpu, graph: &Graph, pair: &Pair) -> Result<Vec<f32
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&content);
     let losses = targets.record(&mut tape, graph, &settings, x)?;
-    let gradient = loss_scale::gradient(&mut tape, losses.total, x, graph.precision())?;
-    let gradient = tape.keep(gradient.expect("the loss depends on x"))?;
+    let gradient = loss_scale::gradients(&mut tape, losses.total, &[x], graph.precision())?;
+    let gradient = tape.keep(gradient.expect("the loss depends on x")[0])?;
     let program = tape.finish()?;
     program.poison();
     program.run().await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tensor};
+use crate::loss::neighbours::StyleVectors;
 use crate::loss::settings::{LayerWeight, LossSettings};
 use crate::loss::style::StyleLoss;
 use crate::nets::Graph;
@@ -115,14 +116,20 @@ impl Statistics {
     }
 }
 
-/// All that is kept of a style picture: the moments of its layers, which are measured once (`tiles::measure`) and serve
-/// any number of paintings, frames and sizes at which the style has this one. Cloning shares them.
+/// All that is kept of a style picture, which is measured once (`tiles::measure`) and serves any number of paintings, frames and
+/// sizes at which the style has this one. Cloning shares it.
 #[derive(Clone)]
-pub struct StyleMoments {
-    layers: Arc<BTreeMap<String, Moments>>,
+pub struct StyleTraits(Kept);
+
+#[derive(Clone)]
+enum Kept {
+    /// The moments of its layers.
+    Moments(Arc<BTreeMap<String, Moments>>),
+    /// What its places look like.
+    Vectors(Arc<StyleVectors>),
 }
 
-impl StyleMoments {
+impl StyleTraits {
     /// Memory for those of the layers that count, to add up.
     ///
     /// # Errors
@@ -133,7 +140,24 @@ impl StyleMoments {
             let channels = graph.at(&layer.layer)?.channels;
             Ok((layer.layer, Moments::zeros(gpu, channels, settings.style_loss)?))
         };
-        Ok(StyleMoments { layers: Arc::new(layers.map(of).collect::<Result<_>>()?) })
+        Ok(StyleTraits(Kept::Moments(Arc::new(layers.map(of).collect::<Result<_>>()?))))
+    }
+
+    /// What its places look like.
+    pub(crate) fn of_places(vectors: StyleVectors) -> Self {
+        StyleTraits(Kept::Vectors(Arc::new(vectors)))
+    }
+
+    /// What its places look like to these layers.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when that was not measured.
+    pub(crate) fn vectors(&self, layers: &[&str]) -> Result<&StyleVectors> {
+        let Kept::Vectors(vectors) = &self.0 else {
+            let what = "the style was not measured for neighbours: measure it again".into();
+            return Err(Error::Usage(what));
+        };
+        vectors.check(layers).map(|()| vectors.as_ref())
     }
 
     /// Those that `loss` needs of a layer.
@@ -141,7 +165,11 @@ impl StyleMoments {
     /// # Errors
     /// [`Error::Usage`] when they were not measured.
     pub(crate) fn at(&self, tap: &str, loss: StyleLoss) -> Result<&Moments> {
-        let measured = self.layers.get(tap).filter(|m| m.mean.is_some() || !loss.needs_mean());
+        let measured = match &self.0 {
+            Kept::Moments(layers) => layers.get(tap),
+            Kept::Vectors(_) => None,
+        };
+        let measured = measured.filter(|m| m.mean.is_some() || !loss.needs_mean());
         measured.ok_or_else(|| {
             let what = format!("the style was not measured for {loss} at {tap}: measure it again");
             Error::Usage(what)

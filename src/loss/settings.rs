@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::error::{Error, Knob, Result};
+use crate::loss::neighbours;
 use crate::loss::style::{Normalization, StyleLoss};
 use crate::nets::{Graph, Reach, octave};
 use crate::ops::Variation;
@@ -94,6 +95,8 @@ pub struct LossSettings {
     pub style_octaves: Vec<f32>,
     /// The same for the content.
     pub content_octaves: Vec<f32>,
+    /// Neighbours are looked for by every layer alone, in every step: the last part of a painting by them.
+    pub splits: bool,
 }
 
 impl LossSettings {
@@ -135,6 +138,29 @@ impl LossSettings {
     pub fn reach(&self, graph: &Graph) -> Reach {
         let (content, style) = (self.content_taps(), self.style_taps());
         graph.reach(&taps(&content)).and(graph.reach(&taps(&style)))
+    }
+
+    /// The same where a picture of `size` is cut into tiles: the places that are compared are cut with it.
+    pub fn tile_reach(&self, graph: &Graph, (width, height): (u32, u32)) -> Reach {
+        let reach = self.reach(graph);
+        if !self.style_loss.is_by_place() {
+            return reach;
+        }
+        let grid = neighbours::grid((width as usize, height as usize), self.splits);
+        neighbours::reach(reach, grid)
+    }
+
+    /// The same where styles of these sizes are measured in tiles.
+    pub(crate) fn style_reach(&self, graph: &Graph, sizes: &[(u32, u32)]) -> Reach {
+        let reach = graph.reach(&taps(&self.style_taps()));
+        if !self.style_loss.is_by_place() {
+            return reach;
+        }
+        let grids = sizes.iter().flat_map(|(width, height)| {
+            let (width, height) = (*width as usize, *height as usize);
+            [(width, height), (height, width)].map(neighbours::style_grid)
+        });
+        grids.fold(reach, |all, grid| all.and(neighbours::reach(reach, grid)))
     }
 
     /// That a picture of `size` whose edges meet where those of `graph` do has no seam there: its sides must be multiples of the
@@ -206,7 +232,7 @@ impl LossSettings {
 
     /// Whether the content's own style is part of the target.
     pub(crate) fn keeps_own_style(&self) -> bool {
-        self.strength < 1.0
+        self.strength < 1.0 && !self.style_loss.is_by_place()
     }
 
     /// Every layer that is read.
@@ -232,6 +258,7 @@ impl Default for LossSettings {
             strength: 1.0,
             style_octaves: Self::STYLE_OCTAVES.to_vec(),
             content_octaves: vec![1.0],
+            splits: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Style: what the features of a picture are compared by.
 //!
-//! Every loss is a function of the raw moments of a layer's features F (C channels, N pixels): G = F·Fᵀ/N and, where
+//! Every loss but [`StyleLoss::Neighbours`] is a function of the raw moments of a layer's features F (C channels, N pixels): G = F·Fᵀ/N and, where
 //! it needs them, the means μ = ΣF/N. Moments can be averaged over style pictures and summed over tiles, and of the
 //! style pictures nothing else is kept.
 //!
@@ -27,15 +27,32 @@ pub enum StyleLoss {
     MeanStd,
     /// Means and covariances, by how far one Gaussian must be moved to become the other.
     Wasserstein,
+    /// No moments: every place by the place of the style that is nearest to it ([`neighbours`](crate::loss::neighbours)).
+    Neighbours,
 }
 
-names!(StyleLoss, "style loss", Gram = "gram", MeanStd = "mean-std", Wasserstein = "wasserstein");
+names!(
+    StyleLoss,
+    "style loss",
+    Gram = "gram",
+    MeanStd = "mean-std",
+    Wasserstein = "wasserstein",
+    Neighbours = "neighbours"
+);
 
 impl StyleLoss {
     /// Whether it looks at the means, too.
     pub fn needs_mean(self) -> bool {
-        self != Self::Gram
+        matches!(self, Self::MeanStd | Self::Wasserstein)
     }
+
+    /// Whether it compares place by place, and not by moments.
+    pub fn is_by_place(self) -> bool {
+        self == Self::Neighbours
+    }
+
+    /// Those that compare by moments.
+    pub const OF_MOMENTS: [Self; 3] = [Self::Gram, Self::MeanStd, Self::Wasserstein];
 }
 
 /// What a layer's losses are divided by.

@@ -17,18 +17,24 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::gpu::{Frozen, Gpu, Tensor, Value};
-use crate::loss::aim::{Aim, StyleTargets};
+use crate::loss::aim::Aim;
 use crate::loss::content::ContentTarget;
 use crate::loss::detail;
 use crate::loss::moments::{self, Seen, Statistics};
+use crate::loss::neighbours::{self, Cells, Found, PlaceInputs, Places};
 use crate::loss::regions::Guides;
 use crate::loss::settings::{LossSettings, taps};
+use crate::loss::style_targets::StyleTargets;
 use crate::nets::Graph;
-use crate::ops;
+use crate::ops::{self, Sampled};
 use crate::tape::{Tape, Var};
 
 /// By layer and region: the guide, and what makes moments over all pixels means over the region.
 type GuideValues = BTreeMap<(String, usize), (Value, f32)>;
+/// The content layers' terms, each with its weight.
+type Terms = Vec<(f32, Var)>;
+/// The style layers' maps.
+type Maps = BTreeMap<String, Sampled>;
 
 /// The measured targets of a picture that is looked at whole. Cloning shares them.
 #[derive(Clone)]
@@ -38,6 +44,8 @@ pub struct Targets {
     detail: Option<(Value, f32)>,
     style: StyleTargets,
     guides: GuideValues,
+    /// What was found for the picture's places, where styles are compared by these.
+    places: Option<PlaceInputs>,
 }
 
 impl Targets {
@@ -63,7 +71,20 @@ impl Targets {
             }
             false => None,
         };
-        Ok(Targets { content: of_content, detail, style, guides })
+        let places = style.places.as_ref().map(|places| places.inputs(gpu, whole(aim)));
+        let places = places.transpose()?;
+        Ok(Targets { content: of_content, detail, style, guides, places })
+    }
+
+    /// Says which neighbours the picture's places have.
+    ///
+    /// # Errors
+    /// Whatever the driver reported.
+    pub fn set_found(&self, gpu: &Gpu, found: &Found) -> Result<()> {
+        let Some((places, inputs)) = self.style.places.as_ref().zip(self.places.as_ref()) else {
+            return Ok(());
+        };
+        inputs.load(gpu, places, (&Cells::all(places.grid), Some(found)))
     }
 
     /// Takes another aim of the same content and layers: what was measured of the content stays.
@@ -81,8 +102,15 @@ impl Targets {
         if let Some((_, weight)) = &mut self.detail {
             *weight = detail::weight(aim.loss, aim.content, graph.wrap());
         }
+        let places = style.places.as_ref().map(|places| places.inputs(gpu, whole(aim)));
+        self.places = places.transpose()?;
         self.style = style;
         Ok(())
+    }
+
+    /// What its places are to look like, where these are compared.
+    pub(crate) fn places(&self) -> Option<&Places> {
+        self.style.places.as_ref()
     }
 
     /// Records the loss of `picture`: total, content, style and total variation, each a scalar.
@@ -96,8 +124,14 @@ impl Targets {
         settings: &LossSettings,
         picture: Var,
     ) -> Result<Losses> {
-        let (content, seen) = self.record_maps(tape, graph, settings, picture)?;
-        let style = self.style.record(tape, &seen)?;
+        let (content, seen, maps) = self.record_maps(tape, graph, settings, picture)?;
+        let style = match (&self.style.places, &self.places) {
+            (Some(places), Some(inputs)) => {
+                let given = inputs.vars(tape);
+                places.record(tape, &maps, &given)?
+            }
+            _ => self.style.record(tape, &seen)?,
+        };
         tape.scope("loss");
         let content = weighted_mean(tape, content)?;
         let [content_weight, style_weight, tv_weight] = settings.weights();
@@ -113,18 +147,20 @@ impl Targets {
         Ok(Losses { total, content, style, variation })
     }
 
-    /// Records the network over the picture: the content layers' terms with their weights, and the style layers' moments.
+    /// Records the network over the picture: the content layers' terms with their weights, and the style layers' moments, or
+    /// their maps.
     fn record_maps(
         &self,
         tape: &mut Tape,
         graph: &Graph,
         settings: &LossSettings,
         picture: Var,
-    ) -> Result<(Vec<(f32, Var)>, Seen)> {
-        let (mut terms, mut seen) = (Vec::new(), Seen::new());
+    ) -> Result<(Terms, Seen, Maps)> {
+        let (mut terms, mut seen, mut maps) = (Vec::new(), Seen::new(), Maps::new());
         let content_taps = self.content.iter().map(|t| t.layer.layer.as_str());
-        let style_taps = self.style.terms.iter().map(|term| term.layer.layer.as_str());
-        let taps: Vec<&str> = content_taps.chain(style_taps).collect();
+        let style_layers = settings.style_taps();
+        let taps: Vec<&str> = content_taps.chain(taps(&style_layers)).collect();
+        let by_place = self.places.is_some();
         graph.record(tape, picture, &taps, &mut |tape, tap, features| {
             // What counts for nothing is measured, but not followed back through the network.
             let content =
@@ -141,9 +177,12 @@ impl Targets {
                 let moments = self.moments(tape, (tap, term.region), style, settings)?;
                 seen.insert((tap.to_string(), term.region), moments);
             }
+            if by_place && style_layers.iter().any(|layer| layer.layer == tap) {
+                maps.insert(tap.to_string(), neighbours::sampled(graph, tap, style)?);
+            }
             Ok(())
         })?;
-        Ok((terms, seen))
+        Ok((terms, seen, maps))
     }
 
     /// Records the moments of a layer in a region.
@@ -165,8 +204,16 @@ impl Targets {
     }
 }
 
+/// Width and height of an aim's picture.
+fn whole(aim: &Aim<'_>) -> (usize, usize) {
+    (aim.content.size.0 as usize, aim.content.size.1 as usize)
+}
+
 /// Hands the guides of an aim to the GPU.
 fn guides(gpu: &Gpu, graph: &Graph, aim: &Aim<'_>) -> Result<GuideValues> {
+    if aim.loss.style_loss.is_by_place() {
+        return Ok(GuideValues::new());
+    }
     let layers = aim.loss.style_taps();
     let mut guides = BTreeMap::new();
     for (key, guide) in Guides::new(graph, &taps(&layers), &aim.regions.content)?.into_iter() {

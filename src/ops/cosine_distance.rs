@@ -23,14 +23,19 @@ pub const FLOOR: f32 = 1e-8;
 pub const ENTRY: Entry =
     Entry { name: "cosine_distance", shaders: &[&SHADER], cases, bench: Bench::plain(bench) };
 
-/// factor · Σ (1 − cos) over the places of two maps, a scalar: cos is that of the angle between their vectors of channels.
-/// With factor 1/(H·W) the mean. A place where one of both is shorter than [`FLOOR`] counts 1 and has no gradient.
-/// C×H×W twice.
+/// factor · Σ weight · (1 − cos) over the places of two maps, a scalar: cos is that of the angle between their vectors of
+/// channels. A place where one of both is shorter than [`FLOOR`] has a distance of 1 and no gradient. C×H×W twice, and
+/// 1×H×W weights, which get no gradient.
 ///
 /// # Errors
 /// [`Error::Shape`] when the shapes differ; otherwise as [`Tape::record`].
-pub fn cosine_distance(tape: &mut Tape, x: Var, target: Var, factor: f32) -> Result<Var> {
-    tape.record(CosineDistance { factor }, &[x, target])
+pub fn cosine_distance(
+    tape: &mut Tape,
+    [x, target]: [Var; 2],
+    weight: Var,
+    factor: f32,
+) -> Result<Var> {
+    tape.record(CosineDistance { factor }, &[x, target, weight])
 }
 
 #[derive(Clone)]
@@ -63,6 +68,11 @@ impl Op for CosineDistance {
             let what = format!("{} can't be compared with {}", inputs[0], inputs[1]);
             return Err(Error::Shape { op: "cosine_distance", what });
         }
+        let [_, h, w] = inputs[0].chw("cosine_distance")?;
+        if inputs[2].dims() != [1, h, w] {
+            let what = format!("{} are no weights of {h}×{w} places", inputs[2]);
+            return Err(Error::Shape { op: "cosine_distance", what });
+        }
         Ok(Shape::scalar())
     }
 
@@ -71,7 +81,7 @@ impl Op for CosineDistance {
         let about = recorder.temporary([2, n]);
         let partials = recorder.temporary([n.div_ceil(LANES)]);
         let call = recorder.kernel(&MEASURE).bind("x", &x[0]).bind("goal", &x[1]);
-        let call = call.bind("about", &about).bind("partials", &partials);
+        let call = call.bind("weight", &x[2]).bind("about", &about).bind("partials", &partials);
         self.settings(call, [c, n]).set("accumulate", false).over(n)?;
         let call = recorder.kernel(&FINISH).bind("partials", &partials).bind("y", y);
         self.settings(call, [c, n]).set("accumulate", false).groups([1, 1, 1])?;
@@ -79,14 +89,15 @@ impl Op for CosineDistance {
     }
 
     fn backward(&self, recorder: &mut Recorder, pass: &Backward<'_>) -> Result<()> {
-        if pass.dx[1].is_some() {
-            let what = "the target gets no gradient; freeze it".into();
+        if pass.dx[1].is_some() || pass.dx[2].is_some() {
+            let what = "target and weights get no gradient; freeze them".into();
             return Err(Error::Shape { op: "cosine_distance", what });
         }
         let Some(dx) = &pass.dx[0] else { return Ok(()) };
         let [c, n] = extents(dx.value.shape())?;
         let call = recorder.kernel(&BACKWARD).bind("x", &pass.x[0]).bind("goal", &pass.x[1]);
-        let call = call.bind("about", &pass.saved[0]).bind("dy", pass.dy).bind("dx", &dx.value);
+        let call = call.bind("weight", &pass.x[2]).bind("about", &pass.saved[0]);
+        let call = call.bind("dy", pass.dy).bind("dx", &dx.value);
         self.settings(call, [c, n]).set("accumulate", dx.accumulate).over(c * n)
     }
 }
@@ -110,7 +121,9 @@ fn about(x: &[Array], place: usize) -> [f64; 2] {
 impl Reference for CosineDistance {
     fn reference(&self, x: &[Array]) -> Array {
         let [_, h, w] = x[0].chw();
-        let distance = |place: usize| 1.0 - product(&x[0], &x[1], place) * about(x, place)[0];
+        let distance = |place: usize| {
+            x[2].data[place] * (1.0 - product(&x[0], &x[1], place) * about(x, place)[0])
+        };
         Array::scalar(f64::from(self.factor) * (0..h * w).map(distance).sum::<f64>())
     }
 
@@ -120,9 +133,9 @@ impl Reference for CosineDistance {
         let dx = Array::from_fn(x[0].shape.clone(), |at| {
             let [inverse, slope] = places[at % (h * w)];
             let along = slope * x[0].data[at] - inverse * x[1].data[at];
-            dy.data[0] * f64::from(self.factor) * along
+            dy.data[0] * f64::from(self.factor) * x[2].data[at % (h * w)] * along
         });
-        vec![dx, Array::zeros(x[1].shape.clone())]
+        vec![dx, Array::zeros(x[1].shape.clone()), Array::zeros(x[2].shape.clone())]
     }
 
     fn flops(&self, inputs: &[Shape]) -> u64 {
@@ -136,12 +149,19 @@ impl Reference for CosineDistance {
 }
 
 fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
-    site.on_maps(CosineDistance { factor: 0.01 }, 2).map(|case| case.frozen(&[1]))
+    site.first.then(|| case(site.map()))
 }
 
 fn cases() -> Vec<Case> {
     // Not one channel: it has no angle, and its gradient is rounding alone.
     let shapes = [[3, 1, 1], [2, 1, 7], [5, 9, 1], [3, 5, 7], [13, 13, 31], [70, 3, 127]];
-    let case = |s: Shape| Case::new(CosineDistance { factor: 0.3 }, vec![s; 2], "").frozen(&[1]);
     shapes.map(Shape::from).into_iter().map(case).collect()
+}
+
+/// Maps of a shape, weights of 0 among those of their places.
+fn case(shape: Shape) -> Case {
+    let [_, h, w] = [0, 1, 2].map(|axis| shape.dims()[axis]);
+    let inputs = vec![shape.clone(), shape, [1, h, w].into()];
+    let weights = (0..h * w).map(|i| (i % 5) as f32 / 2.0 + f32::from(u8::from(h * w == 1)));
+    Case::new(CosineDistance { factor: 0.3 }, inputs, "").frozen(&[1]).with(2, weights.collect())
 }

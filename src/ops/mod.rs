@@ -47,7 +47,7 @@ pub use downsample::downsample;
 pub use gather::gather;
 pub use gram::gram;
 pub use guide::{guided_error, guided_gram, guided_mean};
-pub use hypercolumn::{Grid, hypercolumn};
+pub use hypercolumn::{Grid, Sampled, hypercolumn};
 pub use matmul::matmul;
 pub use max_pool::max_pool;
 pub use nearest::{Vectors, nearest};

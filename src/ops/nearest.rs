@@ -2,8 +2,7 @@
 //! Style Transfer", arXiv 2203.13215, section 3.1).
 //!
 //! The cosines of all pairs would take places times vectors numbers. They are computed as matrix products for a chunk of the
-//! pool at a time, and a running maximum is all that stays of a chunk. A pool may come in pieces, too, one search after the
-//! other, so that it is never held as a whole either.
+//! pool at a time, and a running maximum is all that stays of a chunk.
 
 use super::product::{self, BLOCK, Product};
 use super::reference::{Array, Reference};
@@ -49,29 +48,19 @@ pub struct Vectors {
     pub labels: Var,
 }
 
-/// For every place the number and the cosine of the nearest vector of `pool`, whose first has the number `first`.
-/// C×H×W → 2×H×W: numbers, then cosines. Of equally near ones it is the first. Where there is none with the place's label,
-/// the number is −1 and the cosine −2. `before` is the result of a search in another piece of the pool: it stays where it is
-/// as good. Nothing gets a gradient.
+/// For every place the number and the cosine of the nearest vector of `pool`. C×H×W → 2×H×W: numbers, then cosines. Of
+/// equally near ones it is the first. Where there is none with the place's label, the number is −1 and the cosine −2.
+/// Nothing gets a gradient.
 ///
 /// # Errors
-/// [`Error::Shape`] when the shapes do not fit, or when a number would be above 2²⁴; otherwise as [`Tape::record`].
-pub fn nearest(
-    tape: &mut Tape,
-    x: Vectors,
-    pool: Vectors,
-    first: usize,
-    before: Option<Var>,
-) -> Result<Var> {
-    let mut inputs = vec![x.map, x.mean, x.labels, pool.map, pool.mean, pool.labels];
-    inputs.extend(before);
-    tape.record(Nearest { first }, &inputs)
+/// [`Error::Shape`] when the shapes do not fit, or for more than 2²⁴ vectors; otherwise as [`Tape::record`].
+pub fn nearest(tape: &mut Tape, x: Vectors, pool: Vectors) -> Result<Var> {
+    let inputs = [x.map, x.mean, x.labels, pool.map, pool.mean, pool.labels];
+    tape.record(Nearest, &inputs)
 }
 
 #[derive(Clone)]
-struct Nearest {
-    first: usize,
-}
+struct Nearest;
 
 /// Channels and vectors of a set, whose mean and labels fit.
 fn extents(map: &Shape, mean: &Shape, labels: &Shape) -> Result<[usize; 2]> {
@@ -86,18 +75,15 @@ fn extents(map: &Shape, mean: &Shape, labels: &Shape) -> Result<[usize; 2]> {
 /// Params that a kernel has no use for.
 fn settings<'r>(call: Call<'r>, [channels, vectors]: [usize; 2], part: &Part) -> Call<'r> {
     let call = call.set("channels", channels).set("vectors", vectors).set("floor", FLOOR);
-    let call = call.set("count", part.count).set("first", part.first).set("rows", part.rows);
-    call.set("number", part.number).set("some", part.some)
+    call.set("count", part.count).set("first", part.first).set("rows", part.rows)
 }
 
-/// What a dispatch works on: elements, vectors of the pool from one on, the number of the pool's first one.
+/// What a dispatch works on: elements, vectors of the pool from one on.
 #[derive(Default)]
 struct Part {
     count: usize,
     first: usize,
     rows: usize,
-    number: usize,
-    some: bool,
 }
 
 /// Records 1/‖v − mean‖ of all vectors.
@@ -127,11 +113,8 @@ impl Op for Nearest {
         if c != depth {
             return wrong(format!("{} has no neighbours in {}", inputs[0], inputs[3]));
         }
-        if self.first.saturating_add(vectors) > LARGEST {
+        if vectors > LARGEST {
             return wrong(format!("a pool of more than {LARGEST} vectors can't be numbered"));
-        }
-        if let Some(before) = inputs.get(6).filter(|before| before.dims() != [2, h, w]) {
-            return wrong(format!("{before} is no result of a search for {h}×{w} places"));
         }
         Ok([2, h, w].into())
     }
@@ -142,8 +125,8 @@ impl Op for Nearest {
         let software = recorder.gpu().is_cpu();
         let inverse = inverses(recorder, &x[0], &x[1], own)?;
         let pool_inverse = inverses(recorder, &x[3], &x[4], other)?;
-        let call = recorder.kernel(&START).bind_optional("before", x.get(6), &x[0]).bind("y", y);
-        settings(call, own, &Part { some: x.len() > 6, ..Part::default() }).over(2 * n)?;
+        let call = recorder.kernel(&START).bind("y", y);
+        settings(call, own, &Part::default()).over(2 * n)?;
         let chunk = (SCORES / n / BLOCK * BLOCK).clamp(CHUNKS[0], CHUNKS[1]).min(vectors);
         let matrix = recorder.temporary([product::length(1, chunk, c)]);
         let shift = recorder.temporary([chunk]);
@@ -152,7 +135,7 @@ impl Op for Nearest {
         for first in (0..vectors).step_by(chunk) {
             let rows = chunk.min(vectors - first);
             let count = product::blocks_length(rows, c);
-            let part = Part { count, first, rows, number: self.first, some: false };
+            let part = Part { count, first, rows };
             let call = recorder.kernel(&PACK).bind("x", &x[3]).bind("mean", &x[4]);
             let call = call.bind("inverse", &pool_inverse).bind("packed", &matrix);
             settings(call, other, &part).over(count)?;
@@ -194,12 +177,10 @@ impl Nearest {
         let pool: Vec<_> = (0..vectors).map(|p| direction(&x[3], &x[4], p)).collect();
         let best = |place: &usize| {
             let own = direction(&x[0], &x[1], *place);
-            let old = x.get(6).map(|b| [b.data[*place], b.data[b.data.len() / 2 + place]]);
-            let start = old.unwrap_or([-1.0, -2.0]);
             let same = |p: &usize| x[2].data[*place] == x[5].data[*p];
-            (0..vectors).filter(same).fold(start, |best, p| {
+            (0..vectors).filter(same).fold([-1.0, -2.0], |best, p| {
                 let cosine = own.iter().zip(&pool[p]).map(|(a, b)| a * b).sum::<f64>();
-                if cosine > best[1] { [(self.first + p) as f64, cosine] } else { best }
+                if cosine > best[1] { [p as f64, cosine] } else { best }
             })
         };
         places.iter().map(best).collect()
@@ -245,7 +226,7 @@ fn scattered(i: usize) -> f32 {
 fn case([c, h, w]: [usize; 3], [ph, pw]: [usize; 2], labels: usize, note: &str) -> Case {
     let set = |h: usize, w: usize| [Shape::from([c, h, w]), [c].into(), [h, w].into()];
     let shapes = [set(h, w), set(ph, pw)].concat();
-    let mut case = Case::new(Nearest { first: 0 }, shapes.clone(), note);
+    let mut case = Case::new(Nearest, shapes.clone(), note);
     for (input, shape) in shapes.iter().enumerate() {
         let label = |i: usize| (i * 7 / 3 % labels) as f32;
         let numbers = (0..shape.elements()).map(|i| match input {
@@ -263,7 +244,7 @@ fn bench(site: &Site<'_>, _: Option<&str>) -> Option<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    let mut cases = vec![
+    vec![
         case([3, 1, 1], [1, 1], 1, "one of one"),
         case([5, 1, 7], [3, 1], 1, ""),
         case([4, 13, 5], [7, 9], 1, ""),
@@ -271,11 +252,5 @@ fn cases() -> Vec<Case> {
         case([13, 5, 8], [5, 127], 3, "labels"),
         case([3, 2, 3], [1, 2], 5, "labels that nothing has"),
         case([130, 6, 11], [30, 41], 2, "chunks"),
-    ];
-    let mut later = case([6, 5, 7], [4, 9], 1, "a later piece");
-    later.op = Box::new(Nearest { first: 40 });
-    let before = (0..70).map(|i| if i < 35 { i as f32 } else { scattered(i) });
-    later.inputs.push([2, 5, 7].into());
-    cases.push(later.with(6, before.collect()));
-    cases
+    ]
 }

@@ -3,11 +3,10 @@
 //!
 //! A picture that is optimised by these coefficients moves large areas as fast as single pixels (Kolkin et al., "Neural
 //! Neighbor Style Transfer", arXiv 2203.13215, section 3.3). All of it is linear and made of other operations: sizes are
-//! halved by [`downsample()`], and doubled by sampling bilinearly, which for even sides is four times its adjoint.
+//! halved by [`downsample`](super::downsample()), and doubled by sampling bilinearly, which for even sides is four times its adjoint.
 
-use super::{Grid, add, downsample, hypercolumn, weighted_sum};
+use super::{Grid, Sampled, add, hypercolumn};
 use crate::error::{Error, Result};
-use crate::shape::Wrap;
 use crate::tape::{Tape, Var};
 
 /// Height and width of the levels of a picture, finest first: as many as are asked for, fewer where a side would be less
@@ -17,26 +16,9 @@ pub fn levels(size: [usize; 2], count: usize) -> Vec<[usize; 2]> {
     std::iter::successors(Some(size), half).take(count.max(1)).collect()
 }
 
-/// A map at a larger size, bilinear.
-fn enlarged(tape: &mut Tape, x: Var, [h, w]: [usize; 2]) -> Result<Var> {
-    hypercolumn(tape, &[x], Grid::whole(h, w))
-}
-
-/// The levels of a picture, finest first, of the sizes that [`levels`] names. C×H×W → C×H×W, C×⌊H/2⌋×⌊W/2⌋, …
-///
-/// # Errors
-/// As [`Tape::record`].
-pub fn analysis(tape: &mut Tape, picture: Var, count: usize) -> Result<Vec<Var>> {
-    let [_, h, w] = tape.shape(picture).chw("pyramid")?;
-    let (mut left, mut all) = (picture, Vec::new());
-    for size in levels([h, w], count).into_iter().rev().skip(1).rev() {
-        let coarse = downsample(tape, left, Wrap::None)?;
-        let smooth = enlarged(tape, coarse, size)?;
-        all.push(weighted_sum(tape, &[(1.0, left), (-1.0, smooth)])?);
-        left = coarse;
-    }
-    all.push(left);
-    Ok(all)
+/// A map at twice its size, bilinear; the last pixel of an odd side is that before it.
+fn enlarged(tape: &mut Tape, map: Var, cells: [usize; 2]) -> Result<Var> {
+    hypercolumn(tape, &[Sampled { map, stride: 2 }], Grid { cell: [1, 1], cells })
 }
 
 /// The picture that has these levels, finest first, of the first one's size.

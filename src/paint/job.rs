@@ -1,6 +1,6 @@
 //! What is to be painted, and how.
 
-use crate::loss::{Aim, LossSettings, Pixels, Regions, StyleMoments};
+use crate::loss::{Aim, LossSettings, Pixels, Regions, StyleTraits};
 use crate::optim::Method;
 use crate::paint::descent::Descent;
 use crate::paint::layout::Layout;
@@ -14,7 +14,7 @@ pub struct Job<'a> {
     pub content: &'a Picture,
     /// What was measured of the styles ([`measure::styles`](crate::tiles::measure::styles)), each with its weight in the
     /// blend.
-    pub styles: &'a [(StyleMoments, f32)],
+    pub styles: &'a [(StyleTraits, f32)],
     /// Which parts of the picture the styles paint; by default each paints all of it. Masks have the sizes of their
     /// pictures.
     pub regions: &'a Regions,

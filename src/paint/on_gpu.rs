@@ -4,6 +4,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Plan, Program, Submission, Tensor, Timing};
+use crate::loss::neighbours::Found;
 use crate::loss::settings::nothing_to_move;
 use crate::loss::{Aim, LossSettings, StyleTargets, Targets};
 use crate::nets::Graph;
@@ -11,6 +12,8 @@ use crate::optim::{Optimizer, State, Variable};
 use crate::paint::course::{Course, Frame};
 use crate::paint::descent::Descent;
 use crate::paint::event::{Event, Verdict, Watch};
+use crate::paint::levels::Levels;
+use crate::paint::places;
 use crate::paint::ring::Ring;
 use crate::tape::{Tape, loss_scale};
 
@@ -20,8 +23,12 @@ const LONG_STEP_SECONDS: f64 = 0.1;
 
 pub(crate) struct OnGpu {
     gpu: Gpu,
-    picture: Tensor,
+    levels: Levels,
+    /// What is moved, the levels of the picture.
+    variables: Vec<Tensor>,
     targets: Targets,
+    /// The neighbours of its places, where these are compared.
+    found: Found,
     pub optimizer: Optimizer,
     ring: Ring,
     plan: Plan,
@@ -37,39 +44,54 @@ impl OnGpu {
         graph: &Graph,
         (aim, style): (&Aim<'_>, StyleTargets),
         descent: &Descent,
-        (start, before): (&[f32], Option<&State>),
+        (start, before): (Vec<f32>, Option<&State>),
     ) -> Result<(Self, f64)> {
         let lap = Instant::now();
+        let levels = Levels::new(aim.loss, aim.content.size);
+        let (on, from) = ((gpu, graph), (&levels, start.as_slice(), before));
+        let found = places::found(on, (aim, &style), from, None).await?;
         let content = aim.content.upload(gpu)?;
         let targets = Targets::measure(gpu, graph, aim, (&content, style)).await?;
+        if !gpu.is_dry() {
+            targets.set_found(gpu, &found)?;
+        }
         let seconds = lap.elapsed().as_secs_f64();
-        // The content tensor has served; the picture takes its place.
-        let picture = content;
-        let variable = Variable { name: "", tensor: &picture, start };
-        let optimizer = Optimizer::new(gpu, &descent.optimizer(), &[variable], before)?;
+        // The content tensor has served; the picture, or its first level, takes its place.
+        let mut variables = vec![content];
+        for shape in levels.shapes().skip(1) {
+            variables.push(gpu.zeros(shape)?);
+        }
+        let starts = levels.starts(&start, before);
+        let all = levels.names().iter().zip(&variables).zip(&starts);
+        let all = all.map(|((name, tensor), start)| Variable { name, tensor, start });
+        let settings = levels.optimizer(descent);
+        let optimizer = Optimizer::new(gpu, &settings, &all.collect::<Vec<_>>(), before)?;
         let ring = Ring::new(gpu, before.map_or(0, |state| state.steps))?;
-        let (on, by) = ((&picture, &targets), (&optimizer, &ring));
+        let (on, by) = ((&levels, &variables[..], &targets), (&optimizer, &ring));
         let program = Self::record(gpu, graph, aim.loss, on, by)?;
         let (gpu, plan, program) = (gpu.clone(), program.plan().clone(), Some(program));
-        Ok((OnGpu { gpu, picture, targets, optimizer, ring, plan, program }, seconds))
+        let canvas =
+            OnGpu { gpu, levels, variables, targets, found, optimizer, ring, plan, program };
+        Ok((canvas, seconds))
     }
 
     fn record(
         gpu: &Gpu,
         graph: &Graph,
         settings: &LossSettings,
-        (picture, targets): (&Tensor, &Targets),
+        (levels, variables, targets): (&Levels, &[Tensor], &Targets),
         (optimizer, ring): (&Optimizer, &Ring),
     ) -> Result<Program> {
         let mut tape = Tape::new(gpu);
-        let x = tape.variable(picture);
+        let vars: Vec<_> = variables.iter().map(|tensor| tape.variable(tensor)).collect();
+        let x = levels.record(&mut tape, &vars)?;
         let losses = targets.record(&mut tape, graph, settings, x)?;
         ring.record(&mut tape, &losses, optimizer.clock())?;
-        let gradient = loss_scale::gradient(&mut tape, losses.total, x, graph.precision())?;
-        let gradient = gradient.ok_or_else(nothing_to_move)?;
-        let gradient = tape.value(gradient).clone();
+        let gradients = loss_scale::gradients(&mut tape, losses.total, &vars, graph.precision())?;
+        let gradients = gradients.ok_or_else(nothing_to_move)?;
+        let gradients: Vec<_> = gradients.into_iter().map(|g| tape.value(g).clone()).collect();
         let loss = tape.value(losses.total).clone();
-        optimizer.record(tape.recorder(), &[gradient], &loss)?;
+        optimizer.record(tape.recorder(), &gradients, &loss)?;
         tape.finish()
     }
 
@@ -82,9 +104,16 @@ impl OnGpu {
     ) -> Result<()> {
         // Its memory first: there may be none for two.
         self.program = None;
+        if style.places.is_some() {
+            let (picture, on) = (self.rgb().await?, (&self.gpu, graph));
+            let from = (&self.levels, picture.as_slice(), None);
+            self.found = places::found(on, (aim, &style), from, None).await?;
+        }
         self.targets.retarget(&self.gpu, graph, aim, style)?;
+        self.targets.set_found(&self.gpu, &self.found)?;
         self.optimizer.retarget(&self.gpu, descent.lr, steps).await?;
-        let (on, by) = ((&self.picture, &self.targets), (&self.optimizer, &self.ring));
+        let on = (&self.levels, &self.variables[..], &self.targets);
+        let by = (&self.optimizer, &self.ring);
         let program = Self::record(&self.gpu, graph, aim.loss, on, by)?;
         self.plan = program.plan().clone();
         self.program = Some(program);
@@ -104,14 +133,35 @@ impl OnGpu {
 
     /// Takes the memory that reading the result and the optimiser's state takes for a while.
     pub fn plan_reading(&self) {
-        let result = self.optimizer.result(0);
+        let results = (0..self.variables.len()).map(|level| self.optimizer.result(level));
         let state = self.optimizer.tensors().into_iter().map(|(_, tensor)| tensor);
-        state.chain([result]).for_each(|tensor| self.gpu.plan_reading(tensor));
+        state.chain(results).for_each(|tensor| self.gpu.plan_reading(tensor));
     }
 
     /// The result's colours.
     pub async fn rgb(&self) -> Result<Vec<f32>> {
-        self.gpu.read(self.optimizer.result(0)).await
+        if !self.levels.are_many() {
+            return self.gpu.read(self.optimizer.result(0)).await;
+        }
+        let mut levels = Vec::new();
+        for level in 0..self.variables.len() {
+            levels.push(self.gpu.read(self.optimizer.result(level)).await?);
+        }
+        let levels: Vec<_> = levels.iter().map(Vec::as_slice).collect();
+        Ok(places::result(self.levels.join(&levels), self.targets.places()))
+    }
+
+    /// What the next painter goes on from.
+    pub async fn state(&self, steps: u64) -> Result<State> {
+        let mut state = self.optimizer.state(&self.gpu, steps).await?;
+        let mut levels = Vec::new();
+        if self.levels.are_many() {
+            for (name, level) in self.levels.kept_names().zip(&self.variables) {
+                levels.push((name, self.gpu.read(level).await?));
+            }
+        }
+        places::keep(&mut state, &self.found, levels);
+        Ok(state)
     }
 
     pub async fn paint(

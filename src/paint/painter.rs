@@ -5,16 +5,17 @@ use web_time::Instant;
 use crate::error::{Error, Knob, Result};
 use crate::gpu::{Gpu, Plan, Timing};
 use crate::loss::settings::taps;
-use crate::loss::{Aim, LossSettings, StyleMoments, StyleTargets};
+use crate::loss::{Aim, LossSettings, StyleTargets, StyleTraits};
 use crate::nets::Graph;
 use crate::paint::course::{Course, Frame};
 use crate::paint::descent::Descent;
 use crate::paint::event::{Event, Verdict};
 use crate::paint::handover;
 use crate::paint::job::{Job, weaker};
+use crate::paint::levels::Levels;
 use crate::paint::on_gpu::OnGpu;
 use crate::paint::on_host::OnHost;
-use crate::paint::start::Carried;
+use crate::paint::start::{Carried, Start};
 use crate::picture::Picture;
 use crate::shape::Wrap;
 use crate::tiles::grid::Grid;
@@ -31,8 +32,15 @@ pub struct Painter {
     loss: LossSettings,
     descent: Descent,
     /// The content's own moments, where they have been wanted, and whether masks were over them.
-    own: Option<Vec<StyleMoments>>,
+    own: Option<Vec<StyleTraits>>,
     masked: bool,
+}
+
+/// The content without its finest detail, as far as the strength goes: neighbours bring their own (section 3.3).
+fn first_picture(settings: &LossSettings, content: &Picture, rgb: Vec<f32>) -> Vec<f32> {
+    let smooth = Levels::new(settings, content.size()).without_fine(&rgb);
+    let blend = |(own, smooth): (&f32, f32)| own + settings.strength * (smooth - own);
+    rgb.iter().zip(smooth).map(blend).collect()
 }
 
 /// Where the picture lies.
@@ -57,7 +65,10 @@ impl Painter {
         let own = measure::own_moments(gpu, graph, &aim).await?;
         let style = StyleTargets::new(gpu, &aim, own.as_deref()).await?;
         let own_seconds = lap.elapsed().as_secs_f64();
-        let start = job.start.rgb(job.content, job.loss.strength, graph.wrap());
+        let mut start = job.start.rgb(job.content, job.loss.strength, graph.wrap());
+        if matches!(job.start, Start::Content) && job.loss.style_loss.is_by_place() {
+            start = first_picture(&job.loss, job.content, start);
+        }
         // In tiles another optimiser may take over.
         let method = match job.layout.tiles {
             None => descent.method,
@@ -67,7 +78,7 @@ impl Painter {
         let before = carried.map(before).transpose()?;
         let (canvas, seconds) = match job.layout.tiles {
             None => {
-                let begin = (start.as_slice(), before.as_deref());
+                let begin = (start, before.as_deref());
                 let (canvas, seconds) =
                     OnGpu::new(gpu, graph, (&aim, style), &descent, begin).await?;
                 (Canvas::Gpu(Box::new(canvas)), seconds)
@@ -77,7 +88,7 @@ impl Painter {
                 return Err(Error::Usage(what));
             }
             Some(tiles) => {
-                let reach = job.loss.reach(graph);
+                let reach = job.loss.tile_reach(graph, job.content.size());
                 let grid = Grid::new(job.content.size(), tiles.most, reach)?;
                 let kept = tiles.keep.then(|| grid.count());
                 let (cut, begin) = ((grid, tiles.most, kept), (start, before));
@@ -111,9 +122,9 @@ impl Painter {
     /// off: those need a new painter. Otherwise as [`Painter::new`]; after such an error this one has no step any more.
     pub async fn retarget(&mut self, graph: &Graph, aim: &Aim<'_>) -> Result<()> {
         self.check(aim)?;
-        let known = |own: &&Vec<StyleMoments>| {
+        let known = |own: &&Vec<StyleTraits>| {
             let layers = aim.loss.style_taps();
-            let there = |own: &StyleMoments| {
+            let there = |own: &StyleTraits| {
                 layers.iter().all(|layer| own.at(&layer.layer, aim.loss.style_loss).is_ok())
             };
             !self.masked && aim.regions.content.is_empty() && own.iter().all(there)
@@ -143,6 +154,9 @@ impl Painter {
             () if old.content_taps() != new.content_taps() => wrong("content is read elsewhere"),
             () if taps(&old.style_taps()) != taps(&new.style_taps()) => {
                 wrong("styles are read elsewhere")
+            }
+            () if old.style_loss.is_by_place() != new.style_loss.is_by_place() => {
+                wrong("styles are compared otherwise")
             }
             () if old.normalization != new.normalization => wrong("losses are divided otherwise"),
             () if (old.detail_weight > 0.0) != (new.detail_weight > 0.0) => {
@@ -205,7 +219,7 @@ impl Painter {
     async fn rgb(&self) -> Result<Vec<f32>> {
         match &self.canvas {
             Canvas::Gpu(canvas) => canvas.rgb().await,
-            Canvas::Host(canvas) => Ok(canvas.pieces.result().to_vec()),
+            Canvas::Host(canvas) => Ok(canvas.result().into_owned()),
         }
     }
 
@@ -217,8 +231,8 @@ impl Painter {
         let (size, steps) = (self.frame.size, self.course.steps);
         let picture = Picture::from_planes(size, self.rgb().await?, None, self.frame.depth)?;
         let state = match &self.canvas {
-            Canvas::Gpu(canvas) => canvas.optimizer.state(&self.gpu, steps).await?,
-            Canvas::Host(canvas) => canvas.pieces.state(steps),
+            Canvas::Gpu(canvas) => canvas.state(steps).await?,
+            Canvas::Host(canvas) => canvas.state(steps),
         };
         Ok(Carried { picture, state, seconds: self.course.seconds() })
     }

@@ -1,5 +1,5 @@
 //! The optimiser's step for a picture that lives on the host: piece by piece through the same kernels. Only for
-//! optimisers that move every number for itself ([`Descent::is_by_pieces`]).
+//! optimisers that move every number for itself ([`Descent::is_by_pieces`](crate::paint::Descent::is_by_pieces)).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,8 +7,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Program, Tensor};
-use crate::optim::{Adam, Average, Optimizer, State, Variable};
-use crate::paint::descent::Descent;
+use crate::optim::{Adam, Average, Optimizer, OptimizerSettings, State, Variable};
 use crate::shape::Shape;
 use crate::tape::Tape;
 
@@ -39,14 +38,14 @@ impl Pieces {
     /// [`Error::Memory`] when a piece is too large for the adapter, [`Error::Shape`] when the state is another picture's.
     pub fn new(
         gpu: &Gpu,
-        descent: &Descent,
+        settings: &OptimizerSettings,
         picture: Vec<f32>,
         piece: usize,
         before: Option<Cow<'_, State>>,
     ) -> Result<Self> {
         let (x, gradient) = (gpu.zeros([piece])?, gpu.zeros([piece])?);
         let variable = Variable { name: "", tensor: &x, start: &vec![0.0; piece] };
-        let optimizer = Optimizer::new(gpu, &descent.optimizer(), &[variable], None)?;
+        let optimizer = Optimizer::new(gpu, settings, &[variable], None)?;
         let mut tape = Tape::new(gpu);
         let loss = (&gpu.zeros(Shape::scalar())?).into();
         optimizer.record(tape.recorder(), &[(&gradient).into()], &loss)?;

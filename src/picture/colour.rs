@@ -79,17 +79,9 @@ fn with_luma(colour: [f32; 3], to: f32) -> [f32; 3] {
 /// space.
 #[must_use]
 pub fn match_colours(style: &Picture, content: &Picture) -> Picture {
-    let (from, to) = (Moments::of(style), Moments::of(content));
-    let map = monge_kantorovich(&from.covariance, &to.covariance);
+    let of = |picture: &Picture| Colours::of(&picture.rgb, picture.alpha.as_deref());
     let mut result = style.clone();
-    let pixels = style.rgb.len() / 3;
-    for i in 0..pixels {
-        let off = vector(|c| f64::from(style.rgb[c * pixels + i]) - from.mean[c]);
-        for (plane, row) in map.iter().enumerate() {
-            let moved = row.iter().zip(off).map(|(weight, off)| weight * off).sum::<f64>();
-            result.rgb[plane * pixels + i] = unit((to.mean[plane] + moved) as f32);
-        }
-    }
+    of(style).moved_to(&of(content), &mut result.rgb, None);
     result
 }
 
@@ -107,27 +99,63 @@ fn product(a: &Matrix, b: &Matrix) -> Matrix {
     matrix(|i, j| (0..3).map(|k| a[i][k] * b[k][j]).sum())
 }
 
-/// Of a picture's colours.
-struct Moments {
+/// Mean and second moments of a picture's colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Colours {
     mean: [f64; 3],
-    covariance: Matrix,
+    squares: Matrix,
 }
 
-impl Moments {
-    fn of(picture: &Picture) -> Moments {
-        let pixels = picture.rgb.len() / 3;
+impl Colours {
+    /// Those of a picture, 3×H×W; pixels count by their weights, H×W, or all alike.
+    #[must_use]
+    pub fn of(rgb: &[f32], weights: Option<&[f32]>) -> Self {
+        let pixels = rgb.len() / 3;
         let (mut all, mut sum, mut squares) = (0.0, [0.0; 3], [[0.0; 3]; 3]);
         for i in 0..pixels {
-            let weight = picture.alpha.as_ref().map_or(1.0, |alpha| f64::from(alpha[i]));
-            let colour = vector(|c| f64::from(unit(picture.rgb[c * pixels + i])));
+            let weight = weights.map_or(1.0, |weights| f64::from(weights[i]));
+            let colour = vector(|c| f64::from(rgb[c * pixels + i]));
             all += weight;
             sum = vector(|j| sum[j] + weight * colour[j]);
             squares = matrix(|j, k| squares[j][k] + weight * colour[j] * colour[k]);
         }
         // Where all is transparent there is no colour to measure.
         let all = if all > 0.0 { all } else { 1.0 };
-        let mean = sum.map(|sum| sum / all);
-        Moments { mean, covariance: matrix(|j, k| squares[j][k] / all - mean[j] * mean[k]) }
+        Colours { mean: sum.map(|sum| sum / all), squares: matrix(|j, k| squares[j][k] / all) }
+    }
+
+    /// Those of several pictures together, each with its weight.
+    #[must_use]
+    pub fn of_all(parts: &[(Colours, f32)]) -> Self {
+        let sum: f64 = parts.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        let mean = |of: &dyn Fn(&Colours) -> f64| {
+            parts.iter().map(|(part, weight)| f64::from(*weight) / sum * of(part)).sum()
+        };
+        Colours {
+            mean: vector(|j| mean(&|part| part.mean[j])),
+            squares: matrix(|j, k| mean(&|part| part.squares[j][k])),
+        }
+    }
+
+    fn covariance(&self) -> Matrix {
+        matrix(|j, k| self.squares[j][k] - self.mean[j] * self.mean[k])
+    }
+
+    /// Moves the colours of a picture, 3×H×W, that has these, so that it has others: see [`match_colours`]. `shares`, H×W from 0
+    /// to 1, say how far.
+    pub fn moved_to(&self, other: &Colours, rgb: &mut [f32], shares: Option<&[f32]>) {
+        let map = monge_kantorovich(&self.covariance(), &other.covariance());
+        let pixels = rgb.len() / 3;
+        for i in 0..pixels {
+            let own = vector(|c| f64::from(rgb[c * pixels + i]));
+            let share = shares.map_or(1.0, |shares| f64::from(shares[i]));
+            for (plane, row) in map.iter().enumerate() {
+                let off = row.iter().zip(own).zip(self.mean);
+                let moved: f64 = off.map(|((weight, own), mean)| weight * (own - mean)).sum();
+                let moved = f64::from(unit((other.mean[plane] + moved) as f32));
+                rgb[plane * pixels + i] = (own[plane] + share * (moved - own[plane])) as f32;
+            }
+        }
     }
 }
 

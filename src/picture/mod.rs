@@ -28,7 +28,7 @@ mod xmp;
 pub(crate) use border::{mirrored, with_border};
 
 pub use crate::shape::fitted_size;
-pub use colour::match_colours;
+pub use colour::{Colours, match_colours};
 pub use decode::{MAX_PIXELS, MAX_SIDE, probe, settings};
 pub use encode::Format;
 pub use metadata::Metadata;

@@ -71,6 +71,21 @@ impl Planner {
         }
     }
 
+    /// With the last size once more where styles are compared place by place: features are split then
+    /// ([`neighbours`](crate::loss::neighbours)).
+    #[must_use]
+    pub fn splitting(mut self) -> Self {
+        if self.loss.style_loss.is_by_place() {
+            self.sizes.push(self.last());
+        }
+        self
+    }
+
+    /// Whether features are split at a scale.
+    fn splits(&self, scale: usize) -> bool {
+        scale > 0 && self.sizes[scale] == self.sizes[scale - 1]
+    }
+
     /// For a picture some of whose edges meet: at every scale, its sides along which they do become multiples of `step`, which the
     /// loss' stride divides ([`LossSettings::reach`]). The content must then have the size that this makes the last.
     #[must_use]
@@ -95,7 +110,8 @@ impl Planner {
     pub fn loss_at(&self, graph: &Graph, scale: usize) -> LossSettings {
         let pictures: Vec<_> =
             [self.sizes[scale]].into_iter().chain(self.styles_at(scale)).collect();
-        self.loss.seen(graph, &pictures, self.least_share)
+        let splits = self.splits(scale);
+        LossSettings { splits, ..self.loss.seen(graph, &pictures, self.least_share) }
     }
 
     /// Steps at the last scale where nothing is said.
@@ -104,12 +120,12 @@ impl Planner {
         if is_adam { ADAM_STEPS } else { LBFGS_STEPS }
     }
 
-    /// Every scale's size and steps, for so many steps at the last one: the others get half as many (measured in
-    /// `docs/OPTIMISERS.md`).
+    /// Every scale's size and steps, for so many steps at the size that is wanted: the others get half as many (measured in
+    /// `docs/OPTIMISERS.md`), and so does that size where features are split.
     pub fn steps(&self, last: u64) -> Vec<((u32, u32), u64)> {
-        let coarse = self.sizes.len() - 1;
         let of = |(scale, size): (usize, &(u32, u32))| {
-            (*size, if scale == coarse { last } else { last.div_ceil(2) })
+            let full = *size == self.last() && !self.splits(scale);
+            (*size, if full { last } else { last.div_ceil(2) })
         };
         self.sizes.iter().enumerate().map(of).collect()
     }

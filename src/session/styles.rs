@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::loss::moments::StyleMoments;
+use crate::loss::moments::StyleTraits;
 use crate::loss::settings::LayerWeight;
 use crate::loss::{LossSettings, Mask, StyleLoss};
 use crate::nets::Graph;
@@ -12,7 +12,7 @@ use crate::picture::Picture;
 use crate::tiles::measure::{self, Styles};
 
 /// What is left of styles, each with its weight in the blend.
-type Moments = Arc<Vec<(StyleMoments, f32)>>;
+type Moments = Arc<Vec<(StyleTraits, f32)>>;
 
 /// Styles measured on one device with one network. Cloning shares them.
 #[derive(Clone, Default)]

@@ -70,24 +70,27 @@ impl LossScale {
     }
 }
 
-/// Records the gradient of `loss`, a scalar, to `picture`, 3×H×W, through maps stored in `precision`; `None` where the
-/// loss does not depend on it.
+/// Records the gradients of `loss`, a scalar, to `variables`, the first of which is a picture, 3×H×W, through maps stored in
+/// `precision`; `None` where the loss does not depend on one of them.
 ///
 /// # Errors
 /// As [`Tape::backward`].
-pub fn gradient(
+pub fn gradients(
     tape: &mut Tape,
     loss: Var,
-    picture: Var,
+    variables: &[Var],
     precision: Precision,
-) -> Result<Option<Var>> {
-    let pixels = tape.shape(picture).elements() / 3;
+) -> Result<Option<Vec<Var>>> {
+    let pixels = variables.first().map_or(1, |picture| tape.shape(*picture).elements() / 3);
     let value = tape.value(loss).clone();
     let scale = LossScale::record(tape.recorder(), precision, &value, pixels)?;
     let seed = tape.given(&scale.seed);
     let gradients = tape.backward_from(loss, seed)?;
-    let Some(gradient) = tape.gradient(&gradients, picture) else { return Ok(None) };
-    let value = tape.value(gradient).clone();
-    scale.undo(tape.recorder(), &value)?;
-    Ok(Some(gradient))
+    let all = variables.iter().map(|variable| tape.gradient(&gradients, *variable));
+    let Some(all) = all.collect::<Option<Vec<_>>>() else { return Ok(None) };
+    for gradient in &all {
+        let value = tape.value(*gradient).clone();
+        scale.undo(tape.recorder(), &value)?;
+    }
+    Ok(Some(all))
 }

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Frozen, Gpu, Phase, Plan, Program, Tensor, Value};
-use crate::loss::aim::{Aim, StyleTargets, StyleTerm};
+use crate::loss::aim::Aim;
 use crate::loss::detail;
 use crate::loss::moments::{Moments, Seen, Statistics};
+use crate::loss::neighbours::{Found, Places};
 use crate::loss::regions::Guides;
 use crate::loss::settings::{LossSettings, nothing_to_move, taps};
+use crate::loss::style_targets::{StyleTargets, StyleTerm};
 use crate::nets::Graph;
 use crate::ops;
 use crate::shape::{Shape, Wrap};
@@ -33,6 +35,9 @@ pub struct Sums {
     pub variation: f32,
 }
 
+/// How distant a picture's places are from their neighbours, about: what is taken for their loss before that is known.
+const ABOUT_DISTANT: f32 = 0.2;
+
 /// A program over one tile with its memory.
 struct TileProgram {
     program: Program,
@@ -51,6 +56,8 @@ pub struct TiledGradient {
     /// The content's own pixels, 3×H×W, and what its features were measured by.
     pixels: Vec<f32>,
     content: ContentScales,
+    /// The neighbours of its places, where these are compared.
+    found: Found,
     plan: Plan,
     /// Nothing after a failed [`TiledGradient::retarget`].
     step: Option<TiledStep>,
@@ -62,6 +69,8 @@ struct TiledStep {
     weights: [f32; 4],
     /// The picture's own.
     guides: Guides,
+    /// What its places are compared with, where they are.
+    places: Option<Places>,
     /// Where tiles have programs of their own: every one has its content and its guides, which do not change.
     loaded: bool,
     programs: Vec<TileProgram>,
@@ -71,6 +80,7 @@ struct TiledStep {
 
 /// Where the tiles' shares are added up.
 struct TileSums {
+    style: Tensor,
     content: Tensor,
     variation: Tensor,
     detail: Tensor,
@@ -93,7 +103,23 @@ impl TiledGradient {
         let content = ContentScales::measure(gpu, graph, aim.loss, (aim.content, most)).await?;
         let step = TiledStep::record(gpu, graph, (aim, style), &content, (&grid, kept))?;
         let (plan, pixels) = (step.programs[0].program.plan().clone(), aim.content.rgb.to_vec());
-        Ok(TiledGradient { gpu: gpu.clone(), grid, kept, pixels, content, plan, step: Some(step) })
+        let (gpu, found) = (gpu.clone(), Found::default());
+        Ok(TiledGradient { gpu, grid, kept, pixels, content, found, plan, step: Some(step) })
+    }
+
+    /// Says which neighbours the picture's places have.
+    pub fn set_found(&mut self, found: Found) {
+        self.found = found;
+    }
+
+    /// What the picture's places are to look like, where these are compared.
+    pub(crate) fn places(&self) -> Option<&Places> {
+        self.step.as_ref()?.places.as_ref()
+    }
+
+    /// How often every tile is looked at in a step.
+    pub fn passes(&self) -> usize {
+        self.step.as_ref().map_or(1, TiledStep::passes)
     }
 
     /// Records the step anew for another aim of the same content, layers and normalization. After an error there is no
@@ -118,6 +144,11 @@ impl TiledGradient {
         }
     }
 
+    /// The device.
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
     /// The tiles.
     pub fn grid(&self) -> &Grid {
         &self.grid
@@ -139,17 +170,18 @@ impl TiledGradient {
         gradient: &mut [f32],
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Sums>> {
-        let (gpu, grid, pixels) = (&self.gpu, &self.grid, &self.pixels);
+        let (gpu, grid, of) = (&self.gpu, &self.grid, (&self.pixels[..], &self.found));
         let step = self.step.as_mut().ok_or_else(|| {
             Error::Usage("a change of styles failed, and the step went with it: begin anew".into())
         })?;
         let kept = self.kept.is_some();
         step.clear(gpu)?;
-        if !step.measure(gpu, grid, (picture, pixels, kept), watch).await? {
+        // Places need nothing of the whole picture.
+        if step.places.is_none() && !step.measure(gpu, grid, (picture, of, kept), watch).await? {
             return Ok(None);
         }
         step.head.program.run().await?;
-        let goes_on = step.follow(gpu, grid, (picture, pixels, kept), gradient, watch).await?;
+        let goes_on = step.follow(gpu, grid, (picture, of, kept), gradient, watch).await?;
         if goes_on { step.losses(gpu).await.map(Some) } else { Ok(None) }
     }
 }
@@ -165,22 +197,28 @@ impl TiledStep {
         let settings = aim.loss;
         // The guides of the whole are never on the GPU.
         let layers = settings.style_taps();
-        let guides = Guides::new(graph, &taps(&layers), &aim.regions.content)?;
+        let guides = match style.places {
+            Some(_) => Guides::all(),
+            None => Guides::new(graph, &taps(&layers), &aim.regions.content)?,
+        };
         let of = (settings, grid.size.0 * grid.size.1);
         let head = Head::new(gpu, graph, of, (style, content.about))?;
         let scalar = || gpu.zeros(Shape::scalar());
-        let sums = TileSums { content: scalar()?, variation: scalar()?, detail: scalar()? };
+        let (content_sum, variation, detail) = (scalar()?, scalar()?, scalar()?);
+        let sums = TileSums { style: scalar()?, content: content_sum, variation, detail };
         let [of_content, of_style, of_variation] = settings.weights();
         let weights =
             [of_content, of_style, of_variation, detail::weight(settings, aim.content, Wrap::None)];
         let totals = sums.totals(&head);
         let own = if kept.is_some() { Phase::Every } else { Phase::Last };
         let (variances, regions) = (content.variances.as_slice(), style.regions());
-        let tiling = Tiling { graph, settings, grid, guides: &guides, variances, own };
+        let places = style.places.as_ref();
+        let tiling = Tiling { graph, settings, grid, guides: &guides, variances, places, own };
         let programs = (0..kept.unwrap_or(1))
             .map(|_| TileProgram::record(gpu, tiling, regions, (&totals, weights)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(TiledStep { weights, guides, loaded: false, programs, sums, head })
+        let places = style.places.clone();
+        Ok(TiledStep { weights, guides, places, loaded: false, programs, sums, head })
     }
 
     fn program(&self, tile: usize) -> &TileProgram {
@@ -189,9 +227,9 @@ impl TiledStep {
 
     /// Sets all sums to 0.
     fn clear(&self, gpu: &Gpu) -> Result<()> {
-        let TileSums { content, variation, detail } = &self.sums;
+        let TileSums { style, content, variation, detail } = &self.sums;
         let moments = self.head.moments.values().map(|(sum, _)| sum);
-        for sum in moments.chain([content, variation, detail]) {
+        for sum in moments.chain([style, content, variation, detail]) {
             gpu.write(sum, &vec![0.0; sum.shape().elements()])?;
         }
         Ok(())
@@ -202,7 +240,7 @@ impl TiledStep {
         &mut self,
         gpu: &Gpu,
         grid: &Grid,
-        (picture, pixels, kept): (&[f32], &[f32], bool),
+        (picture, (pixels, _), kept): (&[f32], (&[f32], &Found), bool),
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<bool> {
         for (at, tile) in grid.tiles().enumerate() {
@@ -229,7 +267,7 @@ impl TiledStep {
         &self,
         gpu: &Gpu,
         grid: &Grid,
-        (picture, pixels, kept): (&[f32], &[f32], bool),
+        (picture, (pixels, found), kept): (&[f32], (&[f32], &Found), bool),
         gradient: &mut [f32],
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> Result<bool> {
@@ -240,22 +278,33 @@ impl TiledStep {
             } else {
                 inputs.load(gpu, grid, tile, picture)?;
                 inputs.guide(gpu, grid, tile, &self.guides)?;
+                if let Some(places) = &self.places {
+                    inputs.find(gpu, (grid, tile), (places, found))?;
+                }
                 gpu.write(content, &cut(grid, tile, pixels))?;
                 program.submit_phase(Phase::Last)
             };
             gpu.finished(submitted).await?;
             paste(grid, tile, &gpu.read(part).await?, gradient);
-            if !watch(grid.count() + at + 1) {
+            if !watch((self.passes() - 1) * grid.count() + at + 1) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    /// How often every tile is looked at.
+    fn passes(&self) -> usize {
+        if self.places.is_some() { 1 } else { 2 }
+    }
+
     async fn losses(&self, gpu: &Gpu) -> Result<Sums> {
         let [content_weight, style_weight, tv_weight, detail_weight] = self.weights;
         let content = scalar(gpu, &self.sums.content).await?;
-        let style = scalar(gpu, &self.head.style).await?;
+        let style = match self.places {
+            Some(_) => scalar(gpu, &self.sums.style).await?,
+            None => scalar(gpu, &self.head.style).await?,
+        };
         let variation = scalar(gpu, &self.sums.variation).await?;
         let detail = detail_weight * scalar(gpu, &self.sums.detail).await?;
         let total =
@@ -272,6 +321,7 @@ impl TileSums {
         };
         Totals {
             moments: head.moments.iter().map(of_key).collect(),
+            style: value(&self.style),
             content: value(&self.content),
             variation: value(&self.variation),
             detail: value(&self.detail),
@@ -289,8 +339,13 @@ impl TileProgram {
     ) -> Result<Self> {
         let settings = tiling.settings;
         let (content, style) = (settings.content_taps(), settings.style_taps());
-        let taps = Taps { content: &taps(&content), style: &taps(&style), regions };
-        let inputs = TileInputs::new(gpu, tiling.graph, tiling.grid, taps)?;
+        // Places are no moments.
+        let style = if tiling.places.is_some() { Vec::new() } else { taps(&style) };
+        let taps = Taps { content: &taps(&content), style: &style, regions };
+        let mut inputs = TileInputs::new(gpu, tiling.graph, tiling.grid, taps)?;
+        if let Some(places) = tiling.places {
+            inputs = inputs.with_places(gpu, tiling.grid, places)?;
+        }
         let content = gpu.zeros(inputs.picture.shape().clone())?;
         let mut tape = Tape::new(gpu);
         let (vars, seen) = (inputs.vars(&mut tape), tape.constant(&content));
@@ -332,7 +387,11 @@ impl Head {
         // The content loss itself is not known yet.
         let one = tape.frozen(&Frozen::scalar(content));
         let [content_weight, style_weight, _] = settings.weights();
-        let about = ops::weighted_sum(&mut tape, &[(style_weight, style), (content_weight, one)])?;
+        let mut terms = vec![(style_weight, style), (content_weight, one)];
+        // Neither is that of places.
+        let distant = tape.frozen(&Frozen::scalar(ABOUT_DISTANT));
+        terms.extend(targets.places.iter().map(|_| (style_weight, distant)));
+        let about = ops::weighted_sum(&mut tape, &terms)?;
         let about = tape.value(about).clone();
         let scale = LossScale::record(tape.recorder(), graph.precision(), &about, pixels)?;
         let scale = scale.keep(tape.recorder())?;

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::gpu::{Frozen, Gpu, Phase, Tensor, Value};
-use crate::loss::aim::{Aim, StyleTargets};
-use crate::loss::moments::StyleMoments;
+use crate::loss::aim::Aim;
+use crate::loss::moments::StyleTraits;
 use crate::loss::pixels::Pixels;
 use crate::loss::regions::{Guides, Mask, Regions};
 use crate::loss::settings::{LayerWeight, LossSettings, taps};
 use crate::loss::style::Normalization;
+use crate::loss::style_targets::StyleTargets;
 use crate::loss::targets::Targets;
 use crate::nets::Graph;
 use crate::ops::{guide, statistics};
@@ -19,6 +20,7 @@ use crate::shape::{Precision, Shape, Wrap};
 use crate::tape::Tape;
 use crate::tiles::grid::Grid;
 use crate::tiles::part::{Taps, TileInputs, add_to, moments_of_part, pixels_of, share_factor};
+use crate::tiles::search;
 
 /// Style pictures to be measured.
 #[derive(Clone, Copy)]
@@ -48,7 +50,7 @@ pub async fn styles(
     graph: &Graph,
     settings: &LossSettings,
     styles: &Styles<'_>,
-) -> Result<Vec<(StyleMoments, f32)>> {
+) -> Result<Vec<(StyleTraits, f32)>> {
     let graph = &graph.clone().with_wrap(Wrap::None);
     // Before any work.
     styles.regions.styles(styles.pictures.len())?;
@@ -57,10 +59,25 @@ pub async fn styles(
     for (at, (style, weight)) in styles.pictures.iter().enumerate() {
         let mask = masks.get(at..=at).unwrap_or_default();
         let seen = (Pixels::of(style), mask);
-        let own = moments(gpu, graph, settings, seen, styles.tile).await?;
+        let own = traits(gpu, graph, settings, seen, styles.tile).await?;
         measured.extend(own.into_iter().map(|moments| (moments, *weight)));
     }
     Ok(measured)
+}
+
+/// What is kept of a picture in each of its regions: [`moments`], or what its places look like.
+pub(crate) async fn traits(
+    gpu: &Gpu,
+    graph: &Graph,
+    settings: &LossSettings,
+    seen: (Pixels<'_>, &[Mask]),
+    most: Option<usize>,
+) -> Result<Vec<StyleTraits>> {
+    if settings.style_loss.is_by_place() {
+        let vectors = search::vectors(gpu, graph, settings, seen, most).await?;
+        return Ok(vec![StyleTraits::of_places(vectors)]);
+    }
+    moments(gpu, graph, settings, seen, most).await
 }
 
 /// The moments of an aim's content in every region, where its own style is to be kept in part.
@@ -71,7 +88,7 @@ pub async fn own_moments(
     gpu: &Gpu,
     graph: &Graph,
     aim: &Aim<'_>,
-) -> Result<Option<Vec<StyleMoments>>> {
+) -> Result<Option<Vec<StyleTraits>>> {
     if !aim.loss.keeps_own_style() {
         return Ok(None);
     }
@@ -113,7 +130,7 @@ pub(crate) async fn moments(
     settings: &LossSettings,
     (pixels, masks): (Pixels<'_>, &[Mask]),
     most: Option<usize>,
-) -> Result<Vec<StyleMoments>> {
+) -> Result<Vec<StyleTraits>> {
     let layers = settings.style_taps();
     let (taps, loss, regions) = (taps(&layers), settings.style_loss, masks.len().max(1));
     let guides = Guides::new(graph, &taps, masks)?;
@@ -123,7 +140,7 @@ pub(crate) async fn moments(
     let mut tape = Tape::new(gpu);
     let vars = inputs.vars(&mut tape);
     let sums = (0..regions)
-        .map(|_| StyleMoments::zeros(gpu, graph, settings))
+        .map(|_| StyleTraits::zeros(gpu, graph, settings))
         .collect::<Result<Vec<_>>>()?;
     graph.record(&mut tape, vars.picture, &taps, &mut |tape, tap, features| {
         for (region, moments) in moments_of_part(tape, loss, &vars, (tap, features))? {

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Phase, Tensor, Value};
 use crate::loss::detail;
 use crate::loss::moments::{self, Moment, Statistics};
+use crate::loss::neighbours::{Cells, Found, PlaceInputs, PlaceVars, Places, sampled};
 use crate::loss::regions::{Guide, Guides};
 use crate::loss::settings::{LayerWeight, LossSettings, taps};
 use crate::loss::style::StyleLoss;
@@ -26,6 +27,8 @@ pub(crate) struct TileInputs {
     /// At the content layers, and at the style layers in every region.
     content: BTreeMap<String, (Chain, Tensor)>,
     style: BTreeMap<(String, usize), (Chain, Tensor)>,
+    /// Where styles are compared place by place.
+    places: Option<PlaceInputs>,
     frame: Tensor,
 }
 
@@ -62,7 +65,23 @@ impl TileInputs {
         }
         let (width, height) = grid.tile;
         let (picture, frame) = (gpu.zeros([3, height, width])?, gpu.zeros([8])?);
-        Ok(TileInputs { picture, content, style, frame })
+        Ok(TileInputs { picture, content, style, places: None, frame })
+    }
+
+    /// With memory for the neighbours of a tile's places.
+    pub fn with_places(self, gpu: &Gpu, grid: &Grid, places: &Places) -> Result<Self> {
+        Ok(TileInputs { places: Some(places.inputs(gpu, grid.tile)?), ..self })
+    }
+
+    /// Says which neighbours a tile's places have.
+    pub fn find(
+        &self,
+        gpu: &Gpu,
+        (grid, tile): (&Grid, (&Span, &Span)),
+        (places, found): (&Places, &Found),
+    ) -> Result<()> {
+        let Some(inputs) = &self.places else { return Ok(()) };
+        inputs.load(gpu, places, (&cells_of(grid, tile, places.grid), Some(found)))
     }
 
     /// The tiles that are looked at: none where memory is only planned.
@@ -107,8 +126,23 @@ impl TileInputs {
         let style = self.style.iter().map(|(key, (_, g))| (key.clone(), tape.constant(g)));
         let style = style.collect();
         let (picture, frame) = (tape.variable(&self.picture), tape.constant(&self.frame));
-        TileVars { picture, content, style, frame }
+        let places = self.places.as_ref().map(|places| places.vars(tape));
+        TileVars { picture, content, style, places, frame }
     }
+}
+
+/// Which of a picture's places a tile has.
+pub(crate) fn cells_of(grid: &Grid, (column, row): (&Span, &Span), places: ops::Grid) -> Cells {
+    let own = |span: &Span, length: usize, (cell, cells): (usize, usize)| {
+        // The last cell may have a rest behind it, or be larger than the picture.
+        let end = if span.own.end == length { cells } else { span.own.end / cell };
+        let origin = span.origin / cell;
+        (origin, span.own.start / cell - origin..end - origin)
+    };
+    let [height, width] = [0, 1].map(|axis| (places.cell[axis], places.cells[axis]));
+    let (top, rows) = own(row, grid.size.1, height);
+    let (left, columns) = own(column, grid.size.0, width);
+    Cells { origin: [top, left], own: [rows, columns] }
 }
 
 /// A tile's part of a guide, or of ones; 0 where a pixel is not its own.
@@ -140,6 +174,7 @@ pub(crate) struct TileVars {
     pub picture: Var,
     content: BTreeMap<String, Var>,
     style: BTreeMap<(String, usize), Var>,
+    places: Option<PlaceVars>,
     frame: Var,
 }
 
@@ -222,6 +257,8 @@ pub(crate) struct Tiling<'a> {
     pub guides: &'a Guides,
     /// The denominators of the content layers' errors.
     pub variances: &'a [(LayerWeight, Value)],
+    /// What the picture's places are compared with, where they are.
+    pub places: Option<&'a Places>,
     /// When that runs which needs no moments of the whole: in the second pass, or in both where the second only goes on
     /// where the first ended.
     pub own: Phase,
@@ -231,6 +268,8 @@ pub(crate) struct Tiling<'a> {
 pub(crate) struct Part {
     /// The part's moments, each with the factor that makes it a share of the whole's.
     pub moments: BTreeMap<Key, (Var, f32)>,
+    /// The part's share of the style loss where styles are compared place by place, a scalar.
+    pub style: Option<Var>,
     /// The part's share of the content loss, a scalar.
     pub content: Var,
     /// Its share of the total variation.
@@ -257,7 +296,7 @@ impl Part {
         })?;
         tape.recorder().phase = Phase::Every;
         let style_layers = settings.style_taps();
-        let (mut moments, mut terms) = (BTreeMap::new(), Vec::new());
+        let (mut moments, mut terms, mut maps) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         let all: Vec<&str> = content_taps.into_iter().chain(taps(&style_layers)).collect();
         graph.record(tape, vars.picture, &all, &mut |tape, tap, features| {
             let free = tape.detached(features);
@@ -270,7 +309,10 @@ impl Part {
             tape.recorder().phase = Phase::First;
             let seen = if settings.style_weight > 0.0 { features } else { free };
             if style_layers.iter().any(|l| l.layer == tap) {
-                moments.extend(of.moments(tape, vars, (tap, seen))?);
+                match of.places {
+                    Some(_) => drop(maps.insert(tap.to_string(), sampled(graph, tap, seen)?)),
+                    None => moments.extend(of.moments(tape, vars, (tap, seen))?),
+                }
             }
             tape.recorder().phase = Phase::Every;
             Ok(())
@@ -278,6 +320,8 @@ impl Part {
         tape.recorder().phase = own;
         tape.scope("loss");
         let content = weighted_mean(tape, terms)?;
+        let style = of.places.zip(vars.places.as_ref());
+        let style = style.map(|(places, given)| places.record(tape, &maps, given)).transpose()?;
         let seen =
             if settings.weights()[2] > 0.0 { vars.picture } else { tape.detached(vars.picture) };
         let kind = settings.variation;
@@ -285,7 +329,7 @@ impl Part {
         let detail = (settings.detail_weight > 0.0)
             .then(|| detail::part(tape, [vars.picture, content_pixels], vars.frame, grid.size))
             .transpose()?;
-        Ok(Part { moments, content, variation, detail })
+        Ok(Part { moments, style, content, variation, detail })
     }
 }
 
@@ -327,6 +371,8 @@ impl Tiling<'_> {
 pub(crate) struct Totals {
     /// The moments of the whole picture, and the gradients to them.
     pub moments: BTreeMap<Key, (Value, Option<Value>)>,
+    /// The style loss where styles are compared place by place.
+    pub style: Value,
     /// The content loss.
     pub content: Value,
     /// The total variation.
@@ -351,6 +397,10 @@ impl Part {
         let mut results = vec![(self.content, seed, content), (self.variation, seed, variation)];
         add_to(tape, own, (self.content, 1.0), &totals.content)?;
         add_to(tape, own, (self.variation, 1.0), &totals.variation)?;
+        if let Some(share) = self.style {
+            results.push((share, seed, style));
+            add_to(tape, own, (share, 1.0), &totals.style)?;
+        }
         if let Some(share) = self.detail {
             results.push((share, seed, detail));
             add_to(tape, own, (share, 1.0), &totals.detail)?;

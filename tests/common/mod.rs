@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 
 use impasto::gpu::{Choice, Gpu};
-use impasto::loss::{LossSettings, StyleMoments};
+use impasto::loss::{LossSettings, StyleTraits};
 use impasto::nets::Graph;
 use impasto::ops::conv2d::Variant;
 use impasto::picture::{Depth, Picture};
@@ -121,7 +121,7 @@ pub fn measured(
     graph: &Graph,
     loss: &LossSettings,
     pictures: &[(Picture, f32)],
-) -> Vec<(StyleMoments, f32)> {
+) -> Vec<(StyleTraits, f32)> {
     let pictures = Styles::of(pictures);
     pollster::block_on(measure::styles(gpu, graph, loss, &pictures)).expect("styles")
 }

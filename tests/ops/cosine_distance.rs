@@ -19,7 +19,8 @@ fn measured(places: &[Place]) -> Result<(f32, Vec<f32>)> {
     let mut tape = Tape::new(gpu);
     let x = tape.variable(&gpu.tensor([2, 1, n], &planar(|place| place.0))?);
     let target = tape.frozen(&Frozen::new([2, 1, n], planar(|place| place.1))?);
-    let y = cosine_distance(&mut tape, x, target, 1.0)?;
+    let weight = tape.frozen(&Frozen::new([1, 1, n], vec![1.0; n])?);
+    let y = cosine_distance(&mut tape, [x, target], weight, 1.0)?;
     let gradients = tape.backward(y)?;
     let dx = tape.gradient(&gradients, x).expect("y depends on x");
     let (y, dx) = (tape.keep(y)?, tape.keep(dx)?);

@@ -73,6 +73,26 @@ fn finish(preserve: Preserve, colour_only: bool) -> Result<Finish> {
     }
 }
 
+/// That nothing is asked of neighbours that only moments have.
+fn check_neighbours(args: &Look, descent: &Descent) -> Result<()> {
+    if !args.style_loss.is_by_place() {
+        return Ok(());
+    }
+    let wrong = |what: &str| Err(Error::Usage(format!("--style-loss neighbours: {what}")));
+    match () {
+        () if args.octaves.weights(vec![1.0]).len() > 1 => wrong(
+            "it begins with small pictures, and knows no octaves: leave --octaves out, or give 1",
+        ),
+        () if descent.by_pieces().is_none() => wrong(
+            "neighbours change while it paints, which lbfgs can't follow: leave --optimizer out, or give adam",
+        ),
+        () if args.seamless != Wrap::None => wrong(
+            "its places do not go around edges: leave --seamless out, or take another --style-loss",
+        ),
+        () => Ok(()),
+    }
+}
+
 /// What the command line says, checked against itself.
 pub struct Settings {
     pub styles: Vec<(PathBuf, f32)>,
@@ -96,7 +116,8 @@ impl Settings {
         Regions::pairs(args.mask.len(), args.style_mask.len(), styles.len())?;
         let output = output(args, outputs, &styles[0].0);
         let given = octave_weights("--octave-weights", &args.octave_weights)?;
-        let style_octaves = args.octaves.weights(given);
+        let by_place = args.style_loss.is_by_place();
+        let style_octaves = if by_place { vec![1.0] } else { args.octaves.weights(given) };
         let mut content_octaves = octave_weights("--content-octaves", &args.content_octaves)?;
         content_octaves.truncate(style_octaves.len());
         let loss = LossSettings {
@@ -112,6 +133,7 @@ impl Settings {
             strength: args.strength,
             style_octaves,
             content_octaves,
+            splits: false,
         };
         let finish = match finish(args.preserve_color, args.color_only)? {
             // The photograph has its own colours already, and taking them apart would round them.
@@ -119,6 +141,10 @@ impl Settings {
             finish => finish,
         };
         let (format, descent) = (Format::from_path(&output)?, args.descent.check()?);
+        check_neighbours(args, &descent)?;
+        // auto is adam here.
+        let descent =
+            descent.by_pieces().filter(|_| args.style_loss.is_by_place()).unwrap_or(descent);
         if outputs.memory.tile.is_some() && descent.by_pieces().is_none() {
             let what =
                 "--tile: --optimizer lbfgs moves all pixels at once; add --optimizer auto or adam";

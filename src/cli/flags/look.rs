@@ -97,7 +97,8 @@ pub struct Look {
     /// How much the content counts at each of them
     #[arg(long, value_name = "W,…", default_value = "1", help_heading = "Look")]
     pub content_octaves: String,
-    /// How styles are compared: gram, mean-std (Gram matrices, means and deviations) or wasserstein
+    /// How styles are compared: gram, mean-std (Gram matrices, means and deviations), wasserstein, or neighbours (place by
+    /// place: another method, with its own --lr, --steps, --scales and --margin)
     #[arg(long, value_name = "NAME", default_value_t = StyleLoss::Gram, help_heading = "Look")]
     pub style_loss: StyleLoss,
     /// What a layer's losses are divided by: relative (to the target's size) or absolute (as in other programs)

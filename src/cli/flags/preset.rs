@@ -1,10 +1,11 @@
-//! `--preset`: a program's settings as the flags that they are, for those that were not given.
+//! `--preset` and `--style-loss neighbours`: settings as the flags that they are, for those that were not given.
 
 use std::ffi::OsString;
 
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Command};
 use impasto::Result;
+use impasto::loss::{StyleLoss, neighbours};
 use impasto::session::Preset;
 
 /// The flags of a preset, by their long names, beside an optimiser of that name: a step size is Adam's.
@@ -33,7 +34,21 @@ fn flags(of: &Preset, optimizer: &str) -> Vec<(&'static str, String)> {
     flags
 }
 
-/// The arguments with those of the preset that they name. `matches`: what they said without it.
+/// The flags that go with neighbours: they are another method, which moves the photograph, not the losses' balance.
+const NEIGHBOURS: [(&str, &str); 10] = [
+    ("style-layers", neighbours::LAYERS),
+    ("content-weight", "0"),
+    ("tv-weight", "0"),
+    ("detail", "0"),
+    ("octaves", "1"),
+    ("optimizer", "adam"),
+    ("lr", "0.005"),
+    ("steps", "60"),
+    ("scales", "64px"),
+    ("margin", "8"),
+];
+
+/// The arguments with those that go with the loss and the preset that they name. `matches`: what they said without.
 ///
 /// # Errors
 /// [`impasto::Error::Usage`] when there is no such preset.
@@ -43,19 +58,28 @@ pub fn filled_in(
     mut arguments: Vec<OsString>,
 ) -> Result<Vec<OsString>> {
     let Some((name, given)) = matches.subcommand() else { return Ok(arguments) };
+    let Some(command) = command.find_subcommand(name) else { return Ok(arguments) };
     let preset = given.try_get_one::<String>("preset").ok().flatten();
-    let (Some(preset), Some(command)) = (preset, command.find_subcommand(name)) else {
-        return Ok(arguments);
-    };
+    let loss = given.try_get_one::<StyleLoss>("style_loss").ok().flatten();
     // What follows `--` is no flag any more.
     let end = arguments.iter().position(|a| a == "--").unwrap_or(arguments.len());
-    let preset = Preset::named(preset)?;
-    let optimizer = match given.value_source("optimizer") {
-        Some(ValueSource::CommandLine) => given.get_raw("optimizer").and_then(|mut raw| raw.next()),
-        _ => None,
-    };
-    let optimizer = optimizer.map_or(preset.optimizer.into(), |name| name.to_string_lossy());
-    let missing = flags(preset, &optimizer).into_iter().filter_map(|(flag, value)| {
+    let by_place = loss.is_some_and(|loss| loss.is_by_place());
+    let of_loss = NEIGHBOURS.map(|(flag, value)| (flag, value.to_string()));
+    let mut all: Vec<_> = of_loss.into_iter().filter(|_| by_place).collect();
+    if let Some(preset) = preset {
+        let preset = Preset::named(preset)?;
+        let optimizer = match given.value_source("optimizer") {
+            Some(ValueSource::CommandLine) => {
+                given.get_raw("optimizer").and_then(|mut raw| raw.next())
+            }
+            _ => None,
+        };
+        let optimizer = optimizer.map_or(preset.optimizer.into(), |name| name.to_string_lossy());
+        let known: Vec<_> = all.iter().map(|(flag, _)| *flag).collect();
+        let of_preset = flags(preset, &optimizer).into_iter();
+        all.extend(of_preset.filter(|(flag, _)| !known.contains(flag)));
+    }
+    let missing = all.into_iter().filter_map(|(flag, value)| {
         // All of them are flags of the command.
         let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag))?;
         match given.value_source(arg.get_id().as_str()) {

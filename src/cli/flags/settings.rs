@@ -163,6 +163,7 @@ fn drop_companions(given: &ArgMatches, stored: &mut Flags) {
     let typed = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
     let value = |id: &str| given.get_raw(id).and_then(|mut raw| raw.next()).map(OsString::from);
     let before = stored.0.get("optimizer").cloned().and_then(|value| texts(value).pop());
+    let loss = stored.0.get("style-loss").cloned().and_then(|value| texts(value).pop());
     let mut drop = |names: &[&str]| names.iter().for_each(|name| drop(stored.0.remove(*name)));
     if typed("style") {
         drop(&["mask", "style-mask"]);
@@ -170,6 +171,12 @@ fn drop_companions(given: &ArgMatches, stored: &mut Flags) {
     // A preset says how it descends; what it does not say is off.
     if typed("preset") {
         drop(&["lr", "history", "average", "stop-when-flat"]);
+    }
+    // Neighbours are another method: what one says is nothing to the other.
+    let is_by_place = |name: Option<OsString>| name.is_some_and(|name| name == "neighbours");
+    if typed("style_loss") && is_by_place(value("style_loss")) != is_by_place(loss) {
+        drop(&["style-layers", "content-weight", "tv-weight", "detail", "octaves", "optimizer"]);
+        drop(&["lr", "steps", "scales", "margin"]);
     }
     // Another optimiser's steps are of other sizes.
     let is_adam = |name: &Option<OsString>| name.as_ref().is_some_and(|name| name == "adam");

@@ -1,0 +1,233 @@
+//! What the places of pictures look like, from their tiles, and the neighbours of a picture's places: what
+//! [`neighbours`] needs before the first step at a size.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Phase, Tensor};
+use crate::loss::neighbours::{self, Cells, Found, Places, StyleVectors, TURNS, sampled};
+use crate::loss::pixels::Pixels;
+use crate::loss::regions::Mask;
+use crate::loss::settings::{LossSettings, taps};
+use crate::nets::Graph;
+use crate::ops::{self, Sampled, Vectors};
+use crate::picture::Colours;
+use crate::tape::{Tape, Var};
+use crate::tiles::grid::Grid;
+use crate::tiles::part::{TileInputs, add_to, cells_of, cut};
+
+/// The least share of a mask's white with which a place of a style counts.
+const COUNTS: f32 = 0.5;
+
+/// Looks at a style in all rotations, in tiles of at most `most` pixels; a mask shows which places count.
+///
+/// # Errors
+/// [`Error::Picture`] when the mask leaves none, [`Error::Network`] when a layer is missing; otherwise what recording and
+/// running can give.
+pub(crate) async fn vectors(
+    gpu: &Gpu,
+    graph: &Graph,
+    settings: &LossSettings,
+    (pixels, masks): (Pixels<'_>, &[Mask]),
+    most: Option<usize>,
+) -> Result<StyleVectors> {
+    let layers = settings.style_taps();
+    let channels = layers.iter().map(|l| Ok((l.layer.clone(), graph.at(&l.layer)?.channels)));
+    let mut vectors = StyleVectors {
+        layers: channels.collect::<Result<_>>()?,
+        colours: Colours::of(pixels.rgb, masks.first().map(Mask::plane)),
+        ..StyleVectors::default()
+    };
+    let (mut rgb, mut size) = (pixels.rgb.to_vec(), pixels.size);
+    let mut mask = masks.first().map(|mask| mask.plane().to_vec());
+    for _ in 0..TURNS {
+        let turned = Pixels { size, rgb: &rgb };
+        look(gpu, graph, &taps(&layers), (turned, mask.as_deref()), most, &mut vectors).await?;
+        rgb = neighbours::quarter_turn(&rgb, size);
+        mask = mask.map(|mask| neighbours::quarter_turn(&mask, size));
+        size = (size.1, size.0);
+    }
+    if vectors.count == 0 && !gpu.is_dry() {
+        let (name, what) = ("style mask".into(), "nothing of it is white: no place counts".into());
+        return Err(Error::Picture { name, what });
+    }
+    Ok(vectors)
+}
+
+/// Takes up what one rotation looks like.
+async fn look(
+    gpu: &Gpu,
+    graph: &Graph,
+    taps: &[&str],
+    (pixels, mask): (Pixels<'_>, Option<&[f32]>),
+    most: Option<usize>,
+    vectors: &mut StyleVectors,
+) -> Result<()> {
+    let size = (pixels.size.0 as usize, pixels.size.1 as usize);
+    let all = neighbours::style_grid(size);
+    let reach = neighbours::reach(graph.reach(taps), all);
+    let grid = Grid::new(pixels.size, most.unwrap_or(usize::MAX), reach)?;
+    let picture = tile(gpu, &grid)?;
+    let places = neighbours::part_of(all, grid.tile);
+    let mut tape = Tape::new(gpu);
+    let x = tape.constant(&picture);
+    let maps = record_maps(&mut tape, graph, taps, x)?;
+    tape.scope("neighbours");
+    let maps: Vec<_> = taps.iter().map(|tap| maps[*tap]).collect();
+    let looks = ops::hypercolumn(&mut tape, &maps, places)?;
+    let looks = tape.keep(looks)?;
+    let program = tape.finish()?;
+    gpu.plan_reading(&looks);
+    let (first, width) = (vectors.count, size.0);
+    vectors.extend(all.cells.iter().product(), gpu.is_dry());
+    let seen = |row: usize, column: usize| {
+        let at = |index: usize, cell: usize, side: usize| (index * cell + cell / 2).min(side - 1);
+        let (row, column) = (at(row, all.cell[0], size.1), at(column, all.cell[1], width));
+        mask.is_none_or(|mask| mask[row * width + column] >= COUNTS)
+    };
+    for at in TileInputs::tiles(gpu, &grid) {
+        gpu.write(&picture, &cut(&grid, at, pixels.rgb))?;
+        program.run().await?;
+        let Cells { origin, own } = cells_of(&grid, at, all);
+        let map = gpu.read(&looks).await?;
+        for row in own[0].clone() {
+            for column in own[1].clone() {
+                let vector = (row + origin[0]) * all.cells[1] + column + origin[1];
+                vectors.put(first + vector, &map, row * places.cells[1] + column);
+            }
+        }
+    }
+    if mask.is_some() && !gpu.is_dry() {
+        vectors.retain(first, |place| seen(place / all.cells[1], place % all.cells[1]));
+    }
+    Ok(())
+}
+
+/// A search in the tiles of a picture.
+struct Search {
+    picture: Tensor,
+    content: Tensor,
+    /// 1×R×G: 1 where a place is the tile's own.
+    own: Tensor,
+    /// C of every group: the mean over all places.
+    means: Vec<Tensor>,
+    /// 2×R×G, unless features are split.
+    choice: Option<Tensor>,
+}
+
+/// Looks for the neighbours of a picture's places, in the tiles of a grid. `picture` has the content's finest detail; what is
+/// searched for is a mixture of what both look like. Where features are split, only the centre is measured.
+///
+/// # Errors
+/// What recording and running can give.
+pub async fn found(
+    gpu: &Gpu,
+    graph: &Graph,
+    settings: &LossSettings,
+    places: &Places,
+    (picture, content, grid): (&[f32], Pixels<'_>, &Grid),
+) -> Result<Found> {
+    let layers = settings.style_taps();
+    let layers = taps(&layers);
+    let inputs = places.inputs(gpu, grid.tile)?;
+    let [rows, columns] = inputs.grid.cells;
+    let means = places.pool.groups.iter().map(|group| gpu.zeros([group.channels()]));
+    let mut search = Search {
+        picture: tile(gpu, grid)?,
+        content: tile(gpu, grid)?,
+        own: gpu.zeros([1, rows, columns])?,
+        means: means.collect::<Result<_>>()?,
+        choice: None,
+    };
+    let mut tape = Tape::new(gpu);
+    let vars = inputs.vars(&mut tape);
+    let (x, content_pixels) = (tape.constant(&search.picture), tape.constant(&search.content));
+    let own = tape.constant(&search.own);
+    let shares = [1.0 - places.own_share, places.own_share];
+    let content_maps = match places.splits {
+        true => None,
+        false => Some(record_maps(&mut tape, graph, &layers, content_pixels)?),
+    };
+    let maps = record_maps(&mut tape, graph, &layers, x)?;
+    tape.scope("neighbours");
+    for (group, mean) in places.pool.groups.iter().zip(&search.means) {
+        let of = |maps: &BTreeMap<String, Sampled>| -> Vec<Sampled> {
+            group.layers.iter().map(|layer| maps[layer]).collect()
+        };
+        let mut looks = ops::hypercolumn(&mut tape, &of(&maps), inputs.grid)?;
+        if let Some(maps) = &content_maps {
+            let content = ops::hypercolumn(&mut tape, &of(maps), inputs.grid)?;
+            looks = ops::weighted_sum(&mut tape, &[(shares[0], content), (shares[1], looks)])?;
+        }
+        tape.recorder().phase = Phase::First;
+        let share = (rows * columns) as f32 / places.grid.cells.iter().product::<usize>() as f32;
+        let part = ops::guided_mean(&mut tape, looks, own)?;
+        add_to(&mut tape, Phase::First, (part, share), &mean.into())?;
+        if !places.splits {
+            tape.recorder().phase = Phase::Last;
+            let mean = tape.constant(mean);
+            let x = Vectors { map: looks, mean, labels: vars.labels };
+            let pool = group.vectors(&mut tape);
+            let choice = ops::nearest(&mut tape, x, pool)?;
+            search.choice = Some(tape.keep(choice)?);
+        }
+        tape.recorder().phase = Phase::Every;
+    }
+    let program = tape.finish()?;
+    search.choice.iter().for_each(|choice| gpu.plan_reading(choice));
+    let [_, width] = places.grid.cells;
+    let mut found = Found::default();
+    if search.choice.is_some() {
+        found.choice = vec![-1.0; places.grid.cells.iter().product()];
+    }
+    for phase in [Phase::First, Phase::Last] {
+        if phase == Phase::Last && places.splits {
+            break;
+        }
+        for at in TileInputs::tiles(gpu, grid) {
+            let cells = cells_of(grid, at, places.grid);
+            gpu.write(&search.picture, &cut(grid, at, picture))?;
+            gpu.write(&search.content, &cut(grid, at, content.rgb))?;
+            let mut own = vec![0.0; rows * columns];
+            for row in cells.own[0].clone() {
+                own[row * columns..][cells.own[1].clone()].fill(1.0);
+            }
+            gpu.write(&search.own, &own)?;
+            inputs.load(gpu, places, (&cells, None))?;
+            gpu.finished(program.submit_phase(phase)).await?;
+            let (Phase::Last, Some(choice)) = (phase, &search.choice) else { continue };
+            let choice = gpu.read(choice).await?;
+            for row in cells.own[0].clone() {
+                let from = &choice[row * columns..][cells.own[1].clone()];
+                let to = (row + cells.origin[0]) * width + cells.origin[1] + cells.own[1].start;
+                found.choice[to..][..from.len()].copy_from_slice(from);
+            }
+        }
+    }
+    if places.splits {
+        for mean in search.means.iter().filter(|_| !gpu.is_dry()) {
+            found.centre.extend(gpu.read(mean).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// Memory for a tile's pixels.
+fn tile(gpu: &Gpu, grid: &Grid) -> Result<Tensor> {
+    gpu.zeros([3, grid.tile.1, grid.tile.0])
+}
+
+/// Records what the layers see of a tile.
+fn record_maps(
+    tape: &mut Tape,
+    graph: &Graph,
+    taps: &[&str],
+    picture: Var,
+) -> Result<BTreeMap<String, Sampled>> {
+    let mut maps = BTreeMap::new();
+    graph.record(tape, picture, taps, &mut |_, tap, map| {
+        maps.insert(tap.to_string(), sampled(graph, tap, map)?);
+        Ok(())
+    })?;
+    Ok(maps)
+}
