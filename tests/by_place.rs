@@ -42,6 +42,7 @@ fn a_result_repeats_and_goes_back() {
     let own = settings(&studio, "c.png")["settings"].clone();
     assert_eq!((&own["optimizer"], &own["octaves"]), (&"auto".into(), &"auto".into()), "{own}");
     assert_eq!(own["style-layers"], impasto::loss::LossSettings::STYLE_LAYERS);
+    works(&stylize(&studio, &format!("{RUN} --steps 0 -o start.png").replace("--steps 4 ", "")));
     works(&stylize(&studio, "--more a.png --steps 2 -o d.png"));
     assert_eq!(decode(&studio.path("d.png")).size(), (96, 72));
 }

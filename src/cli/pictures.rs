@@ -167,7 +167,7 @@ impl Read {
             ..Planner::new(network, scales, size, styles, settings.loss.clone())
         };
         let (size, wrap) = (self.content.size, self.content.wrap);
-        planner.wrapped(wrap, step(network, &settings.loss, (size, wrap))).splitting()
+        planner.wrapped(wrap, step(network, &settings.loss, (size, wrap)))
     }
 
     /// The content's size had its edges met nowhere, where that is another.

@@ -58,6 +58,11 @@ impl Painter {
     pub async fn new(gpu: &Gpu, graph: &Graph, job: &Job<'_>) -> Result<Self> {
         let (aim, descent, carried) = (job.aim(), job.descent(), job.carried());
         job.loss.check_wrap(graph, job.content.size())?;
+        if job.loss.style_loss.is_by_place() && graph.wrap() != Wrap::None {
+            let what =
+                format!("{}: places that are compared do not go around edges", Knob::Seamless);
+            return Err(Error::Usage(what));
+        }
         if job.layout.tiles.is_none() {
             graph.check_fits(gpu, job.content.size())?;
         }

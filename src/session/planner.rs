@@ -14,6 +14,8 @@ use crate::shape::Wrap;
 /// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).
 const LBFGS_STEPS: u64 = 60;
 const ADAM_STEPS: u64 = 100;
+/// With 100 the picture is hardly another (`docs/NEIGHBOURS.md`).
+const NEIGHBOURS_STEPS: u64 = 60;
 
 /// What decides about sizes, steps and memory.
 #[derive(Clone)]
@@ -116,6 +118,9 @@ impl Planner {
 
     /// Steps at the last scale where nothing is said.
     pub fn default_steps(&self, layout: &Layout) -> u64 {
+        if self.loss.style_loss.is_by_place() {
+            return NEIGHBOURS_STEPS;
+        }
         let is_adam = self.descent.is_by_pieces() || layout.tiles.is_some();
         if is_adam { ADAM_STEPS } else { LBFGS_STEPS }
     }

@@ -178,9 +178,9 @@ class Run:
             self.teacher.calibrate([self.data.batch(16, a.size) for _ in range(12)], components)
 
     def settings(self):
-        """What must stay the same for a run to go on as the same run."""
-        places = ("teacher", "photos", "paintings", "output", "checkpoint", "centre", "until")
-        return {k: v for k, v in vars(self.a).items() if k not in places}
+        """What must stay the same for a run to go on. Other steps change the rate from there on, and nothing before."""
+        free = ("teacher", "photos", "paintings", "output", "checkpoint", "centre", "until", "steps")
+        return {k: v for k, v in vars(self.a).items() if k not in free}
 
     def save(self):
         """The checkpoint, which is never half written; and the network so far."""
@@ -199,7 +199,8 @@ class Run:
         replaced(self.a.output, final.save)
 
     def restore(self, saved):
-        if saved["settings"] != self.settings():
+        # Checkpoints of before had the steps among them.
+        if {k: v for k, v in saved["settings"].items() if k != "steps"} != self.settings():
             raise SystemExit(f"{self.a.checkpoint} is of a run with other settings: {saved['settings']}")
         self.step, self.average, self.teacher.bases = saved["step"], saved["average"], saved["bases"]
         self.student.load_state_dict(saved["student"])
@@ -263,7 +264,7 @@ def main():
     p.add_argument("--output", required=True)
     p.add_argument("--widths", type=int, nargs=9, default=WIDTHS, help="channels of conv1_1 … conv4_1")
     p.add_argument("--components", type=int, nargs=6, default=COMPONENTS, help="outputs of the side maps " + ", ".join(TAPS))
-    p.add_argument("--steps", type=int, default=6000)
+    p.add_argument("--steps", type=int, default=4200, help="the rate falls to nothing there; may be changed between two stretches")
     p.add_argument("--until", type=int, help="stop after this step, of as many as --steps says")
     p.add_argument("--warm", type=int, default=300, help="steps on features and Gram matrices alone")
     p.add_argument("--size", type=int, default=128, help="pictures of SIZE×SIZE px")

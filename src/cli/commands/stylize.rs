@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use impasto::gpu::Gpu;
-use impasto::loss::Octaves;
+use impasto::loss::{Octaves, StyleLoss};
 use impasto::nets::{Graph, Network};
 use impasto::session::{self, Begin, Planner, Scales, Session, Standing};
 use impasto::{Error, Result};
@@ -99,6 +99,11 @@ fn paint(task: Task, easel: &mut Easel) -> Result<ExitCode> {
     let steps = if args.strength == 0.0 { Some(0) } else { args.steps };
     let scales = if steps == Some(0) { Scales::Count(1) } else { args.scales };
     let mut planner = read.planner(&network, scales, &settings, &outputs, args.margins());
+    if steps == Some(0) {
+        // What is compared is nothing to the initial picture.
+        planner.loss.style_loss = StyleLoss::Gram;
+    }
+    planner = planner.splitting();
     let described = describe::network(&network, planner.last());
     let graph = easel.graph(network, &args)?;
     check_octaves(args.octaves, &graph, &planner)?;
