@@ -115,6 +115,8 @@ impl MemoryPlan {
         };
         plan.layout.style_tile = Some(planning.style_tile);
         plan.bytes = plan.bytes.max(planning.style_bytes);
+        let styles = planning.styles.iter();
+        plan.host_bytes += styles.map(|(style, _)| style.host_bytes()).sum::<u64>();
         Ok(plan)
     }
 }

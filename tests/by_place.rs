@@ -43,8 +43,22 @@ fn a_result_repeats_and_goes_back() {
     assert_eq!((&own["optimizer"], &own["octaves"]), (&"auto".into(), &"auto".into()), "{own}");
     assert_eq!(own["style-layers"], impasto::loss::LossSettings::STYLE_LAYERS);
     works(&stylize(&studio, &format!("{RUN} --steps 0 -o start.png").replace("--steps 4 ", "")));
-    works(&stylize(&studio, "--more a.png --steps 2 -o d.png"));
-    assert_eq!(decode(&studio.path("d.png")).size(), (96, 72));
+    // A finished picture that is gone on with stays as large, and begins nowhere smaller.
+    for (from, args, rows) in
+        [("a.png", "", 3), ("c.png", " --style-loss neighbours --margin 0", 3)]
+    {
+        works(&stylize(
+            &studio,
+            &format!("--more {from}{args} --steps 2 -o d.png --trace d.jsonl"),
+        ));
+        assert_eq!(decode(&studio.path("d.png")).size(), (96, 72));
+        let trace = String::from_utf8(studio.read("d.jsonl")).expect("text");
+        assert_eq!(trace.lines().count(), rows, "{trace}");
+    }
+    // What was chosen with neighbours stays with them.
+    works(&stylize(&studio, &format!("{RUN} --lr 0.02 -o e.png")));
+    works(&stylize(&studio, "--settings-from e.png --style-loss neighbours -o f.png"));
+    assert!(studio.read("e.png") == studio.read("f.png"), "other settings");
 }
 
 #[test]
@@ -55,6 +69,9 @@ fn masks_blends_tiles_and_strength_go_with_it() {
         works(&stylize(&studio, &format!("{two} {args} -o out.png")));
         assert_eq!(decode(&studio.path("out.png")).size(), (96, 72), "{args}");
     }
+    let masks =
+        "--mask content.png --mask content.png --style-mask style.jpg --style-mask style.jpg";
+    works(&stylize(&studio, &format!("{two} {masks} -o out.png")));
     let large = two.replace("96", "144");
     works(&stylize(&studio, &format!("{large} --tile 96 --init noise -o out.png")));
     assert_eq!(decode(&studio.path("out.png")).size(), (144, 108));
@@ -71,6 +88,7 @@ fn what_only_moments_have_is_refused() {
     let studio = Studio::new();
     for (args, words) in [
         ("--octaves 2", ["neighbours", "leave --octaves out"]),
+        ("--style-layers relu1_1,relu3_1=0.5", ["neighbours", "leave the weights out"]),
         ("--optimizer lbfgs", ["neighbours", "leave --optimizer out"]),
         ("--seamless", ["neighbours", "leave --seamless out"]),
     ] {

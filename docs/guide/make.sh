@@ -37,6 +37,7 @@ paint content-weight-0 --content-weight 0
 paint content-weight-10 --content-weight 10
 paint style-loss-mean-std --style-loss mean-std
 paint style-loss-wasserstein --style-loss wasserstein
+paint style-loss-neighbours --style-loss neighbours
 
 # What stays of the photograph
 paint detail-0 --detail 0

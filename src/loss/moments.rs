@@ -160,6 +160,14 @@ impl StyleTraits {
         vectors.check(layers).map(|()| vectors.as_ref())
     }
 
+    /// Bytes of system memory.
+    pub(crate) fn host_bytes(&self) -> u64 {
+        match &self.0 {
+            Kept::Moments(_) => 0,
+            Kept::Vectors(vectors) => 4 * (vectors.count * vectors.channels()) as u64,
+        }
+    }
+
     /// Those that `loss` needs of a layer.
     ///
     /// # Errors

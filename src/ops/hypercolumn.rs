@@ -33,6 +33,16 @@ pub struct Grid {
     pub cells: [usize; 2],
 }
 
+impl Grid {
+    /// The pixel in the middle of a cell, row and column, of a picture of that height and width.
+    pub fn middle(&self, at: [usize; 2], size: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let middle = at[axis] * self.cell[axis] + self.cell[axis] / 2;
+            middle.min(size[axis].saturating_sub(1))
+        })
+    }
+}
+
 /// A map, and the pixels of the picture along a side of one of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampled {

@@ -3,13 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
 use crate::loss::LossSettings;
 use crate::loss::neighbours;
 use crate::ops::pyramid;
 use crate::optim::{Adam, Optimizer, OptimizerSettings, State};
 use crate::paint::descent::Descent;
-use crate::tape::{Tape, Var};
 
 /// The levels of pictures of one size, finest first. A single one is the picture.
 #[derive(Clone)]
@@ -41,14 +39,6 @@ impl Levels {
     /// Their shapes.
     pub fn shapes(&self) -> impl Iterator<Item = [usize; 3]> {
         self.sizes.iter().map(|[h, w]| [3, *h, *w])
-    }
-
-    /// Records the picture of the levels.
-    ///
-    /// # Errors
-    /// As [`pyramid::synthesis`].
-    pub fn record(&self, tape: &mut Tape, levels: &[Var]) -> Result<Var> {
-        pyramid::synthesis(tape, levels)
     }
 
     /// The levels of a picture, 3×H×W; of none, where memory is planned, none.
@@ -237,6 +227,7 @@ mod tests {
     use crate::gpu::{Choice, Gpu};
     use crate::loss::StyleLoss;
     use crate::random::Random;
+    use crate::tape::Tape;
 
     fn random(count: usize, seed: u64) -> Vec<f32> {
         let mut random = Random::new(seed);
@@ -268,7 +259,7 @@ mod tests {
                 levels.shapes().zip(&split).map(|(shape, level)| gpu.tensor(shape, level));
             let vars: Vec<_> =
                 tensors.map(|tensor| tape.variable(&tensor.expect("a tensor"))).collect();
-            let y = levels.record(&mut tape, &vars).expect("a recording");
+            let y = pyramid::synthesis(&mut tape, &vars).expect("a recording");
             let upstream = random(count, 2);
             let dy = gpu.tensor([3, height as usize, width as usize], &upstream).expect("a tensor");
             let dy = tape.constant(&dy);

@@ -8,6 +8,7 @@ use crate::loss::neighbours::Found;
 use crate::loss::settings::nothing_to_move;
 use crate::loss::{Aim, LossSettings, StyleTargets, Targets};
 use crate::nets::Graph;
+use crate::ops::pyramid;
 use crate::optim::{Optimizer, State, Variable};
 use crate::paint::course::{Course, Frame};
 use crate::paint::descent::Descent;
@@ -61,13 +62,13 @@ impl OnGpu {
         for shape in levels.shapes().skip(1) {
             variables.push(gpu.zeros(shape)?);
         }
-        let starts = levels.starts(&start, before);
+        let starts = levels.starts(&start, places::same(before, &found));
         let all = levels.names().iter().zip(&variables).zip(&starts);
         let all = all.map(|((name, tensor), start)| Variable { name, tensor, start });
         let settings = levels.optimizer(descent);
         let optimizer = Optimizer::new(gpu, &settings, &all.collect::<Vec<_>>(), before)?;
         let ring = Ring::new(gpu, before.map_or(0, |state| state.steps))?;
-        let (on, by) = ((&levels, &variables[..], &targets), (&optimizer, &ring));
+        let (on, by) = ((&variables[..], &targets), (&optimizer, &ring));
         let program = Self::record(gpu, graph, aim.loss, on, by)?;
         let (gpu, plan, program) = (gpu.clone(), program.plan().clone(), Some(program));
         let canvas =
@@ -79,12 +80,12 @@ impl OnGpu {
         gpu: &Gpu,
         graph: &Graph,
         settings: &LossSettings,
-        (levels, variables, targets): (&Levels, &[Tensor], &Targets),
+        (variables, targets): (&[Tensor], &Targets),
         (optimizer, ring): (&Optimizer, &Ring),
     ) -> Result<Program> {
         let mut tape = Tape::new(gpu);
         let vars: Vec<_> = variables.iter().map(|tensor| tape.variable(tensor)).collect();
-        let x = levels.record(&mut tape, &vars)?;
+        let x = pyramid::synthesis(&mut tape, &vars)?;
         let losses = targets.record(&mut tape, graph, settings, x)?;
         ring.record(&mut tape, &losses, optimizer.clock())?;
         let gradients = loss_scale::gradients(&mut tape, losses.total, &vars, graph.precision())?;
@@ -112,7 +113,7 @@ impl OnGpu {
         self.targets.retarget(&self.gpu, graph, aim, style)?;
         self.targets.set_found(&self.gpu, &self.found)?;
         self.optimizer.retarget(&self.gpu, descent.lr, steps).await?;
-        let on = (&self.levels, &self.variables[..], &self.targets);
+        let on = (&self.variables[..], &self.targets);
         let by = (&self.optimizer, &self.ring);
         let program = Self::record(&self.gpu, graph, aim.loss, on, by)?;
         self.plan = program.plan().clone();

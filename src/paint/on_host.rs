@@ -57,7 +57,8 @@ impl OnHost {
         let seconds = lap.elapsed().as_secs_f64();
         let (sum, settings) = (vec![0.0; start.len()], levels.optimizer(&descent));
         let mut pieces = Vec::new();
-        let starts = levels.starts(&start, before.as_deref()).into_iter().zip(levels.shapes());
+        let same = places::same(before.as_deref(), &found);
+        let starts = levels.starts(&start, same).into_iter().zip(levels.shapes());
         for (level, (start, shape)) in starts.enumerate() {
             let piece = piece.min(shape.iter().product());
             let before = before.as_deref().map(|before| Cow::Owned(levels.state_of(level, before)));

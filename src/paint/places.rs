@@ -13,6 +13,7 @@ use crate::tiles::search;
 
 const CHOICE: &str = "choice";
 const CENTRE: &str = "centre";
+const POOL: &str = "pool";
 
 /// The neighbours of a picture that starts from `start`: those of a state at its size, if that has any; otherwise they are
 /// looked for, in the tiles of a grid or in the whole picture.
@@ -26,12 +27,7 @@ pub(super) async fn found(
     grid: Option<&Grid>,
 ) -> Result<Found> {
     let Some(places) = &style.places else { return Ok(Found::default()) };
-    let of = |name: &str| before?.tensors.get(name).cloned();
-    let known = match places.splits {
-        true => of(CENTRE).map(|centre| Found { centre, ..Found::default() }),
-        false => of(CHOICE).map(|choice| Found { choice, ..Found::default() }),
-    };
-    if let Some(known) = known.filter(|known| places.fits(known)) {
+    if let Some(known) = before.map(known).filter(|known| places.fits(known)) {
         return Ok(known);
     }
     let whole =
@@ -42,6 +38,17 @@ pub(super) async fn found(
     };
     let of = (picture.as_slice(), aim.content, grid.unwrap_or(&whole));
     search::found(gpu, graph, aim.loss, places, of).await
+}
+
+/// What a state has of it.
+fn known(state: &State) -> Found {
+    let of = |name: &str| state.tensors.get(name).cloned().unwrap_or_default();
+    Found { choice: of(CHOICE), centre: of(CENTRE), pool: of(POOL) }
+}
+
+/// A state whose levels are gone on with: one of the same neighbours. Another one's picture is, in its styles' colours.
+pub(super) fn same<'a>(before: Option<&'a State>, found: &Found) -> Option<&'a State> {
+    before.filter(|state| known(state) == *found)
 }
 
 /// The result of what the levels make: in the colours of the styles, and in 0..1, which levels know nothing of.
@@ -57,7 +64,7 @@ pub(super) fn keep(
     found: &Found,
     levels: impl IntoIterator<Item = (String, Vec<f32>)>,
 ) {
-    let found = [(CHOICE, &found.choice), (CENTRE, &found.centre)];
+    let found = [(CHOICE, &found.choice), (CENTRE, &found.centre), (POOL, &found.pool)];
     for (name, numbers) in found.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
         state.tensors.insert(name.into(), numbers.clone());
     }

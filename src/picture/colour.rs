@@ -81,7 +81,7 @@ fn with_luma(colour: [f32; 3], to: f32) -> [f32; 3] {
 pub fn match_colours(style: &Picture, content: &Picture) -> Picture {
     let of = |picture: &Picture| Colours::of(&picture.rgb, picture.alpha.as_deref());
     let mut result = style.clone();
-    of(style).moved_to(&of(content), &mut result.rgb, None);
+    of(style).moved_to(&of(content), &mut result.rgb, (None, 1.0));
     result
 }
 
@@ -141,14 +141,19 @@ impl Colours {
         matrix(|j, k| self.squares[j][k] - self.mean[j] * self.mean[k])
     }
 
-    /// Moves the colours of a picture, 3×H×W, that has these, so that it has others: see [`match_colours`]. `shares`, H×W from 0
-    /// to 1, say how far.
-    pub fn moved_to(&self, other: &Colours, rgb: &mut [f32], shares: Option<&[f32]>) {
+    /// Moves the colours of a picture, 3×H×W, that has these, so that it has others: see [`match_colours`]. `strength`
+    /// says how far, from 0 to 1, and so does a mask, H×W, at every pixel.
+    pub fn moved_to(
+        &self,
+        other: &Colours,
+        rgb: &mut [f32],
+        (mask, strength): (Option<&[f32]>, f32),
+    ) {
         let map = monge_kantorovich(&self.covariance(), &other.covariance());
         let pixels = rgb.len() / 3;
         for i in 0..pixels {
             let own = vector(|c| f64::from(rgb[c * pixels + i]));
-            let share = shares.map_or(1.0, |shares| f64::from(shares[i]));
+            let share = f64::from(strength * mask.map_or(1.0, |mask| mask[i]));
             for (plane, row) in map.iter().enumerate() {
                 let off = row.iter().zip(own).zip(self.mean);
                 let moved: f64 = off.map(|((weight, own), mean)| weight * (own - mean)).sum();

@@ -71,7 +71,8 @@ pub struct Begin {
     pub tunes: bool,
     /// How the device was chosen: once more like that when it was lost.
     pub choice: Choice,
-    /// What is measured of the styles is kept for [`Session::another`]. It takes memory: a few megabytes a scale.
+    /// What is measured of the styles is kept for [`Session::another`]. It takes memory: a few
+    /// megabytes a scale, and for neighbours some hundred megabytes of the host's in all.
     pub keeps_styles: bool,
 }
 

@@ -47,7 +47,9 @@ impl OnGpu {
         let Small { content, styles, regions } = small;
         let lap = Instant::now();
         let pictures = Styles { pictures: styles, regions, tile: layout.measuring_tile() };
-        let styles = self.measured.of((gpu, graph), &loss, &pictures, self.keeps_styles).await?;
+        // Where features are split, the styles are those of the scale before.
+        let keeps = self.keeps_styles.max(usize::from(loss.style_loss.is_by_place()));
+        let styles = self.measured.of((gpu, graph), &loss, &pictures, keeps).await?;
         let seconds = lap.elapsed().as_secs_f64();
         let (styles, descent) = (styles.as_slice(), self.planner.descent);
         let from = std::mem::replace(start, Start::Content);

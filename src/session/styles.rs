@@ -12,7 +12,7 @@ use crate::picture::Picture;
 use crate::tiles::measure::{self, Styles};
 
 /// What is left of styles, each with its weight in the blend.
-type Moments = Arc<Vec<(StyleTraits, f32)>>;
+type Traits = Arc<Vec<(StyleTraits, f32)>>;
 
 /// Styles measured on one device with one network. Cloning shares them.
 #[derive(Clone, Default)]
@@ -25,11 +25,11 @@ struct Entry {
     tile: Option<usize>,
     taps: Vec<LayerWeight>,
     loss: StyleLoss,
-    moments: Moments,
+    traits: Traits,
 }
 
 impl Measured {
-    /// The moments of styles: measured now, if they are not here; kept, where there is room for `most` of them.
+    /// What is kept of styles: measured now, if they are not here; kept, where there is room for `most` of them.
     ///
     /// # Errors
     /// As [`measure::styles`].
@@ -39,32 +39,32 @@ impl Measured {
         settings: &LossSettings,
         styles: &Styles<'_>,
         most: usize,
-    ) -> Result<Moments> {
+    ) -> Result<Traits> {
         let (taps, loss) = (settings.style_taps(), settings.style_loss);
-        if let Some(moments) = self.find(styles, &taps, loss) {
-            return Ok(moments);
+        if let Some(traits) = self.find(styles, &taps, loss) {
+            return Ok(traits);
         }
-        let moments = Arc::new(measure::styles(gpu, graph, settings, styles).await?);
+        let traits = Arc::new(measure::styles(gpu, graph, settings, styles).await?);
         if most > 0 {
             let (pictures, masks) = (styles.pictures.to_vec(), styles.regions.style.clone());
-            let (tile, moments) = (styles.tile, moments.clone());
-            let entry = Entry { pictures, masks, tile, taps, loss, moments };
+            let (tile, traits) = (styles.tile, traits.clone());
+            let entry = Entry { pictures, masks, tile, taps, loss, traits };
             let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let old = (entries.len() + 1).saturating_sub(most);
             entries.drain(..old);
             entries.push(entry);
         }
-        Ok(moments)
+        Ok(traits)
     }
 
-    fn find(&self, styles: &Styles<'_>, taps: &[LayerWeight], loss: StyleLoss) -> Option<Moments> {
+    fn find(&self, styles: &Styles<'_>, taps: &[LayerWeight], loss: StyleLoss) -> Option<Traits> {
         let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |entry: &&Entry| {
             (entry.loss, entry.taps.as_slice()) == (loss, taps)
                 && (entry.tile, &entry.masks) == (styles.tile, &styles.regions.style)
                 && entry.pictures.iter().map(seen).eq(styles.pictures.iter().map(seen))
         };
-        entries.iter().find(same).map(|entry| entry.moments.clone())
+        entries.iter().find(same).map(|entry| entry.traits.clone())
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         let measured = Measured::default();
         let of = |settings: &LossSettings, pictures: &[(Picture, f32)], regions: &Regions, tile| {
             let styles = Styles { pictures, regions, tile };
-            pollster::block_on(measured.of((&gpu, &graph), settings, &styles, 2)).expect("moments")
+            pollster::block_on(measured.of((&gpu, &graph), settings, &styles, 2)).expect("traits")
         };
         let first = of(&settings, &light, Regions::ALL, None);
         assert!(Arc::ptr_eq(&first, &of(&settings, &light, Regions::ALL, None)));

@@ -100,6 +100,8 @@ impl TiledGradient {
         (aim, style): (&Aim<'_>, &StyleTargets),
         (grid, most, kept): (Grid, usize, Option<usize>),
     ) -> Result<Self> {
+        // Places take one pass, for which nothing is kept.
+        let kept = kept.filter(|_| style.places.is_none());
         let content = ContentScales::measure(gpu, graph, aim.loss, (aim.content, most)).await?;
         let step = TiledStep::record(gpu, graph, (aim, style), &content, (&grid, kept))?;
         let (plan, pixels) = (step.programs[0].program.plan().clone(), aim.content.rgb.to_vec());

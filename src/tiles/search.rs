@@ -16,7 +16,7 @@ use crate::tape::{Tape, Var};
 use crate::tiles::grid::Grid;
 use crate::tiles::part::{TileInputs, add_to, cells_of, cut};
 
-/// The least share of a mask's white with which a place of a style counts.
+/// A place of a style counts where its mask has this share of the largest white that it has anywhere.
 const COUNTS: f32 = 0.5;
 
 /// Looks at a style in all rotations, in tiles of at most `most` pixels; a mask shows which places count.
@@ -78,13 +78,8 @@ async fn look(
     let looks = tape.keep(looks)?;
     let program = tape.finish()?;
     gpu.plan_reading(&looks);
-    let (first, width) = (vectors.count, size.0);
+    let first = vectors.count;
     vectors.extend(all.cells.iter().product(), gpu.is_dry());
-    let seen = |row: usize, column: usize| {
-        let at = |index: usize, cell: usize, side: usize| (index * cell + cell / 2).min(side - 1);
-        let (row, column) = (at(row, all.cell[0], size.1), at(column, all.cell[1], width));
-        mask.is_none_or(|mask| mask[row * width + column] >= COUNTS)
-    };
     for at in TileInputs::tiles(gpu, &grid) {
         gpu.write(&picture, &cut(&grid, at, pixels.rgb))?;
         program.run().await?;
@@ -97,10 +92,25 @@ async fn look(
             }
         }
     }
-    if mask.is_some() && !gpu.is_dry() {
-        vectors.retain(first, |place| seen(place / all.cells[1], place % all.cells[1]));
+    if let Some(mask) = mask.filter(|_| !gpu.is_dry()) {
+        let whites = whites(mask, size, all);
+        let least = COUNTS * whites.iter().fold(0.0, |most: f32, white| most.max(*white));
+        vectors.retain(first, |place| whites[place] > 0.0 && whites[place] >= least);
     }
     Ok(())
+}
+
+/// The largest white of a mask in every cell.
+fn whites(mask: &[f32], (width, height): (usize, usize), grid: ops::Grid) -> Vec<f32> {
+    let ([down, across], [rows, columns]) = (grid.cell, grid.cells);
+    let mut whites = vec![0.0_f32; rows * columns];
+    for (y, line) in mask.chunks_exact(width).enumerate().take(height.min(rows * down)) {
+        for (x, white) in line.iter().enumerate().take(columns * across) {
+            let cell = &mut whites[y / down * columns + x / across];
+            *cell = cell.max(*white);
+        }
+    }
+    whites
 }
 
 /// A search in the tiles of a picture.
@@ -204,6 +214,7 @@ pub async fn found(
             }
         }
     }
+    found.pool.clone_from(&places.pool.seal);
     if places.splits {
         for mean in search.means.iter().filter(|_| !gpu.is_dry()) {
             found.centre.extend(gpu.read(mean).await?);

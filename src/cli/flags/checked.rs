@@ -79,7 +79,11 @@ fn check_neighbours(args: &Look, descent: &Descent) -> Result<()> {
         return Ok(());
     }
     let wrong = |what: &str| Err(Error::Usage(format!("--style-loss neighbours: {what}")));
+    let weighted = |layers: &[LayerWeight]| layers.iter().any(|layer| layer.weight != 1.0);
     match () {
+        () if weighted(&layers("--style-layers", &args.style_layers)?) => {
+            wrong("all of its layers count alike: leave the weights out of --style-layers")
+        }
         () if args.octaves.weights(vec![1.0]).len() > 1 => wrong(
             "it begins with small pictures, and knows no octaves: leave --octaves out, or give 1",
         ),

@@ -1,4 +1,4 @@
-//! `--preset` and `--style-loss neighbours`: settings as the flags that they are, for those that were not given.
+//! `--preset` and `--style-loss neighbours`: settings as the flags that they are, for those that are not given.
 
 use std::ffi::OsString;
 
@@ -34,8 +34,8 @@ fn flags(of: &Preset, optimizer: &str) -> Vec<(&'static str, String)> {
     flags
 }
 
-/// The flags that go with neighbours: they are another method, which moves the photograph, not the losses' balance.
-const NEIGHBOURS: [(&str, &str); 10] = [
+/// The flags that go with neighbours, where they are not given: another method.
+pub(super) const NEIGHBOURS: [(&str, &str); 10] = [
     ("style-layers", neighbours::LAYERS),
     ("content-weight", "0"),
     ("tv-weight", "0"),
@@ -48,7 +48,7 @@ const NEIGHBOURS: [(&str, &str); 10] = [
     ("margin", "8"),
 ];
 
-/// The arguments with those that go with the loss and the preset that they name. `matches`: what they said without.
+/// The arguments with those of the preset that they name. `matches`: what they said without it.
 ///
 /// # Errors
 /// [`impasto::Error::Usage`] when there is no such preset.
@@ -64,8 +64,7 @@ pub fn filled_in(
     // What follows `--` is no flag any more.
     let end = arguments.iter().position(|a| a == "--").unwrap_or(arguments.len());
     let by_place = loss.is_some_and(|loss| loss.is_by_place());
-    let of_loss = NEIGHBOURS.map(|(flag, value)| (flag, value.to_string()));
-    let mut all: Vec<_> = of_loss.into_iter().filter(|_| by_place).collect();
+    let mut all = Vec::new();
     if let Some(preset) = preset {
         let preset = Preset::named(preset)?;
         let optimizer = match given.value_source("optimizer") {
@@ -75,9 +74,9 @@ pub fn filled_in(
             _ => None,
         };
         let optimizer = optimizer.map_or(preset.optimizer.into(), |name| name.to_string_lossy());
-        let known: Vec<_> = all.iter().map(|(flag, _)| *flag).collect();
-        let of_preset = flags(preset, &optimizer).into_iter();
-        all.extend(of_preset.filter(|(flag, _)| !known.contains(flag)));
+        all = flags(preset, &optimizer);
+        // Neighbours are another method than any preset's, and bring their own.
+        all.retain(|(flag, _)| !(by_place && NEIGHBOURS.iter().any(|(own, _)| own == flag)));
     }
     let missing = all.into_iter().filter_map(|(flag, value)| {
         // All of them are flags of the command.

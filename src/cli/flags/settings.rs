@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::look::Look;
+use super::preset::NEIGHBOURS;
 
 const VERSION: u64 = 1;
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
@@ -113,6 +114,7 @@ pub fn resolve(given: &ArgMatches, stored: &Flags) -> Result<(Look, Flags), clap
     let mut stored = stored.clone();
     complete(&mut stored);
     drop_companions(given, &mut stored);
+    change_method(given, &mut stored);
     let (mut flags, mut content) = (Vec::new(), None);
     for arg in command.get_arguments() {
         let kept = stored.0.remove(name(arg));
@@ -163,7 +165,6 @@ fn drop_companions(given: &ArgMatches, stored: &mut Flags) {
     let typed = |id: &str| given.value_source(id) == Some(ValueSource::CommandLine);
     let value = |id: &str| given.get_raw(id).and_then(|mut raw| raw.next()).map(OsString::from);
     let before = stored.0.get("optimizer").cloned().and_then(|value| texts(value).pop());
-    let loss = stored.0.get("style-loss").cloned().and_then(|value| texts(value).pop());
     let mut drop = |names: &[&str]| names.iter().for_each(|name| drop(stored.0.remove(*name)));
     if typed("style") {
         drop(&["mask", "style-mask"]);
@@ -172,16 +173,32 @@ fn drop_companions(given: &ArgMatches, stored: &mut Flags) {
     if typed("preset") {
         drop(&["lr", "history", "average", "stop-when-flat"]);
     }
-    // Neighbours are another method: what one says is nothing to the other.
-    let is_by_place = |name: Option<OsString>| name.is_some_and(|name| name == "neighbours");
-    if typed("style_loss") && is_by_place(value("style_loss")) != is_by_place(loss) {
-        drop(&["style-layers", "content-weight", "tv-weight", "detail", "octaves", "optimizer"]);
-        drop(&["lr", "steps", "scales", "margin"]);
-    }
     // Another optimiser's steps are of other sizes.
     let is_adam = |name: &Option<OsString>| name.as_ref().is_some_and(|name| name == "adam");
     if typed("optimizer") && is_adam(&value("optimizer")) != is_adam(&before) {
         drop(&["lr", "history"]);
+    }
+}
+
+/// What goes with neighbours, and with nothing else, comes and goes with them. Where it is said that only the size asked for
+/// is painted, that stays: it may be a finished picture that is gone on with.
+fn change_method(given: &ArgMatches, stored: &mut Flags) {
+    let is_by_place = |name: Option<OsString>| name.is_some_and(|name| name == "neighbours");
+    let before = is_by_place(stored.0.get("style-loss").cloned().and_then(|v| texts(v).pop()));
+    let typed = given.value_source("style_loss") == Some(ValueSource::CommandLine);
+    let raw = || given.get_raw("style_loss").and_then(|mut raw| raw.next()).map(OsString::from);
+    let now = if typed { is_by_place(raw()) } else { before };
+    if now == before {
+        return;
+    }
+    for (flag, value) in NEIGHBOURS {
+        if flag == "scales" && stored.0.get(flag).is_some_and(|scales| *scales == 1) {
+            continue;
+        }
+        stored.0.remove(flag);
+        if now {
+            stored.0.insert(flag.into(), number_or_text(value));
+        }
     }
 }
 

@@ -27,7 +27,9 @@ pub struct Places {
     pub(crate) own_share: f32,
     /// The masks of the regions, none where there is one, all of the picture; and the colours of each.
     masks: Arc<Vec<Mask>>,
-    colours: Vec<Colours>,
+    colours: Vec<Option<Colours>>,
+    /// How far the picture is to have these.
+    strength: f32,
     /// The region of every place, and how much it counts.
     labels: Arc<Vec<f32>>,
     weights: Arc<Vec<f32>>,
@@ -40,6 +42,8 @@ pub struct Found {
     pub choice: Vec<f32>,
     /// What is subtracted from features before they are compared, where they are split.
     pub centre: Vec<f32>,
+    /// The seal of the pool in which they were found.
+    pub pool: Vec<f32>,
 }
 
 /// Which of a picture's places a part has, and which of these are its own: rows, then columns.
@@ -76,11 +80,18 @@ impl Places {
                 parts.push(Part { vectors, weight: *weight, region });
                 own.push((vectors.colours, *weight));
             }
-            colours.push(wanted_colours(aim, region, &own));
+            own.retain(|(_, weight)| *weight > 0.0);
+            colours.push((!own.is_empty()).then(|| Colours::of_all(&own)));
         }
         let grid =
             grid((aim.content.size.0 as usize, aim.content.size.1 as usize), settings.splits);
-        let (labels, weights) = regions_of(&regions.content, grid);
+        let (labels, mut weights) = regions_of(&regions.content, grid);
+        for (weight, label) in weights.iter_mut().zip(&labels) {
+            // Nobody paints there.
+            if colours.get(label.max(0.0) as usize).is_some_and(Option::is_none) {
+                *weight = 0.0;
+            }
+        }
         Ok(Places {
             pool: Arc::new(Pool::new(gpu, &parts, settings.splits)?),
             grid,
@@ -88,6 +99,7 @@ impl Places {
             own_share: own_share(settings.strength),
             masks: Arc::new(regions.content.clone()),
             colours,
+            strength: settings.strength,
             labels: Arc::new(labels),
             weights: Arc::new(weights),
         })
@@ -110,17 +122,20 @@ impl Places {
     /// Whether that was found for these places and this pool.
     pub(crate) fn fits(&self, found: &Found) -> bool {
         let channels: usize = self.pool.groups.iter().map(Group::channels).sum();
-        match self.splits {
+        let fits = match self.splits {
             true => found.centre.len() == channels,
             false => found.choice.len() == self.labels.len(),
-        }
+        };
+        fits && found.pool == self.pool.seal
     }
 
-    /// Gives a picture, 3×H×W, the colours of its styles: what is left of their spread where only directions were compared.
+    /// Gives a picture, 3×H×W, the colours of its styles, as far as the strength goes: a distance of directions says nothing of
+    /// their spread.
     pub(crate) fn colour(&self, rgb: &mut [f32]) {
-        for (region, wanted) in self.colours.iter().enumerate() {
-            let shares = self.masks.get(region).map(Mask::plane);
-            Colours::of(rgb, shares).moved_to(wanted, rgb, shares);
+        let colours = self.colours.iter().enumerate();
+        for (region, wanted) in colours.filter_map(|(at, wanted)| Some((at, wanted.as_ref()?))) {
+            let mask = self.masks.get(region).map(Mask::plane);
+            Colours::of(rgb, mask).moved_to(wanted, rgb, (mask, self.strength));
         }
     }
 
@@ -162,22 +177,6 @@ impl Places {
     }
 }
 
-/// The colours that a region is to have: those of its styles, or at a strength below 1 some of the content's.
-fn wanted_colours(aim: &Aim<'_>, region: usize, styles: &[(Colours, f32)]) -> Colours {
-    let of_styles = match styles {
-        // In a region of its own a style's weight is nobody's share.
-        [(one, _)] => *one,
-        several => Colours::of_all(several),
-    };
-    let strength = aim.loss.strength;
-    if strength >= 1.0 || aim.content.rgb.is_empty() {
-        return of_styles;
-    }
-    let mask = aim.regions.content.get(region).map(Mask::plane);
-    let own = Colours::of(aim.content.rgb, mask);
-    Colours::of_all(&[(own, 1.0 - strength), (of_styles, strength)])
-}
-
 /// For every place the region whose mask is largest there, −1 where none is, and how large it is.
 fn regions_of(masks: &[Mask], grid: Grid) -> (Vec<f32>, Vec<f32>) {
     let [rows, columns] = grid.cells;
@@ -188,12 +187,9 @@ fn regions_of(masks: &[Mask], grid: Grid) -> (Vec<f32>, Vec<f32>) {
     let (mut labels, mut weights) = (vec![-1.0; count], vec![0.0; count]);
     for (region, mask) in masks.iter().enumerate() {
         let (width, height) = mask.size();
-        let at = |index: usize, cell: usize, side: u32| {
-            (index * cell + cell / 2).min((side as usize).saturating_sub(1))
-        };
         for place in 0..count {
-            let row = at(place / columns, grid.cell[0], height);
-            let column = at(place % columns, grid.cell[1], width);
+            let [row, column] =
+                grid.middle([place / columns, place % columns], [height as usize, width as usize]);
             let value = mask.plane().get(row * width as usize + column).copied().unwrap_or(1.0);
             if value > weights[place] {
                 (weights[place], labels[place]) = (value, region as f32);
@@ -235,6 +231,11 @@ impl PlaceInputs {
         places: &Places,
         (cells, found): (&Cells, Option<&Found>),
     ) -> Result<()> {
+        if found.is_some_and(|found| !places.fits(found)) {
+            let what =
+                "these neighbours were found for another picture or other styles: look again";
+            return Err(Error::Usage(what.into()));
+        }
         let part = |whole: &[f32], other: f32| self.cut(whole, places.grid, cells, other);
         gpu.write(&self.labels, &part(&places.labels, -1.0))?;
         gpu.write(&self.weights, &part(&places.weights, 0.0))?;

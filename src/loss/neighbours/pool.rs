@@ -1,5 +1,6 @@
 //! What a picture may choose from: the vectors that a blend takes of its styles.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::grids::{SPLIT_VECTORS, VECTORS};
@@ -12,6 +13,8 @@ use crate::tape::{Tape, Var};
 /// The vectors of all styles, by groups of layers that are searched together: one group, or one a layer.
 pub(crate) struct Pool {
     pub groups: Vec<Group>,
+    /// Tells pools apart, in numbers that f32 has.
+    pub seal: Vec<f32>,
 }
 
 /// Layers that are searched together.
@@ -38,10 +41,11 @@ pub(super) struct Part<'a> {
 }
 
 impl Pool {
-    /// Takes of every style as many vectors, at equal distances, as its weight says: all of the one that has the fewest for
-    /// its weight, unless that is more than a pool holds.
+    /// Takes of every style as many vectors, at equal distances, as its weight says.
     pub(super) fn new(gpu: &Gpu, parts: &[Part<'_>], splits: bool) -> Result<Self> {
-        let Some(first) = parts.first() else { return Ok(Pool { groups: Vec::new() }) };
+        let Some(first) = parts.first() else {
+            return Ok(Pool { groups: Vec::new(), seal: Vec::new() });
+        };
         let all = &first.vectors.layers;
         let mut offset = 0;
         let layers = all.iter().map(|(layer, channels)| {
@@ -58,17 +62,34 @@ impl Pool {
             let most = room.min(if splits { SPLIT_VECTORS } else { VECTORS });
             Group::new(gpu, layers, (parts, channels), most)
         });
-        Ok(Pool { groups: groups.collect::<Result<_>>()? })
+        let groups = groups.collect::<Result<Vec<_>>>()?;
+        let mut seal = 0xcbf2_9ce4_8422_2325;
+        let mut add = |bits: u32| seal = (seal ^ u64::from(bits)).wrapping_mul(0x0100_0000_01b3);
+        for part in parts {
+            [part.weight.to_bits(), part.region as u32].into_iter().for_each(&mut add);
+            part.vectors.numbers.iter().for_each(|number| add(number.to_bits()));
+        }
+        let seal = (0..4).map(|at| f32::from((seal >> (16 * at)) as u16)).collect();
+        Ok(Pool { groups, seal })
     }
 }
 
-/// How many vectors a pool of at most so many takes of each style.
+/// How many vectors a pool of at most so many takes of each style. Regions have equal parts of it, and their styles share these
+/// by their weights.
 fn shares(parts: &[Part<'_>], most: usize) -> Vec<usize> {
-    let sum: f64 = parts.iter().map(|part| f64::from(part.weight)).sum();
-    let counted = parts.iter().filter(|part| part.weight > 0.0);
-    let each = counted.map(|part| part.vectors.count as f64 / f64::from(part.weight));
-    let each = each.fold(most as f64 / sum, f64::min);
-    let share = |part: &Part<'_>| (each * f64::from(part.weight)).round() as usize;
+    let regions: BTreeSet<usize> = parts.iter().map(|part| part.region).collect();
+    let most = most as f64 / regions.len().max(1) as f64;
+    let each = |region: usize| {
+        let own = || parts.iter().filter(|part| part.region == region && part.weight > 0.0);
+        let sum: f64 = own().map(|part| f64::from(part.weight)).sum();
+        // Of the one that has the fewest for its weight, all.
+        let all = own().map(|part| part.vectors.count as f64 / f64::from(part.weight));
+        all.fold(most / sum, f64::min)
+    };
+    let share = |part: &Part<'_>| match part.weight > 0.0 {
+        true => (each(part.region) * f64::from(part.weight)) as usize,
+        false => 0,
+    };
     parts.iter().map(share).collect()
 }
 
@@ -80,7 +101,11 @@ impl Group {
         most: usize,
     ) -> Result<Self> {
         let shares = shares(parts, most);
-        let count = shares.iter().sum::<usize>().max(1);
+        let mut count = shares.iter().sum::<usize>().max(1);
+        if gpu.is_dry() {
+            // Weights are not planned: as many as there can be.
+            count = parts.iter().map(|part| part.vectors.count).sum::<usize>().clamp(1, most);
+        }
         let chosen = || {
             let parts = parts.iter().zip(&shares);
             parts.flat_map(|(part, share)| part.vectors.some(*share).map(move |at| (part, at)))
@@ -144,8 +169,14 @@ mod tests {
             shares(&parts, most)
         };
         assert_eq!(of([2.0, 1.0, 0.0], 1000), [80, 40, 0]);
-        assert_eq!(of([2.0, 1.0, 0.0], 60), [40, 20, 0]);
+        assert_eq!(of([2.0, 1.0, 0.0], 61), [40, 20, 0]);
         assert_eq!(of([1.0, 1.0, 1.0], 1000), [10, 10, 10]);
         assert_eq!(of([1.0, 0.0, 0.0], 1000), [100, 0, 0]);
+        // Regions do not compete.
+        let parts = vectors.iter().enumerate();
+        let parts: Vec<_> =
+            parts.map(|(region, vectors)| Part { vectors, weight: 0.3, region }).collect();
+        assert_eq!(shares(&parts, 1000), [100, 40, 10]);
+        assert_eq!(shares(&parts, 60), [20, 20, 10]);
     }
 }
