@@ -4,8 +4,7 @@ mod common;
 
 use common::choice;
 use impasto::gpu::Gpu;
-use impasto::loss::neighbours::LAYERS;
-use impasto::loss::{LayerWeight, LossSettings, Mask, Regions, StyleLoss};
+use impasto::loss::{LossSettings, Mask, Regions, StyleLoss};
 use impasto::nets::{Graph, default_network};
 use impasto::optim::Method;
 use impasto::paint::{Carried, Descent, Event, Job, LossRow, Painter, Start, Verdict};
@@ -20,7 +19,7 @@ const HUGE: u64 = 1 << 40;
 const SLACK: u64 = 2_100_000;
 
 fn picture((width, height): (u32, u32), seed: u32) -> Picture {
-    let value = |i: u32| ((i * 7919 + seed * 104_729) % 256) as f32 / 255.0;
+    let value = |i: u32| (i.wrapping_mul(7919).wrapping_add(seed * 104_729) % 256) as f32 / 255.0;
     let rgb = (0..3 * width * height).map(value).collect();
     Picture::from_planes((width, height), rgb, None, Depth::Eight).expect("planes fit")
 }
@@ -147,12 +146,7 @@ fn plans_are_what_is_taken() {
     assert!(tiled.layout.tiles.is_some());
 
     for splits in [false, true] {
-        let settings = LossSettings {
-            style_loss: StyleLoss::Neighbours,
-            style_layers: LayerWeight::list(LAYERS).expect("layers"),
-            splits,
-            ..LossSettings::plain()
-        };
+        let settings = LossSettings { splits, ..LossSettings::neighbours() };
         let network = default_network(None).expect("a network");
         let graph = || Graph::new(network.clone()).expect("a graph");
         let of = || Run { settings: settings.clone(), graph: graph(), ..small() };
@@ -180,6 +174,18 @@ fn plans_are_what_is_taken() {
     let weights = whole.gpu.allocated_bytes();
     let tiles = small().check("tiles", weights + (plan.bytes - weights) * 2 / 3, None);
     assert!(tiles.layout.tiles.is_some_and(|tiles| !tiles.keep));
+}
+
+/// The program of the paper takes 12 GB for 1024 px.
+#[test]
+fn neighbours_at_2048_px_fit_in_4_gb() {
+    let settings = LossSettings::neighbours();
+    let network = default_network(None).expect("a network");
+    let graph = Graph::new(network).expect("a graph");
+    let run = Run { settings, graph, ..Run::new((2048, 1536), (2048, 1622)) };
+    let plan = run.plan(4_000_000_000, None).expect("a plan");
+    println!("neighbours: {plan}");
+    assert!(plan.bytes <= 4_000_000_000);
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod common;
 
 use common::{gpu, pattern};
 use impasto::Result;
-use impasto::loss::neighbours::{Found, LAYERS};
+use impasto::loss::neighbours::Found;
 use impasto::loss::{
     Aim, LayerWeight, LossSettings, Mask, Pixels, Regions, StyleLoss, StyleTargets, StyleTraits,
     Targets,
@@ -51,15 +51,7 @@ fn networks() -> Vec<(&'static str, Network)> {
 }
 
 fn settings(splits: bool) -> LossSettings {
-    LossSettings {
-        style_loss: StyleLoss::Neighbours,
-        style_layers: LayerWeight::list(LAYERS).expect("layers"),
-        content_weight: 0.0,
-        style_weight: 1.0,
-        tv_weight: 0.0,
-        splits,
-        ..LossSettings::plain()
-    }
+    LossSettings { style_weight: 1.0, splits, ..LossSettings::neighbours() }
 }
 
 fn graph() -> Graph {
@@ -449,6 +441,32 @@ fn what_was_found_elsewhere_is_looked_for_again() -> Result<()> {
     let targets = block_on(Targets::measure(gpu(), &first.graph, &aim, (&content, style)))?;
     let error = targets.set_found(gpu(), &Found::default()).expect_err("refused").to_string();
     assert!(error.contains("look again"), "{error}");
+    Ok(())
+}
+
+/// A painting that is re-aimed goes on as a new one would from what it left.
+#[test]
+fn a_painting_is_re_aimed() -> Result<()> {
+    let tiles = Layout { tiles: Some(TileLayout { most: 144, keep: false }), ..Layout::default() };
+    for layout in [Layout::default(), tiles] {
+        let (first, mut second) = (scene(false), scene(false));
+        second.styles.swap(0, 1);
+        let mut painter = painted(&first, layout, Start::Content, 2)?;
+        let carried = block_on(painter.carried())?;
+        let traits = second.traits(layout.measuring_tile())?;
+        let aim = Aim { tile: layout.measuring_tile(), ..second.aim(&traits) };
+        block_on(painter.retarget(&second.graph, &aim))?;
+        block_on(painter.paint(2, None, &mut |_| Verdict::Continue))?;
+        let start = Start::Carried(Box::new(carried));
+        let fresh = block_on(painted(&second, layout, start, 2)?.carried())?;
+        let re_aimed = block_on(painter.carried())?;
+        assert!(re_aimed.state == fresh.state && re_aimed.picture == fresh.picture, "{layout:?}");
+        let moments = LossSettings { style_loss: StyleLoss::Gram, ..second.settings.clone() };
+        let measured = common::measured(gpu(), &second.graph, &moments, &second.styles);
+        let aim = Aim { loss: &moments, styles: &measured, ..second.aim(&traits) };
+        let error = block_on(painter.retarget(&second.graph, &aim)).expect_err("refused");
+        assert!(error.to_string().contains("begin a new painting"), "{error}");
+    }
     Ok(())
 }
 

@@ -124,6 +124,18 @@ impl LossSettings {
         LossSettings { detail_weight: 0.0, style_octaves: vec![1.0], ..Self::default() }
     }
 
+    /// Neighbours alone ([`neighbours`]): as Kolkin et al. have it, nothing else is wanted of the picture.
+    #[must_use]
+    pub fn neighbours() -> Self {
+        LossSettings {
+            style_loss: StyleLoss::Neighbours,
+            style_layers: LayerWeight::list(neighbours::LAYERS).unwrap_or_default(),
+            content_weight: 0.0,
+            tv_weight: 0.0,
+            ..Self::plain()
+        }
+    }
+
     /// The content layers that count, at every octave.
     pub fn content_taps(&self) -> Vec<LayerWeight> {
         at_octaves(&self.content_layers, &self.content_octaves)

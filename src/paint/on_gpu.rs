@@ -1,5 +1,7 @@
 //! A picture on the GPU: a program recorded once, replayed until the picture is done.
 
+use std::borrow::Cow;
+
 use web_time::Instant;
 
 use crate::error::{Error, Result};
@@ -62,7 +64,9 @@ impl OnGpu {
         for shape in levels.shapes().skip(1) {
             variables.push(gpu.zeros(shape)?);
         }
-        let starts = levels.starts(&start, places::same(before, &found));
+        let before = before.map(|before| places::handed(Cow::Borrowed(before), &found));
+        let before = before.as_deref();
+        let starts = levels.starts(&start, before);
         let all = levels.names().iter().zip(&variables).zip(&starts);
         let all = all.map(|((name, tensor), start)| Variable { name, tensor, start });
         let settings = levels.optimizer(descent);
@@ -109,6 +113,9 @@ impl OnGpu {
             let (picture, on) = (self.rgb().await?, (&self.gpu, graph));
             let from = (&self.levels, picture.as_slice(), None);
             self.found = places::found(on, (aim, &style), from, None).await?;
+            for (variable, level) in self.variables.iter().zip(self.levels.split(&picture)) {
+                self.gpu.write(variable, &level)?;
+            }
         }
         self.targets.retarget(&self.gpu, graph, aim, style)?;
         self.targets.set_found(&self.gpu, &self.found)?;

@@ -57,8 +57,8 @@ impl OnHost {
         let seconds = lap.elapsed().as_secs_f64();
         let (sum, settings) = (vec![0.0; start.len()], levels.optimizer(&descent));
         let mut pieces = Vec::new();
-        let same = places::same(before.as_deref(), &found);
-        let starts = levels.starts(&start, same).into_iter().zip(levels.shapes());
+        let before = before.map(|before| places::handed(before, &found));
+        let starts = levels.starts(&start, before.as_deref()).into_iter().zip(levels.shapes());
         for (level, (start, shape)) in starts.enumerate() {
             let piece = piece.min(shape.iter().product());
             let before = before.as_deref().map(|before| Cow::Owned(levels.state_of(level, before)));
@@ -110,6 +110,9 @@ impl OnHost {
             let (picture, on) = (self.result().into_owned(), (self.gradient.gpu(), graph));
             let (from, grid) = ((&self.levels, picture.as_slice(), None), self.gradient.grid());
             self.found = places::found(on, (aim, style), from, Some(grid)).await?;
+            for (pieces, level) in self.pieces.iter_mut().zip(self.levels.split(&picture)) {
+                pieces.set_picture(level);
+            }
         }
         self.gradient.retarget(graph, aim, style)?;
         self.gradient.set_found(self.found.clone());

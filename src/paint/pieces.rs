@@ -84,6 +84,11 @@ impl Pieces {
         &self.picture
     }
 
+    /// Puts another picture in its place.
+    pub fn set_picture(&mut self, picture: Vec<f32>) {
+        self.picture = picture;
+    }
+
     /// The result as it stands.
     pub fn result(&self) -> &[f32] {
         self.state.get(AVERAGE).map_or(&self.picture, Vec::as_slice)

@@ -1,12 +1,14 @@
 //! What a painting by neighbours knows beside its optimiser: the neighbours, and the levels themselves. Both are kept in its
 //! state, so that a run that goes on takes the same steps.
 
+use std::borrow::Cow;
+
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::loss::neighbours::{Found, Places};
 use crate::loss::{Aim, StyleTargets};
 use crate::nets::Graph;
-use crate::optim::State;
+use crate::optim::{Average, Optimizer, State};
 use crate::paint::levels::Levels;
 use crate::tiles::grid::Grid;
 use crate::tiles::search;
@@ -46,9 +48,16 @@ fn known(state: &State) -> Found {
     Found { choice: of(CHOICE), centre: of(CENTRE), pool: of(POOL) }
 }
 
-/// A state whose levels are gone on with: one of the same neighbours. Another one's picture is, in its styles' colours.
-pub(super) fn same<'a>(before: Option<&'a State>, found: &Found) -> Option<&'a State> {
-    before.filter(|state| known(state) == *found)
+/// What of a state is gone on with: all of one with the same neighbours. Of another one it is the picture, in its styles' colours,
+/// so that its levels are no part of it.
+pub(super) fn handed<'a>(before: Cow<'a, State>, found: &Found) -> Cow<'a, State> {
+    if known(&before) == *found {
+        return before;
+    }
+    let mut state = before.into_owned();
+    let of = |key: &str, name: &str| key == name || key.starts_with(&format!("{name}."));
+    state.tensors.retain(|key, _| !of(key, Optimizer::X) && !of(key, Average::NAME));
+    Cow::Owned(state)
 }
 
 /// The result of what the levels make: in the colours of the styles, and in 0..1, which levels know nothing of.

@@ -7,7 +7,7 @@ use clap::Args;
 use super::memory::MemoryArgs;
 
 /// What is written, and where settings come from: nothing here shapes a pixel.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Outputs {
     /// The result: .png, .jpg, .webp or .tiff; or a folder for it, which several photographs need [default:
     /// CONTENT-STYLE.png beside the content]

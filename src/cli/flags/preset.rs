@@ -34,7 +34,8 @@ fn flags(of: &Preset, optimizer: &str) -> Vec<(&'static str, String)> {
     flags
 }
 
-/// The flags that go with neighbours, where they are not given: another method.
+/// The flags that go with neighbours ([`LossSettings::neighbours`](impasto::loss::LossSettings::neighbours)), where they are not
+/// given: another method.
 pub(super) const NEIGHBOURS: [(&str, &str); 10] = [
     ("style-layers", neighbours::LAYERS),
     ("content-weight", "0"),

@@ -236,6 +236,7 @@ fn texts(value: Value) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use impasto::loss::LossSettings;
 
     use super::*;
     use crate::cli::Cli;
@@ -252,6 +253,17 @@ mod tests {
             stylize.get_arguments().filter(|arg| !is_setting(arg)).map(name).collect();
         let known = "output trace save-every settings-from more resume checkpoint checkpoint-every memory tile plan";
         assert_eq!(others, known.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn neighbours_bring_their_own_settings() {
+        let given =
+            look().get_matches_from("stylize a --style b --style-loss neighbours".split(' '));
+        let (look, _) = resolve(&given, &Flags::default()).expect("settings");
+        let outputs = crate::cli::flags::Outputs::default();
+        let loss =
+            crate::cli::flags::Settings::check(&look, &outputs).expect("they go together").loss;
+        assert_eq!(format!("{loss:?}"), format!("{:?}", LossSettings::neighbours()));
     }
 
     #[test]
