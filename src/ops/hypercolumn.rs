@@ -34,6 +34,11 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// Number of cells.
+    pub fn places(&self) -> usize {
+        self.cells[0] * self.cells[1]
+    }
+
     /// The pixel in the middle of a cell, row and column, of a picture of that height and width.
     pub fn middle(&self, at: [usize; 2], size: [usize; 2]) -> [usize; 2] {
         [0, 1].map(|axis| {
@@ -85,10 +90,6 @@ impl Hypercolumn {
         let call = call.set("cell_width", cell[1]).set("stride", self.strides[map]);
         Ok(call.set("offset", offset))
     }
-
-    fn places(&self) -> usize {
-        self.grid.cells.iter().product()
-    }
 }
 
 impl Op for Hypercolumn {
@@ -126,7 +127,7 @@ impl Op for Hypercolumn {
         let mut offset = 0;
         for (map, x) in x.iter().enumerate() {
             let [c, ..] = x.shape().chw("hypercolumn")?;
-            let count = c * self.places();
+            let count = c * self.grid.places();
             let call = recorder.kernel(&FORWARD).bind("x", x).bind("y", y);
             let call = self.settings(call, map, x.shape(), offset)?.set("accumulate", false);
             call.set("count", count).over(count)?;
@@ -198,7 +199,7 @@ impl Reference for Hypercolumn {
     fn flops(&self, inputs: &[Shape]) -> u64 {
         // Four products and sums a sample.
         let channels: usize = inputs.iter().map(|shape| shape.dims()[0]).sum();
-        8 * (channels * self.places()) as u64
+        8 * (channels * self.grid.places()) as u64
     }
 
     fn boxed(&self) -> Box<dyn Op> {

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Phase, Tensor};
-use crate::loss::neighbours::{self, Cells, Found, Places, StyleVectors, TURNS, sampled};
+use crate::gpu::{Gpu, Phase, Program, Tensor};
+use crate::loss::neighbours::{
+    self, Cells, Found, PlaceInputs, Places, StyleVectors, TURNS, sampled,
+};
 use crate::loss::pixels::Pixels;
 use crate::loss::regions::Mask;
 use crate::loss::settings::{LossSettings, taps};
@@ -13,7 +15,7 @@ use crate::nets::Graph;
 use crate::ops::{self, Sampled, Vectors};
 use crate::picture::Colours;
 use crate::tape::{Tape, Var};
-use crate::tiles::grid::Grid;
+use crate::tiles::grid::{Grid, Span};
 use crate::tiles::part::{TileInputs, add_to, cells_of, cut};
 
 /// A place of a style counts where its mask has this share of the largest white that it has anywhere.
@@ -79,7 +81,7 @@ async fn look(
     let program = tape.finish()?;
     gpu.plan_reading(&looks);
     let first = vectors.count;
-    vectors.extend(all.cells.iter().product(), gpu.is_dry());
+    vectors.extend(all.places(), gpu.is_dry());
     for at in TileInputs::tiles(gpu, &grid) {
         gpu.write(&picture, &cut(&grid, at, pixels.rgb))?;
         program.run().await?;
@@ -113,16 +115,15 @@ fn whites(mask: &[f32], (width, height): (usize, usize), grid: ops::Grid) -> Vec
     whites
 }
 
-/// A search in the tiles of a picture.
+/// What a search needs of a tile, and what it finds there.
 struct Search {
     picture: Tensor,
     content: Tensor,
+    inputs: PlaceInputs,
     /// 1×R×G: 1 where a place is the tile's own.
     own: Tensor,
     /// C of every group: the mean over all places.
     means: Vec<Tensor>,
-    /// 2×R×G, unless features are split.
-    choice: Option<Tensor>,
 }
 
 /// Looks for the neighbours of a picture's places, in the tiles of a grid. `picture` has the content's finest detail; what is
@@ -137,90 +138,119 @@ pub async fn found(
     places: &Places,
     (picture, content, grid): (&[f32], Pixels<'_>, &Grid),
 ) -> Result<Found> {
+    let search = Search::new(gpu, places, grid)?;
     let layers = settings.style_taps();
-    let layers = taps(&layers);
-    let inputs = places.inputs(gpu, grid.tile)?;
-    let [rows, columns] = inputs.grid.cells;
-    let means = places.pool.groups.iter().map(|group| gpu.zeros([group.channels()]));
-    let mut search = Search {
-        picture: tile(gpu, grid)?,
-        content: tile(gpu, grid)?,
-        own: gpu.zeros([1, rows, columns])?,
-        means: means.collect::<Result<_>>()?,
-        choice: None,
-    };
-    let mut tape = Tape::new(gpu);
-    let vars = inputs.vars(&mut tape);
-    let (x, content_pixels) = (tape.constant(&search.picture), tape.constant(&search.content));
-    let own = tape.constant(&search.own);
-    let shares = [1.0 - places.own_share, places.own_share];
-    let content_maps = match places.splits {
-        true => None,
-        false => Some(record_maps(&mut tape, graph, &layers, content_pixels)?),
-    };
-    let maps = record_maps(&mut tape, graph, &layers, x)?;
-    tape.scope("neighbours");
-    for (group, mean) in places.pool.groups.iter().zip(&search.means) {
-        let of = |maps: &BTreeMap<String, Sampled>| -> Vec<Sampled> {
-            group.layers.iter().map(|layer| maps[layer]).collect()
-        };
-        let mut looks = ops::hypercolumn(&mut tape, &of(&maps), inputs.grid)?;
-        if let Some(maps) = &content_maps {
-            let content = ops::hypercolumn(&mut tape, &of(maps), inputs.grid)?;
-            looks = ops::weighted_sum(&mut tape, &[(shares[0], content), (shares[1], looks)])?;
-        }
-        tape.recorder().phase = Phase::First;
-        let share = (rows * columns) as f32 / places.grid.cells.iter().product::<usize>() as f32;
-        let part = ops::guided_mean(&mut tape, looks, own)?;
-        add_to(&mut tape, Phase::First, (part, share), &mean.into())?;
-        if !places.splits {
-            tape.recorder().phase = Phase::Last;
-            let mean = tape.constant(mean);
-            let x = Vectors { map: looks, mean, labels: vars.labels };
-            let pool = group.vectors(&mut tape);
-            let choice = ops::nearest(&mut tape, x, pool)?;
-            search.choice = Some(tape.keep(choice)?);
-        }
-        tape.recorder().phase = Phase::Every;
+    let (program, choice) = search.record(gpu, graph, &taps(&layers), places)?;
+    choice.iter().for_each(|choice| gpu.plan_reading(choice));
+    let pixels = [picture, content.rgb];
+    for tile in TileInputs::tiles(gpu, grid) {
+        search.load(gpu, places, (grid, tile), pixels)?;
+        gpu.finished(program.submit_phase(Phase::First)).await?;
     }
-    let program = tape.finish()?;
-    search.choice.iter().for_each(|choice| gpu.plan_reading(choice));
-    let [_, width] = places.grid.cells;
-    let mut found = Found::default();
-    if search.choice.is_some() {
-        found.choice = vec![-1.0; places.grid.cells.iter().product()];
-    }
-    for phase in [Phase::First, Phase::Last] {
-        if phase == Phase::Last && places.splits {
-            break;
-        }
-        for at in TileInputs::tiles(gpu, grid) {
-            let cells = cells_of(grid, at, places.grid);
-            gpu.write(&search.picture, &cut(grid, at, picture))?;
-            gpu.write(&search.content, &cut(grid, at, content.rgb))?;
-            let mut own = vec![0.0; rows * columns];
-            for row in cells.own[0].clone() {
-                own[row * columns..][cells.own[1].clone()].fill(1.0);
-            }
-            gpu.write(&search.own, &own)?;
-            inputs.load(gpu, places, (&cells, None))?;
-            gpu.finished(program.submit_phase(phase)).await?;
-            let (Phase::Last, Some(choice)) = (phase, &search.choice) else { continue };
-            let choice = gpu.read(choice).await?;
-            for row in cells.own[0].clone() {
-                let from = &choice[row * columns..][cells.own[1].clone()];
-                let to = (row + cells.origin[0]) * width + cells.origin[1] + cells.own[1].start;
-                found.choice[to..][..from.len()].copy_from_slice(from);
-            }
-        }
-    }
-    found.pool.clone_from(&places.pool.seal);
-    if places.splits {
+    let mut found = Found { pool: places.pool.seal.clone(), ..Found::default() };
+    let Some(choice) = choice else {
         for mean in search.means.iter().filter(|_| !gpu.is_dry()) {
             found.centre.extend(gpu.read(mean).await?);
         }
+        return Ok(found);
+    };
+    let ([rows, width], [_, columns]) = (places.grid.cells, search.inputs.grid.cells);
+    found.choice = vec![-1.0; rows * width];
+    for tile in TileInputs::tiles(gpu, grid) {
+        let Cells { origin, own } = search.load(gpu, places, (grid, tile), pixels)?;
+        gpu.finished(program.submit_phase(Phase::Last)).await?;
+        let choice = gpu.read(&choice).await?;
+        for row in own[0].clone() {
+            let from = &choice[row * columns..][own[1].clone()];
+            let to = (row + origin[0]) * width + origin[1] + own[1].start;
+            found.choice[to..][..from.len()].copy_from_slice(from);
+        }
     }
     Ok(found)
+}
+
+impl Search {
+    fn new(gpu: &Gpu, places: &Places, grid: &Grid) -> Result<Self> {
+        let inputs = places.inputs(gpu, grid.tile)?;
+        let [rows, columns] = inputs.grid.cells;
+        let means = places.pool.groups.iter().map(|group| gpu.zeros([group.channels()]));
+        Ok(Search {
+            picture: tile(gpu, grid)?,
+            content: tile(gpu, grid)?,
+            own: gpu.zeros([1, rows, columns])?,
+            means: means.collect::<Result<_>>()?,
+            inputs,
+        })
+    }
+
+    /// Records both passes: the first adds a tile's share to the means, the second looks for neighbours. Gives these, 2×R×G,
+    /// unless features are split.
+    fn record(
+        &self,
+        gpu: &Gpu,
+        graph: &Graph,
+        layers: &[&str],
+        places: &Places,
+    ) -> Result<(Program, Option<Tensor>)> {
+        let mut tape = Tape::new(gpu);
+        let vars = self.inputs.vars(&mut tape);
+        let own = tape.constant(&self.own);
+        let (x, content) = (tape.constant(&self.picture), tape.constant(&self.content));
+        let content = match places.splits {
+            true => None,
+            false => Some(record_maps(&mut tape, graph, layers, content)?),
+        };
+        let maps = record_maps(&mut tape, graph, layers, x)?;
+        tape.scope("neighbours");
+        let grid = self.inputs.grid;
+        let share = grid.places() as f32 / places.grid.places() as f32;
+        let mut found = None;
+        for (group, mean) in places.pool.groups.iter().zip(&self.means) {
+            let looks = |tape: &mut Tape, maps: &BTreeMap<String, Sampled>| {
+                let maps: Vec<_> = group.layers.iter().map(|layer| maps[layer]).collect();
+                ops::hypercolumn(tape, &maps, grid)
+            };
+            let mut seen = looks(&mut tape, &maps)?;
+            if let Some(maps) = &content {
+                let (content, own) = (looks(&mut tape, maps)?, places.own_share);
+                seen = ops::weighted_sum(&mut tape, &[(1.0 - own, content), (own, seen)])?;
+            }
+            tape.recorder().phase = Phase::First;
+            let part = ops::guided_mean(&mut tape, seen, own)?;
+            add_to(&mut tape, Phase::First, (part, share), &mean.into())?;
+            if !places.splits {
+                tape.recorder().phase = Phase::Last;
+                let mean = tape.constant(mean);
+                let x = Vectors { map: seen, mean, labels: vars.labels };
+                let pool = group.vectors(&mut tape);
+                let choice = ops::nearest(&mut tape, x, pool)?;
+                found = Some(tape.keep(choice)?);
+            }
+            tape.recorder().phase = Phase::Every;
+        }
+        Ok((tape.finish()?, found))
+    }
+
+    /// Hands a tile of the picture and of the content to the GPU; says which of its places are its own.
+    fn load(
+        &self,
+        gpu: &Gpu,
+        places: &Places,
+        (grid, tile): (&Grid, (&Span, &Span)),
+        [picture, content]: [&[f32]; 2],
+    ) -> Result<Cells> {
+        let cells = cells_of(grid, tile, places.grid);
+        gpu.write(&self.picture, &cut(grid, tile, picture))?;
+        gpu.write(&self.content, &cut(grid, tile, content))?;
+        let columns = self.inputs.grid.cells[1];
+        let mut own = vec![0.0; self.inputs.grid.places()];
+        for row in cells.own[0].clone() {
+            own[row * columns..][cells.own[1].clone()].fill(1.0);
+        }
+        gpu.write(&self.own, &own)?;
+        self.inputs.load(gpu, places, (&cells, None))?;
+        Ok(cells)
+    }
 }
 
 /// Memory for a tile's pixels.

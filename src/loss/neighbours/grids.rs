@@ -47,7 +47,7 @@ fn cells_of((width, height): (usize, usize), cell: usize) -> Grid {
 
 /// The places at which a style of that width and height is looked at: not many more than a pool takes.
 pub(crate) fn style_grid(size: (usize, usize)) -> Grid {
-    let places = |cell: &usize| cells_of(size, *cell).cells.iter().product::<usize>();
+    let places = |cell: &usize| cells_of(size, *cell).places();
     let cell = cells().find(|cell| TURNS * places(cell) <= SEEN);
     cells_of(size, cell.unwrap_or(CELL))
 }
