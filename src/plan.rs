@@ -393,7 +393,7 @@ impl fmt::Display for MemoryPlan {
             (Some(TileLayout { keep, .. }), Some((count, (width, height), overhead))) => write!(
                 f,
                 "{count} tiles of {width}×{height} px ({overhead:.2} px computed for each), {:.0} MB of GPU buffers{}, \
-                 {:.0} MB of system memory for the picture and Adam's state",
+                 {:.0} MB of system memory for what is not on it",
                 mb(self.bytes),
                 if keep { ", each with its own maps" } else { "" },
                 mb(self.host_bytes)

@@ -153,13 +153,12 @@ impl LossSettings {
     }
 
     /// The same where a picture of `size` is cut into tiles: the places that are compared are cut with it.
-    pub fn tile_reach(&self, graph: &Graph, (width, height): (u32, u32)) -> Reach {
+    pub fn tile_reach(&self, graph: &Graph, size: (u32, u32)) -> Reach {
         let reach = self.reach(graph);
         if !self.style_loss.is_by_place() {
             return reach;
         }
-        let grid = neighbours::grid((width as usize, height as usize), self.splits);
-        neighbours::reach(reach, grid)
+        neighbours::reach(reach, neighbours::grid(size, self.splits))
     }
 
     /// The same where styles of these sizes are measured in tiles.
@@ -168,10 +167,8 @@ impl LossSettings {
         if !self.style_loss.is_by_place() {
             return reach;
         }
-        let grids = sizes.iter().flat_map(|(width, height)| {
-            let (width, height) = (*width as usize, *height as usize);
-            [(width, height), (height, width)].map(neighbours::style_grid)
-        });
+        // They are looked at upright, too, whose cells are as large.
+        let grids = sizes.iter().map(|size| neighbours::style_grid(*size));
         grids.fold(reach, |all, grid| all.and(neighbours::reach(reach, grid)))
     }
 

@@ -45,7 +45,7 @@ pub struct Targets {
     style: StyleTargets,
     guides: GuideValues,
     /// What was found for the picture's places, where styles are compared by these.
-    places: Option<PlaceInputs>,
+    place_inputs: Option<PlaceInputs>,
 }
 
 impl Targets {
@@ -71,19 +71,17 @@ impl Targets {
             }
             false => None,
         };
-        let places = style.places.as_ref().map(|places| places.inputs(gpu, whole(aim)));
-        let places = places.transpose()?;
-        Ok(Targets { content: of_content, detail, style, guides, places })
+        let place_inputs = place_inputs(gpu, aim, &style)?;
+        Ok(Targets { content: of_content, detail, style, guides, place_inputs })
     }
 
     /// Says which neighbours the picture's places have.
     ///
     /// # Errors
-    /// Whatever the driver reported.
+    /// [`Error::Usage`](crate::Error::Usage) when they were found for other places, and whatever the driver reported.
     pub fn set_found(&self, gpu: &Gpu, found: &Found) -> Result<()> {
-        let Some((places, inputs)) = self.style.places.as_ref().zip(self.places.as_ref()) else {
-            return Ok(());
-        };
+        let places = self.style.places.as_ref().zip(self.place_inputs.as_ref());
+        let Some((places, inputs)) = places else { return Ok(()) };
         inputs.load(gpu, places, (&Cells::all(places.grid), Some(found)))
     }
 
@@ -102,8 +100,7 @@ impl Targets {
         if let Some((_, weight)) = &mut self.detail {
             *weight = detail::weight(aim.loss, aim.content, graph.wrap());
         }
-        let places = style.places.as_ref().map(|places| places.inputs(gpu, whole(aim)));
-        self.places = places.transpose()?;
+        self.place_inputs = place_inputs(gpu, aim, &style)?;
         self.style = style;
         Ok(())
     }
@@ -125,7 +122,7 @@ impl Targets {
         picture: Var,
     ) -> Result<Losses> {
         let (content, seen, maps) = self.record_maps(tape, graph, settings, picture)?;
-        let style = match (&self.style.places, &self.places) {
+        let style = match (&self.style.places, &self.place_inputs) {
             (Some(places), Some(inputs)) => {
                 let given = inputs.vars(tape);
                 places.record(tape, &maps, &given)?
@@ -160,7 +157,7 @@ impl Targets {
         let content_taps = self.content.iter().map(|t| t.layer.layer.as_str());
         let style_layers = settings.style_taps();
         let taps: Vec<&str> = content_taps.chain(taps(&style_layers)).collect();
-        let by_place = self.places.is_some();
+        let by_place = self.place_inputs.is_some();
         graph.record(tape, picture, &taps, &mut |tape, tap, features| {
             // What counts for nothing is measured, but not followed back through the network.
             let content =
@@ -204,9 +201,10 @@ impl Targets {
     }
 }
 
-/// Width and height of an aim's picture.
-fn whole(aim: &Aim<'_>) -> (usize, usize) {
-    (aim.content.size.0 as usize, aim.content.size.1 as usize)
+/// Memory for what an aim's places need, where they are compared.
+fn place_inputs(gpu: &Gpu, aim: &Aim<'_>, style: &StyleTargets) -> Result<Option<PlaceInputs>> {
+    let size = (aim.content.size.0 as usize, aim.content.size.1 as usize);
+    style.places.as_ref().map(|places| places.inputs(gpu, size)).transpose()
 }
 
 /// Hands the guides of an aim to the GPU.

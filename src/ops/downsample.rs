@@ -18,7 +18,7 @@ static FORWARD: KernelId = KernelId::new(&SHADER, "forward");
 static BACKWARD: KernelId = KernelId::new(&SHADER, "backward");
 
 /// The weights of a window's pixels along an axis.
-const WEIGHTS: [f64; 4] = [0.125, 0.375, 0.375, 0.125];
+pub const WEIGHTS: [f64; 4] = [0.125, 0.375, 0.375, 0.125];
 /// What a window is along an axis: pixels, pixels from one to the next, and pixels beyond each edge.
 pub const WINDOW: [usize; 3] = [4, 2, 1];
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::loss::LossSettings;
 use crate::loss::neighbours;
+use crate::ops::downsample::WEIGHTS;
 use crate::ops::pyramid;
 use crate::optim::{Adam, Optimizer, OptimizerSettings, State};
 use crate::paint::descent::Descent;
@@ -150,11 +151,11 @@ impl Levels {
 
 /// Half the size, by the weights of [`downsample`](crate::ops::downsample()).
 fn halved(x: &[f32], [h, w]: [usize; 2]) -> Vec<f32> {
-    const WEIGHTS: [f32; 4] = [0.125, 0.375, 0.375, 0.125];
+    let weights = WEIGHTS.map(|weight| weight as f32);
     let (rows, columns) = (h / 2, w / 2);
     let across = |line: &[f32], column: usize| -> f32 {
         let pixel = |i: usize| line[(2 * column + i).saturating_sub(1).min(w - 1)];
-        WEIGHTS.iter().enumerate().map(|(i, weight)| weight * pixel(i)).sum()
+        weights.iter().enumerate().map(|(i, weight)| weight * pixel(i)).sum()
     };
     let mut half = Vec::with_capacity(x.len() / 4);
     for plane in x.chunks_exact(h * w) {
@@ -167,7 +168,7 @@ fn halved(x: &[f32], [h, w]: [usize; 2]) -> Vec<f32> {
                 let pixel = |i: usize| {
                     narrow[(2 * row + i).saturating_sub(1).min(h - 1) * columns + column]
                 };
-                WEIGHTS.iter().enumerate().map(|(i, weight)| weight * pixel(i)).sum()
+                weights.iter().enumerate().map(|(i, weight)| weight * pixel(i)).sum()
             }));
         }
     }

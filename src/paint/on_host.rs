@@ -6,7 +6,6 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::loss::neighbours::Found;
 use crate::loss::{Aim, StyleTargets};
 use crate::nets::Graph;
 use crate::optim::State;
@@ -25,7 +24,6 @@ pub(crate) struct OnHost {
     levels: Levels,
     /// One for each level.
     pieces: Vec<Pieces>,
-    found: Found,
     /// The gradient of the whole picture, 3×H×W.
     sum: Vec<f32>,
 }
@@ -53,18 +51,18 @@ impl OnHost {
         let (on, from) = ((gpu, graph), (&levels, start.as_slice(), before.as_deref()));
         let found = places::found(on, (aim, style), from, Some(&cut.0)).await?;
         let mut gradient = TiledGradient::new(gpu, graph, of, cut).await?;
-        gradient.set_found(found.clone());
+        gradient.set_found(found);
         let seconds = lap.elapsed().as_secs_f64();
         let (sum, settings) = (vec![0.0; start.len()], levels.optimizer(&descent));
         let mut pieces = Vec::new();
-        let before = before.map(|before| places::handed(before, &found));
+        let before = before.map(|before| places::handed(before, gradient.found()));
         let starts = levels.starts(&start, before.as_deref()).into_iter().zip(levels.shapes());
         for (level, (start, shape)) in starts.enumerate() {
             let piece = piece.min(shape.iter().product());
             let before = before.as_deref().map(|before| Cow::Owned(levels.state_of(level, before)));
             pieces.push(Pieces::new(gpu, &settings, start, piece, before)?);
         }
-        Ok((OnHost { gradient, levels, pieces, found, sum }, seconds))
+        Ok((OnHost { gradient, levels, pieces, sum }, seconds))
     }
 
     /// The picture of what the pieces have.
@@ -89,7 +87,7 @@ impl OnHost {
             self.levels.state(steps, self.pieces.iter().map(|piece| piece.state(steps)));
         let levels = self.levels.kept_names().zip(&self.pieces);
         let levels = levels.map(|(name, piece)| (name, piece.picture().to_vec()));
-        places::keep(&mut state, &self.found, levels.filter(|_| self.levels.are_many()));
+        places::keep(&mut state, self.gradient.found(), levels.filter(|_| self.levels.are_many()));
         state
     }
 
@@ -109,13 +107,13 @@ impl OnHost {
         if style.places.is_some() {
             let (picture, on) = (self.result().into_owned(), (self.gradient.gpu(), graph));
             let (from, grid) = ((&self.levels, picture.as_slice(), None), self.gradient.grid());
-            self.found = places::found(on, (aim, style), from, Some(grid)).await?;
+            let found = places::found(on, (aim, style), from, Some(grid)).await?;
+            self.gradient.set_found(found);
             for (pieces, level) in self.pieces.iter_mut().zip(self.levels.split(&picture)) {
                 pieces.set_picture(level);
             }
         }
         self.gradient.retarget(graph, aim, style)?;
-        self.gradient.set_found(self.found.clone());
         let lr = descent.by_pieces().map_or(descent.lr, |descent| descent.lr);
         for pieces in &self.pieces {
             pieces.retarget(lr, steps).await?;

@@ -15,7 +15,7 @@ use crate::tiles::search;
 
 const CHOICE: &str = "choice";
 const CENTRE: &str = "centre";
-const POOL: &str = "pool";
+const SEAL: &str = "seal";
 
 /// The neighbours of a picture that starts from `start`: those of a state at its size, if that has any; otherwise they are
 /// looked for, in the tiles of a grid or in the whole picture.
@@ -45,7 +45,7 @@ pub(super) async fn found(
 /// What a state has of it.
 fn known(state: &State) -> Found {
     let of = |name: &str| state.tensors.get(name).cloned().unwrap_or_default();
-    Found { choice: of(CHOICE), centre: of(CENTRE), pool: of(POOL) }
+    Found { choice: of(CHOICE), centre: of(CENTRE), seal: of(SEAL) }
 }
 
 /// What of a state is gone on with: all of one with the same neighbours. Of another one it is the picture, in its styles' colours,
@@ -73,7 +73,7 @@ pub(super) fn keep(
     found: &Found,
     levels: impl IntoIterator<Item = (String, Vec<f32>)>,
 ) {
-    let found = [(CHOICE, &found.choice), (CENTRE, &found.centre), (POOL, &found.pool)];
+    let found = [(CHOICE, &found.choice), (CENTRE, &found.centre), (SEAL, &found.seal)];
     for (name, numbers) in found.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
         state.tensors.insert(name.into(), numbers.clone());
     }

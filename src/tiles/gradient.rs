@@ -119,6 +119,11 @@ impl TiledGradient {
         self.step.as_ref()?.places.as_ref()
     }
 
+    /// The neighbours of the picture's places.
+    pub(crate) fn found(&self) -> &Found {
+        &self.found
+    }
+
     /// How often every tile is looked at in a step.
     pub fn passes(&self) -> usize {
         self.step.as_ref().map_or(1, TiledStep::passes)

@@ -66,7 +66,7 @@ async fn look(
     vectors: &mut StyleVectors,
 ) -> Result<()> {
     let size = (pixels.size.0 as usize, pixels.size.1 as usize);
-    let all = neighbours::style_grid(size);
+    let all = neighbours::style_grid(pixels.size);
     let reach = neighbours::reach(graph.reach(taps), all);
     let grid = Grid::new(pixels.size, most.unwrap_or(usize::MAX), reach)?;
     let picture = tile(gpu, &grid)?;
@@ -147,7 +147,7 @@ pub async fn found(
         search.load(gpu, places, (grid, tile), pixels)?;
         gpu.finished(program.submit_phase(Phase::First)).await?;
     }
-    let mut found = Found { pool: places.pool.seal.clone(), ..Found::default() };
+    let mut found = Found { seal: places.seal.clone(), ..Found::default() };
     let Some(choice) = choice else {
         for mean in search.means.iter().filter(|_| !gpu.is_dry()) {
             found.centre.extend(gpu.read(mean).await?);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Goldens of tests/neighbours.rs: nearest vectors, loss, and its gradient to the pyramid's coefficients, in f64.
+"""Goldens of tests/neighbours: nearest vectors, loss, and its gradient to the pyramid's coefficients, in f64.
 
   neighbours.py DIR OUT [VGG19.safetensors]
 

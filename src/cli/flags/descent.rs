@@ -65,7 +65,7 @@ impl DescentArgs {
     /// [`Error::Usage`] where flags do not go together.
     pub fn check(&self) -> Result<Descent> {
         if self.optimizer == Name::Adam && self.history.is_some() {
-            let what = "--history: adam has none; add --optimizer lbfgs, or auto";
+            let what = "--history: adam has none; leave it out, or give --optimizer lbfgs or auto";
             return Err(Error::Usage(what.into()));
         }
         let (of_lbfgs, of_adam) = (self.lr.unwrap_or(Lbfgs::LR), self.lr.unwrap_or(Adam::LR));

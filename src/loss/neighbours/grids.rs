@@ -29,8 +29,8 @@ const SEEN: usize = 1 << 16;
 pub(super) const SPLIT_VECTORS: usize = 1 << 12;
 
 /// The places of a picture of that width and height.
-pub(crate) fn grid(size: (usize, usize), splits: bool) -> Grid {
-    let longest = size.0.max(size.1);
+pub(crate) fn grid(size: (u32, u32), splits: bool) -> Grid {
+    let longest = size.0.max(size.1) as usize;
     let cell = cells().find(|cell| !splits || longest <= cell * SPLIT_SIDE);
     cells_of(size, cell.unwrap_or(CELL))
 }
@@ -41,12 +41,12 @@ fn cells() -> impl Iterator<Item = usize> {
 }
 
 /// Cells of that many pixels over a picture: at least one.
-fn cells_of((width, height): (usize, usize), cell: usize) -> Grid {
-    Grid { cell: [cell; 2], cells: [height, width].map(|side| (side / cell).max(1)) }
+fn cells_of((width, height): (u32, u32), cell: usize) -> Grid {
+    Grid { cell: [cell; 2], cells: [height, width].map(|side| (side as usize / cell).max(1)) }
 }
 
 /// The places at which a style of that width and height is looked at: not many more than a pool takes.
-pub(crate) fn style_grid(size: (usize, usize)) -> Grid {
+pub(crate) fn style_grid(size: (u32, u32)) -> Grid {
     let places = |cell: &usize| cells_of(size, *cell).places();
     let cell = cells().find(|cell| TURNS * places(cell) <= SEEN);
     cells_of(size, cell.unwrap_or(CELL))

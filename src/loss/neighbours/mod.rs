@@ -19,5 +19,4 @@ pub use grids::{FINE, LAYERS, LEVELS};
 pub(crate) use grids::{TURNS, grid, part_of, reach, style_grid};
 pub(crate) use places::{Cells, PlaceInputs, PlaceVars, sampled};
 pub use places::{Found, Places};
-pub use vectors::StyleVectors;
-pub(crate) use vectors::quarter_turn;
+pub(crate) use vectors::{StyleVectors, quarter_turn};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::grids::{grid, own_share, part_of};
-use super::pool::{Group, Part, Pool};
+use super::pool::{Group, Part, Pool, seal};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Tensor};
 use crate::loss::aim::Aim;
@@ -19,6 +19,8 @@ use crate::tape::{Tape, Var};
 #[derive(Clone)]
 pub struct Places {
     pub(crate) pool: Arc<Pool>,
+    /// Tells apart what is searched in, and how, in numbers that f32 has.
+    pub(crate) seal: Vec<f32>,
     /// All places of the picture.
     pub(crate) grid: Grid,
     /// Every layer looks for itself, in every step.
@@ -42,8 +44,8 @@ pub struct Found {
     pub choice: Vec<f32>,
     /// What is subtracted from features before they are compared, where they are split.
     pub centre: Vec<f32>,
-    /// The seal of the pool in which they were found.
-    pub pool: Vec<f32>,
+    /// The seal of the places that they were found for.
+    pub seal: Vec<f32>,
 }
 
 /// Which of a picture's places a part has, and which of these are its own: rows, then columns.
@@ -83,8 +85,7 @@ impl Places {
             own.retain(|(_, weight)| *weight > 0.0);
             colours.push((!own.is_empty()).then(|| Colours::of_all(&own)));
         }
-        let grid =
-            grid((aim.content.size.0 as usize, aim.content.size.1 as usize), settings.splits);
+        let grid = grid(aim.content.size, settings.splits);
         let (labels, mut weights) = regions_of(&regions.content, grid);
         for (weight, label) in weights.iter_mut().zip(&labels) {
             // Nobody paints there.
@@ -92,11 +93,13 @@ impl Places {
                 *weight = 0.0;
             }
         }
+        let own_share = own_share(settings.strength);
         Ok(Places {
+            seal: seal(&parts, labels.iter().chain([&own_share])),
             pool: Arc::new(Pool::new(gpu, &parts, settings.splits)?),
             grid,
             splits: settings.splits,
-            own_share: own_share(settings.strength),
+            own_share,
             masks: Arc::new(regions.content.clone()),
             colours,
             strength: settings.strength,
@@ -126,7 +129,7 @@ impl Places {
             true => found.centre.len() == channels,
             false => found.choice.len() == self.labels.len(),
         };
-        fits && found.pool == self.pool.seal
+        fits && found.seal == self.seal
     }
 
     /// Gives a picture, 3×H×W, the colours of its styles, as far as the strength goes: a distance of directions says nothing of
@@ -159,17 +162,16 @@ impl Places {
             tape.scope("neighbours");
             let sampled: Vec<_> = group.layers.iter().map(|layer| maps[layer]).collect();
             let looks = ops::hypercolumn(tape, &sampled, given.grid)?;
+            let pool = group.vectors(tape);
             let choice = match self.splits {
                 false => given.choice,
                 true => {
-                    let x =
-                        Vectors { map: tape.detached(looks), mean: *centre, labels: given.labels };
-                    let pool = group.vectors(tape);
+                    let map = tape.detached(looks);
+                    let x = Vectors { map, mean: *centre, labels: given.labels };
                     ops::nearest(tape, x, pool)?
                 }
             };
-            let pool = group.map(tape);
-            let target = ops::gather(tape, pool, choice)?;
+            let target = ops::gather(tape, pool.map, choice)?;
             let pair = [looks, target];
             terms.push((1.0, ops::cosine_distance(tape, pair, given.weights, factor as f32)?));
         }

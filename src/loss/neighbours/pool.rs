@@ -8,13 +8,11 @@ use super::vectors::StyleVectors;
 use crate::error::Result;
 use crate::gpu::{Gpu, Tensor};
 use crate::ops::Vectors;
-use crate::tape::{Tape, Var};
+use crate::tape::Tape;
 
 /// The vectors of all styles, by groups of layers that are searched together: one group, or one a layer.
 pub(crate) struct Pool {
     pub groups: Vec<Group>,
-    /// Tells pools apart, in numbers that f32 has.
-    pub seal: Vec<f32>,
 }
 
 /// Layers that are searched together.
@@ -44,7 +42,7 @@ impl Pool {
     /// Takes of every style as many vectors, at equal distances, as its weight says.
     pub(super) fn new(gpu: &Gpu, parts: &[Part<'_>], splits: bool) -> Result<Self> {
         let Some(first) = parts.first() else {
-            return Ok(Pool { groups: Vec::new(), seal: Vec::new() });
+            return Ok(Pool { groups: Vec::new() });
         };
         let all = &first.vectors.layers;
         let mut offset = 0;
@@ -62,16 +60,21 @@ impl Pool {
             let most = room.min(if splits { SPLIT_VECTORS } else { VECTORS });
             Group::new(gpu, layers, (parts, channels), most)
         });
-        let groups = groups.collect::<Result<Vec<_>>>()?;
-        let mut seal = 0xcbf2_9ce4_8422_2325;
-        let mut add = |bits: u32| seal = (seal ^ u64::from(bits)).wrapping_mul(0x0100_0000_01b3);
-        for part in parts {
-            [part.weight.to_bits(), part.region as u32].into_iter().for_each(&mut add);
-            part.vectors.numbers.iter().for_each(|number| add(number.to_bits()));
-        }
-        let seal = (0..4).map(|at| f32::from((seal >> (16 * at)) as u16)).collect();
-        Ok(Pool { groups, seal })
+        Ok(Pool { groups: groups.collect::<Result<_>>()? })
     }
+}
+
+/// A hash (FNV-1a) of all that a pool is made of, and of what else a search depends on, in pieces that f32 has.
+pub(super) fn seal<'a>(parts: &[Part<'_>], others: impl Iterator<Item = &'a f32>) -> Vec<f32> {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |number: &f32| {
+        hash = (hash ^ u64::from(number.to_bits())).wrapping_mul(0x0100_0000_01b3);
+    };
+    for Part { vectors, weight, region } in parts {
+        [*weight, *region as f32].iter().chain(&vectors.numbers).for_each(&mut add);
+    }
+    others.for_each(add);
+    (0..4).map(|at| f32::from((hash >> (16 * at)) as u16)).collect()
 }
 
 /// How many vectors a pool of at most so many takes of each style. Regions have equal parts of it, and their styles share these
@@ -147,11 +150,6 @@ impl Group {
             mean: tape.constant(&self.mean),
             labels: tape.constant(&self.labels),
         }
-    }
-
-    /// The vectors alone.
-    pub fn map(&self, tape: &mut Tape) -> Var {
-        tape.constant(&self.vectors)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::picture::Colours;
 
 /// What a style looks like at its places, in all rotations. It lies on the host: a `Pool` takes its share.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct StyleVectors {
+pub(crate) struct StyleVectors {
     /// The layers, and how many numbers of a vector each of them has.
     pub(crate) layers: Vec<(String, usize)>,
     /// Mean and covariance of its colours, which a distance of directions does not see.
