@@ -124,12 +124,13 @@ def step(student, teacher, pool, data, a, chosen):
         targets_x = [teacher(p) for p in pictures]
     features_x, grams_x_loss, _, wanted_x = match_octaves(maps_x, targets_x)
     # What the optimiser sees is the distance to the style's Gram matrix: its error, over the matrix.
-    left, shares = 0, [0, 0]
+    left, shares, taps = 0, [0, 0], dict(zip(STYLE, a.left_shares))
     for share, *grams in zip(OCTAVE_SHARES, grams_x, style_seen, wanted_x, style_true):
         for t in STYLE:
             x_seen, s_seen, x_true, s_true = (g[t] for g in grams)
             power, seen, true = s_true.square().sum((1, 2)), x_seen - s_seen, x_true - s_true
-            left += share * ((seen - true).square().sum((1, 2)) / power + 1e-8).sqrt().mean() / len(STYLE)
+            missed = ((seen - true).square().sum((1, 2)) / power + 1e-8).sqrt().mean()
+            left += share * taps[t] / sum(a.left_shares) * missed
             shares = [s + share * (d.square().sum((1, 2)) / power).mean() / len(STYLE) for s, d in zip(shares, (true, seen))]
     # And the distance to the content's maps.
     moved = {t: (maps_x[0][t] - content_seen[t], targets_x[0][t] - content_true[t]) for t in CONTENT}
@@ -151,6 +152,14 @@ def centre(student, pictures, share):
     a part only of the distance that VGG sees (weights/README.md has the measurement)."""
     mean = student(pictures, ["3_3"])["3_3"].float().mean((0, 2, 3))
     student.side_biases["3_3"] -= share * mean
+
+
+# What may change between two stretches of a run: where files lie, and what acts from there on, and on nothing before.
+FREE = ("teacher", "photos", "paintings", "output", "checkpoint", "centre", "until", "steps", "left", "left_shares")
+
+
+def fixed(settings):
+    return {k: v for k, v in settings.items() if k not in FREE}
 
 
 class Run:
@@ -177,17 +186,12 @@ class Run:
         else:
             self.teacher.calibrate([self.data.batch(16, a.size) for _ in range(12)], components)
 
-    def settings(self):
-        """What must stay the same for a run to go on. Other steps change the rate from there on, and nothing before."""
-        free = ("teacher", "photos", "paintings", "output", "checkpoint", "centre", "until", "steps")
-        return {k: v for k, v in vars(self.a).items() if k not in free}
-
     def save(self):
         """The checkpoint, which is never half written; and the network so far."""
         if self.a.checkpoint:
             generators = [json.dumps(self.data.rng.bit_generator.state), torch.get_rng_state()]
             replaced(self.a.checkpoint, lambda path: torch.save(dict(
-                settings=self.settings(), step=self.step, student=self.student.state_dict(), average=self.average,
+                settings=vars(self.a), step=self.step, student=self.student.state_dict(), average=self.average,
                 optimisers=[o.state_dict() for o in self.optimisers], bases=self.teacher.bases,
                 pool=self.pool.saved() if self.pool else None, generators=generators), path))
         state = torch.get_rng_state()
@@ -199,8 +203,7 @@ class Run:
         replaced(self.a.output, final.save)
 
     def restore(self, saved):
-        # Checkpoints of before had the steps among them.
-        if {k: v for k, v in saved["settings"].items() if k != "steps"} != self.settings():
+        if fixed(saved["settings"]) != fixed(vars(self.a)):
             raise SystemExit(f"{self.a.checkpoint} is of a run with other settings: {saved['settings']}")
         self.step, self.average, self.teacher.bases = saved["step"], saved["average"], saved["bases"]
         self.student.load_state_dict(saved["student"])
@@ -273,7 +276,8 @@ def main():
     p.add_argument("--others", type=int, default=2, help="fresh pictures in a step")
     p.add_argument("--advance", type=int, default=2, help="cheap steps of the chosen pictures besides the one in the loss")
     p.add_argument("--still", type=float, default=0.5, help="weight of features and Gram matrices of pictures that don't move")
-    p.add_argument("--left", type=float, default=3.0, help="weight of the distance to the style")
+    p.add_argument("--left", type=float, default=3.0, help="weight of the distance to the style; may be changed, too")
+    p.add_argument("--left-shares", type=float, nargs=4, default=[1, 1, 1, 1], help="shares in it of " + ", ".join(STYLE) + "; likewise")
     p.add_argument("--kept", type=float, default=3.0, help="weight of the distance to the content")
     p.add_argument("--centre", type=float, default=0.5, help="share of relu3_3's mean that is taken away in the output")
     p.add_argument("--lr", type=float, default=5e-3)
