@@ -207,6 +207,8 @@ fn the_first_gradient_is_the_references() {
                 // Rounding makes another of two nearly equal pixels the largest of a window, and its deepest map has
                 // a dozen pixels.
                 Precision::F16 if pair.name == "small-max" => 0.2,
+                // 2.7e-2, of which 0.5e-2 are left with average pooling.
+                Precision::F16 if pair.name == "default" => 5e-2,
                 Precision::F16 => 2e-2,
             };
             graph = graph.with_precision(precision);
