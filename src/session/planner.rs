@@ -13,6 +13,8 @@ use crate::shape::Wrap;
 
 /// As many as it took either to about the same loss (`docs/OPTIMISERS.md`, Adam with four scales).
 const LBFGS_STEPS: u64 = 60;
+/// With octaves ten more change nothing (`docs/OPTIMISERS.md`).
+const OCTAVES_STEPS: u64 = 50;
 const ADAM_STEPS: u64 = 100;
 /// With 100 the picture is hardly another (`docs/NEIGHBOURS.md`).
 const NEIGHBOURS_STEPS: u64 = 60;
@@ -116,13 +118,17 @@ impl Planner {
         LossSettings { splits, ..self.loss.seen(graph, &pictures, self.least_share) }
     }
 
-    /// Steps at the last scale where nothing is said.
+    /// Steps at the last scale where nothing is said. One octave has as many as it had before there were more, so that
+    /// the settings of old pictures still mean the same.
     pub fn default_steps(&self, layout: &Layout) -> u64 {
         if self.loss.style_loss.is_by_place() {
             return NEIGHBOURS_STEPS;
         }
-        let is_adam = self.descent.is_by_pieces() || layout.tiles.is_some();
-        if is_adam { ADAM_STEPS } else { LBFGS_STEPS }
+        match self.descent.is_by_pieces() || layout.tiles.is_some() {
+            true => ADAM_STEPS,
+            false if self.loss.octaves() > 1 => OCTAVES_STEPS,
+            false => LBFGS_STEPS,
+        }
     }
 
     /// Every scale's size and steps, for so many steps at the size that is wanted: the others get half as many (measured in
@@ -164,5 +170,27 @@ impl Planner {
     pub fn seen_size(&self, gpu: &Gpu, graph: &Graph) -> Result<(u32, u32)> {
         let last = self.at(gpu, graph, self.sizes.len() - 1, self.budget)?;
         Ok(last.layout.seen_size(self.last()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::Method;
+
+    #[test]
+    fn steps_where_nothing_is_said() {
+        let network = Network::random(16, 1, Some("relu4_1")).expect("a network");
+        let octaves = LossSettings { style_octaves: vec![2.0, 1.0], ..LossSettings::plain() };
+        let size = (64, 64);
+        let mut planner = Planner::new(&network, Scales::Auto, size, vec![size], octaves);
+        let steps = |planner: &Planner| planner.default_steps(&Layout::default());
+        assert_eq!(steps(&planner), 50);
+        planner.loss = LossSettings::plain();
+        assert_eq!(steps(&planner), 60);
+        planner.descent.method = Method::ADAM;
+        assert_eq!(steps(&planner), 100);
+        planner.loss = LossSettings::neighbours();
+        assert_eq!(steps(&planner), 60);
     }
 }

@@ -33,7 +33,7 @@ pub struct Look {
     #[arg(long, value_name = "PX")]
     pub style_size: Option<u32>,
     /// Steps of gradient descent at the last scale; 0 = only the initial picture. More steps are not more style: that
-    /// is --style-weight [default: 60, with adam 100]
+    /// is --style-weight [default: 50, with one octave 60, with adam 100]
     #[arg(long)]
     pub steps: Option<u64>,
     /// Sizes to paint at, from coarse to fine, each √2 times the one before: auto (from 184 to 256 px), a size to start
