@@ -683,9 +683,10 @@ fn tiles_and_masks_paint() {
         fails(&unopened(&[flag, "black.png"]), 1, &["black.png: nothing in this mask is white"]);
         fails(&unopened(&[flag, "broken.png"]), 1, &["broken.png: "]);
     }
-    // Steps that were not given are those that suit the optimiser: Adam's, in tiles.
+    // Steps that were not given are those that suit octaves and optimiser: Adam's, in tiles.
     for (name, more, steps) in [
-        ("few.png", "--size 32", "60"),
+        ("few.png", "--size 32", "50"),
+        ("one.png", "--size 32 --octaves 1", "60"),
         ("many.png", "--size 120 --tile 80 --scales 1 --octaves 1", "100"),
     ] {
         let all = more.split(' ').chain(["-o", name, "-v"]).collect::<Vec<_>>();
